@@ -1,0 +1,233 @@
+//! Judges a whole upstream answer: whether it is one, whether it may be stored, what it used.
+
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+
+use super::invalid::{Invalid, kind, parse_object, refuse_error};
+use super::size::Size;
+
+/// Reasons with which a model ends an answer that it has finished, in any case of letters:
+/// `OpenAI`'s, then Anthropic's, the open-weight servers', Gemini's and Cohere's.
+const GOOD_ENDINGS: [&str; 10] = [
+    "stop",
+    "tool_calls",
+    "function_call",
+    "end_turn",
+    "stop_sequence",
+    "tool_use",
+    "eos",
+    "eos_token",
+    "complete",
+    "completed",
+];
+
+/// The tokens that a provider counted for one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Tokens of the request.
+    pub prompt_tokens: u64,
+    /// Tokens of the answer, reasoning included.
+    pub completion_tokens: u64,
+    /// Both together, as the provider says; their sum if it does not.
+    pub total_tokens: u64,
+    /// How many of the prompt's tokens the provider's own prompt cache served.
+    pub cached_tokens: u64,
+    /// Whether the figures are an estimate; those read from an answer are not.
+    pub estimated: bool,
+}
+
+/// What is to be known of a usable whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What the provider counted, if it did.
+    pub usage: Option<Usage>,
+    /// Whether every choice is finished and worth repeating to somebody else.
+    pub storable: bool,
+    /// Bytes of generated text: content, reasoning, refusals and tool-call arguments.
+    pub text: usize,
+}
+
+/// Reads the body of a whole 2xx answer; fails, saying why, if it is no usable completion.
+pub fn read_answer(body: &[u8]) -> Result<Answer, Invalid> {
+    let parsed = parse_object(body)?;
+    let object = &parsed.object;
+    refuse_error(object)?;
+    let choices = choices_of(object)?;
+    // A mended text is not what the model wrote: good enough for its client, not for others.
+    let mut storable = !parsed.mended;
+    let mut text = 0;
+    for (at, choice) in choices.iter().enumerate() {
+        let verdict = judge(at, choice)?;
+        storable &= verdict.storable;
+        text += verdict.text;
+    }
+    Ok(Answer {
+        usage: object.get("usage").and_then(Usage::read),
+        storable,
+        text,
+    })
+}
+
+impl Usage {
+    /// Reads a `usage` object; one without a single token counts as none.
+    pub fn read(usage: &Value) -> Option<Self> {
+        let count = |keys: &[&str]| keys.iter().find_map(|key| tokens(usage.pointer(key)?));
+        let prompt_tokens = count(&["/prompt_tokens", "/input_tokens"]).unwrap_or(0);
+        let completion_tokens = count(&["/completion_tokens", "/output_tokens"]).unwrap_or(0);
+        let sum = prompt_tokens.saturating_add(completion_tokens);
+        let total_tokens = count(&["/total_tokens"])
+            .filter(|&total| total > 0)
+            .unwrap_or(sum);
+        // The last two are DeepSeek's and Moonshot's.
+        let cached_tokens = count(&[
+            "/prompt_tokens_details/cached_tokens",
+            "/prompt_cache_hit_tokens",
+            "/cached_tokens",
+        ]);
+        (total_tokens > 0).then(|| Self {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens,
+            cached_tokens: cached_tokens.unwrap_or(0).min(prompt_tokens),
+            estimated: false,
+        })
+    }
+}
+
+fn tokens(count: &Value) -> Option<u64> {
+    // Servers written in JavaScript or Lua may write 12.0.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float cast saturates, and no count of tokens is near the limits"
+    )]
+    count
+        .as_u64()
+        .or_else(|| count.as_f64().map(|count| count as u64))
+}
+
+pub(super) fn choices_of(object: &Map<String, Value>) -> Result<&[Value], Invalid> {
+    match object.get("choices") {
+        None => Err(Invalid::new("it has no choices")),
+        Some(Value::Array(choices)) if choices.is_empty() => {
+            Err(Invalid::new("its choices are empty"))
+        }
+        Some(Value::Array(choices)) => Ok(choices),
+        Some(other) => Err(Invalid::new(format!(
+            "its choices are {}, not an array",
+            kind(other)
+        ))),
+    }
+}
+
+pub(super) fn message_of(at: usize, choice: &Value) -> Result<&Map<String, Value>, Invalid> {
+    let Some(choice) = choice.as_object() else {
+        return Err(Invalid::new(format!(
+            "choices[{at}] is {}, not an object",
+            kind(choice)
+        )));
+    };
+    match choice.get("message") {
+        Some(Value::Object(message)) => Ok(message),
+        None => Err(Invalid::new(format!("choices[{at}] has no message"))),
+        Some(other) => {
+            let kind = kind(other);
+            Err(Invalid::new(format!(
+                "choices[{at}].message is {kind}, not an object"
+            )))
+        }
+    }
+}
+
+struct Verdict {
+    storable: bool,
+    text: usize,
+}
+
+fn judge(at: usize, choice: &Value) -> Result<Verdict, Invalid> {
+    if let Some(choice) = choice.as_object() {
+        refuse_error(choice)?;
+    }
+    let message = message_of(at, choice)?;
+    let ending = choice
+        .get("finish_reason")
+        .and_then(Value::as_str)
+        .unwrap_or("");
+    let content = message.get("content").unwrap_or(&Value::Null);
+    let has = |key: &str| message.get(key).is_some_and(is_substantial);
+    let calls = has("tool_calls") || has("function_call");
+    let instead = calls
+        || [
+            "refusal",
+            "audio",
+            "reasoning",
+            "reasoning_content",
+            "reasoning_details",
+            "images",
+        ]
+        .into_iter()
+        .any(has);
+    let cut_off = matches!(ending, "length" | "content_filter");
+    let shaped = matches!(content, Value::String(_) | Value::Array(_));
+    if !(shaped || instead || cut_off) {
+        let kind = kind(content);
+        return Err(Invalid::new(format!(
+            "choices[{at}].message has neither content (it is {kind}) nor anything in its place"
+        )));
+    }
+    let promised = !ending.eq_ignore_ascii_case("tool_calls")
+        && !ending.eq_ignore_ascii_case("function_call")
+        || calls;
+    let storable = (shaped || content.is_null())
+        && GOOD_ENDINGS
+            .iter()
+            .any(|good| ending.eq_ignore_ascii_case(good))
+        && (is_substantial(content) || calls || has("audio") || has("images"))
+        && promised
+        && !has("refusal")
+        && message.get("tool_calls").is_none_or(are_callable)
+        && message
+            .get("function_call")
+            .is_none_or(|call| call.is_null() || has_arguments(call));
+    let text = Size::TEXTS
+        .iter()
+        .filter_map(|key| message.get(*key))
+        .map(Size::of)
+        .sum();
+    Ok(Verdict { storable, text })
+}
+
+fn is_substantial(value: &Value) -> bool {
+    match value {
+        Value::String(text) => !text.trim_ascii().is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => false,
+    }
+}
+
+/// Whether a client can carry out the calls: what cannot be parsed now never will be.
+fn are_callable(calls: &Value) -> bool {
+    let Value::Array(calls) = calls else {
+        return calls.is_null();
+    };
+    calls.iter().all(|call| match call.get("custom") {
+        Some(custom) => custom.get("input").is_some_and(Value::is_string),
+        None => call.get("function").is_some_and(has_arguments),
+    })
+}
+
+fn has_arguments(function: &Value) -> bool {
+    // Tools without parameters are called with an empty string by some models.
+    function.get("name").is_some_and(is_substantial)
+        && function
+            .get("arguments")
+            .and_then(Value::as_str)
+            .is_some_and(|arguments| {
+                arguments.trim_ascii().is_empty()
+                    || serde_json::from_str::<IgnoredAny>(arguments).is_ok()
+            })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+use super::*;
+
+pub(super) fn safe(text: &str) -> String {
+    compress(text, Level::Safe).unwrap_or_else(|| text.to_owned())
+}
+
+fn stays(text: &str) {
+    assert_eq!(compress(text, Level::Safe), None, "{text:?} is edited");
+}
+
+/// `block` stays after sentences that are edited, and so do the blank lines around it.
+fn stays_within_prose(block: &str) {
+    let text = format!("It is  late. \n\nWe go.\n\n\n{block}\n\n\nThey stay.\n\nIt is  cold. ");
+    let shorter = safe(&text);
+    assert!(
+        shorter.starts_with(&format!("It is late.\n\nWe go.\n\n\n{block}\n\n\n")),
+        "{shorter:?}"
+    );
+}
+
+#[test]
+fn levels_have_words() {
+    for level in [Level::Off, Level::Safe, Level::Balanced, Level::Aggressive] {
+        assert_eq!(level.as_str().parse(), Ok(level));
+        assert_eq!(level.to_string(), level.as_str());
+    }
+    let error = "maximum".parse::<Level>().unwrap_err().to_string();
+    assert!(
+        error.contains("\"maximum\"") && error.contains("off, safe, balanced or aggressive"),
+        "{error}"
+    );
+    assert!(Level::Off < Level::Safe && Level::Balanced < Level::Aggressive);
+}
+
+#[test]
+fn off_changes_nothing() {
+    assert_eq!(compress("a  b.  C  \n\n\n\n", Level::Off), None);
+}
+
+#[test]
+fn clean_text_is_not_copied() {
+    for text in [
+        "",
+        " ",
+        "\n\n\n",
+        " \t\r\n \n",
+        "One line.",
+        "Two\n\nparagraphs.\n",
+        "  indented\n  lines\n",
+    ] {
+        stays(text);
+    }
+}
+
+#[test]
+fn trailing_blanks_go() {
+    assert_eq!(
+        safe("We go. \nThey stay.\t\n\nIt is late.   \n"),
+        "We go.\nThey stay.\n\nIt is late.\n"
+    );
+    assert_eq!(
+        safe("We go. \r\n \r\nThey stay. \t\r\n"),
+        "We go.\r\n\r\nThey stay.\r\n"
+    );
+    assert_eq!(safe("We go.   "), "We go.");
+}
+
+#[test]
+fn blank_lines_fold_to_one() {
+    assert_eq!(safe("We go.\n\n\n\nThey stay.\n"), "We go.\n\nThey stay.\n");
+    assert_eq!(
+        safe("We go.\r\n\r\n \t\r\n\r\nThey stay."),
+        "We go.\r\n\r\nThey stay."
+    );
+    assert_eq!(safe("\n\n\nWe go.\n\n\n  "), "\nWe go.\n\n");
+}
+
+#[test]
+fn spaces_between_words_fold_to_one() {
+    assert_eq!(
+        safe("We went home.  It was late."),
+        "We went home. It was late."
+    );
+    assert_eq!(
+        safe("Please    summarize   this   text."),
+        "Please summarize this text."
+    );
+    assert_eq!(
+        safe("  Then we  went home again."),
+        "  Then we went home again."
+    );
+    assert_eq!(
+        safe("It was (very)  late, and  cold out there."),
+        "It was (very) late, and cold out there."
+    );
+    assert_eq!(
+        safe("Où  êtes-vous allés hier soir ?"),
+        "Où êtes-vous allés hier soir ?"
+    );
+    assert_eq!(
+        safe("- We went home.  It was late."),
+        "- We went home. It was late."
+    );
+}
+
+#[test]
+fn what_is_not_a_slip_between_words_stays() {
+    for text in [
+        "-   We went home early again.",
+        "1.  We went home early again.",
+        "Name  Age  City",
+        "We paid 5  dollars for the three of them.",
+        "Tab\tbetween\twords stays. ",
+        "No-break\u{a0} \u{a0}spaces are\u{a0}\u{a0} content.",
+        "status:   we went home early again today",
+        "Full\u{3000}\u{3000}width\u{2003}\u{2003}spaces are content.",
+    ] {
+        stays(text);
+    }
+}
+
+#[test]
+fn quoted_text_and_code_within_a_line_stay() {
+    assert_eq!(
+        safe("We said  \"it  is\" and `a  b` again.  Yes."),
+        "We said \"it  is\" and `a  b` again. Yes."
+    );
+    assert_eq!(
+        safe("Use ``a `b`  c`` there.  Then go."),
+        "Use ``a `b`  c`` there. Then go."
+    );
+    for text in [
+        "We said “it  is” to them all.",
+        "We said «it  is» to them all.",
+        "We said ‘it  is’ to them all.",
+        "We said 'it  is' to them all.",
+        "The users' text 'a user's  own' is it.",
+        "We said \"it  is to them all.",
+        "We said \"it is \nlate \nand  cold\" to them all. ",
+        "We said “it is \nlate  and cold” to them all. ",
+        "Text: \"One  two three.\n\n\nFour  five six.\" ",
+        "Use `a\nb ` here. ",
+        "It runs `a  \" b` and `c  \" d` every single day.",
+        "\"\"\"\nWe go.  They stay. \n\n\n\nIt is late.\n\"\"\"\n",
+    ] {
+        stays(text);
+    }
+}
+
+#[test]
+fn hard_breaks_stay() {
+    assert_eq!(
+        safe("Roses are red.  \nThey are.   \n\nWe go.  "),
+        "Roses are red.  \nThey are.\n\nWe go."
+    );
+}
+
+#[test]
+fn verse_keeps_its_form() {
+    let verse = "The fog  comes in\non little cat feet and\nsits looking  over harbor";
+    stays(verse);
+    stays(&format!("{verse}\n\n\n\n{verse}"));
+}
+
+#[test]
+fn blocks_stay() {
+    for block in [
+        "```\na  b \n\n\n\nc\n```",
+        "```python title=\"x\"\na  b \n\n\n\nc\n```",
+        "~~~\na  b \n```\n\n\n\nc\n~~~",
+        "````md\n```\na  b \n```\n\n\n\nc  d \n````",
+        "```md\n```js\na  b \n```\n\n\nThat is  it. \n```",
+        "- ```\n  a  b \n\n\n\n  c\n  ```",
+        "> ```\n> a  b \n>\n> c\n> ```",
+        "Here it is: ```\nWe go.  They stay. \n```",
+        "    We go.  They stay. \n\n\n    It is late.",
+        "\tWe go.  They stay. ",
+        "x = a  + b; \n\n\n\ny = 2; ",
+        "def f(a):\n  return a \n\n\n\ndef g(b):\n  return b ",
+        "{\"a\":  1, \n\n\n\n \"b c\": \"d  e \"}",
+        "[\n\n\n\"a  b. C\", \n2]",
+        "The value is {\n  \"a\":  \"We go.  They stay. \"\n\n\n}",
+        "<doc>\nWe go.  They stay. \n\n\n\nIt is late.\n</doc>",
+        "See <b>this \n\n\nWe go.  They stay.</b> now.",
+        "<a>\nIt is.\n</b>\n\n\nIt is  we. \n</a>",
+        "<!-- We go.  They stay. \n\n\n\nIt is late. -->",
+        "<pre>\nWe go.  They stay. \n\n\n</pre>",
+        "> We go.  They stay. \n> It is late.",
+        "| a  | b |\n|----|---|\n| c  | d | ",
+        "apples and pears    3 dollars\nbread and butter    4 dollars",
+        "a\tb \nc\td ",
+        "┌──┐ \n│  │ \n└──┘",
+        "$$\na  b \n\n\n\nc\n$$",
+        "\\[\nWe go.  They stay. \n\\]",
+        "\\begin{a}\nWe go.  They stay. \n\n\n\\end{a}",
+        "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-We go.  \n+They go. ",
+        "$ ls  -l \n$ cd  x ",
+        "2024-01-02 10:00:00 INFO  We go.  They stay. ",
+        "Traceback (most recent call last):\n  File \"x.py\", line 1 \nValueError: a  b ",
+        "name: We go. \nage:  3 \ncity:   Bonn ",
+        "SELECT a  \nFROM b  \nWHERE c = 1 ",
+    ] {
+        stays_within_prose(block);
+    }
+}
+
+#[test]
+fn what_has_no_end_is_protected_to_the_end() {
+    for text in [
+        "```\na  b. C \n\n\n\nWe go.  They stay. ",
+        "[1, \n\n\nWe go.  They stay. ",
+        "\"\"\"\n\n\nWe go. \n",
+    ] {
+        stays(text);
+    }
+}
+
+#[test]
+fn placeholders_and_marks_keep_their_line() {
+    for line in [
+        "Use {name}  there and go home.",
+        "Use {{name}}  there and go home.",
+        "Use <NAME>  there and go home.",
+        "Use $NAME  there and go home.",
+        "Use %s  there and go home.",
+        "Call it()  there and go home.",
+        "See https://a.b/?c=d  and go home then.",
+        "Note x -> y  and go home then.",
+    ] {
+        stays(line);
+    }
+}
+
+#[test]
+fn texts_about_white_space_are_left_alone() {
+    stays("Count the trailing spaces here:  We go. ");
+    stays("Remove Double  spaces: whitespace matters.  We go. ");
+}
+
+#[test]
+fn hostile_input_ends() {
+    for unit in [
+        "`",
+        "\"",
+        "'",
+        "<",
+        "{",
+        "[",
+        "|",
+        " ",
+        "\n",
+        "\t",
+        "`` ` ",
+        "'a ",
+        "<a>\n",
+        "<a>\n</b>\n",
+        "\"\n",
+        "“\n",
+        "a  b\n",
+        "```a\n",
+        "{\"\n",
+        "a\n\n\n",
+        "\\[\n",
+        "\r",
+        "é  ",
+    ] {
+        let text = unit.repeat(20_000);
+        let shorter = safe(&text);
+        assert_eq!(safe(&shorter), shorter, "{unit:?}");
+    }
+}

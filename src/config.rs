@@ -1,0 +1,251 @@
+//! Everything an operator can set, read once at the start, so that no request meets a bad setting.
+
+mod accept;
+mod layers;
+mod problem;
+mod reader;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod units;
+mod values;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use http::{HeaderName, HeaderValue};
+use secrecy::SecretString;
+
+use self::{layers::Layers, reader::Reader};
+use crate::{compressor::Level, metering::prices::PriceTable};
+
+pub use self::{
+    layers::Overrides,
+    problem::{Origin, Problem, Problems},
+};
+
+/// All settings, one field for each section of `config/default.toml`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub server: Server,
+    pub upstream: Upstream,
+    pub compression: Compression,
+    pub cache: Cache,
+    pub dedup: Dedup,
+    pub breaker: Breaker,
+    pub retry: Retry,
+    pub max_tokens: MaxTokens,
+    /// What `/create` asks for.
+    pub create: Dialect,
+    /// What `/create/chat` asks for.
+    pub chat: Dialect,
+    pub auth: Auth,
+    pub log: Log,
+    pub metering: Metering,
+}
+
+/// The side that clients see.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub max_body_bytes: usize,
+    pub max_connections: usize,
+    pub header_read_timeout: Duration,
+    pub body_read_timeout: Duration,
+    pub max_in_flight: usize,
+    /// May be zero: nothing is waited for.
+    pub shutdown_grace: Duration,
+    /// Origins as browsers send them.
+    pub cors_origins: Vec<HeaderValue>,
+}
+
+/// The API that is called, and the limits on calling it.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// http or https, without a trailing slash, query, fragment or user name.
+    pub base_url: String,
+    /// None: the client's own Authorization is forwarded.
+    pub api_key: Option<SecretString>,
+    pub connect_timeout: Duration,
+    pub read_timeout: Duration,
+    pub total_timeout: Duration,
+    pub max_connections: usize,
+    pub max_connections_per_host: usize,
+    pub idle_timeout: Duration,
+    pub http2: bool,
+    pub max_response_bytes: usize,
+    /// Names allowed beside the built-in list.
+    pub forward_headers: Vec<HeaderName>,
+}
+
+/// How prompts are shortened.
+#[derive(Clone, Debug)]
+pub struct Compression {
+    pub level: Level,
+}
+
+/// How answers are kept.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    pub enabled: bool,
+    pub ttl: Duration,
+    pub max_entries: u64,
+    pub max_bytes: u64,
+    pub sweep_interval: Duration,
+    /// May be zero: no stale answers.
+    pub stale_if_error: Duration,
+    pub scope: CacheScope,
+}
+
+/// Who shares cached answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheScope {
+    /// Callers with the same Authorization.
+    Credential,
+    /// All callers.
+    Global,
+}
+
+/// Whether identical requests in flight share a call.
+#[derive(Clone, Debug)]
+pub struct Dedup {
+    pub enabled: bool,
+}
+
+/// When calls to a failing upstream stop.
+#[derive(Clone, Debug)]
+pub struct Breaker {
+    pub enabled: bool,
+    pub failure_threshold: u32,
+    pub open_for: Duration,
+    pub half_open_probes: u32,
+}
+
+/// How failed attempts are repeated.
+#[derive(Clone, Debug)]
+pub struct Retry {
+    /// The first included.
+    pub max_attempts: u32,
+    /// Never more than `max_delay`; may be zero.
+    pub base_delay: Duration,
+    pub max_delay: Duration,
+    /// Retries as a share of calls, from 0 to 1.
+    pub budget: f64,
+}
+
+/// Answer limits in tokens, by the length of the prompt.
+#[derive(Clone, Debug)]
+pub struct MaxTokens {
+    pub simple: u32,
+    pub medium: u32,
+    pub complex: u32,
+}
+
+/// What a `/create` route asks for where its client does not say.
+#[derive(Clone, Debug)]
+pub struct Dialect {
+    pub model: String,
+    /// Empty: none is sent.
+    pub system_prompt: String,
+    pub temperature: f64,
+    pub presence_penalty: f64,
+    pub frequency_penalty: f64,
+    pub max_prompt_chars: usize,
+}
+
+/// Who may call.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    /// Empty: no token is asked for.
+    pub client_tokens: Vec<SecretString>,
+    pub admin_token: Option<SecretString>,
+    pub allow_anonymous: bool,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// A valid `EnvFilter`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What calls cost.
+#[derive(Clone, Debug)]
+pub struct Metering {
+    pub prices: PriceTable,
+}
+
+/// A valid configuration, and the same for people.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// TOML with secrets masked; comments tell where what is not a default came from.
+    pub effective: String,
+}
+
+impl Config {
+    /// Reads all sources, the command line above the environment above the file above the defaults.
+    ///
+    /// Fails with everything that is wrong.
+    pub fn load(
+        options: &Overrides,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Loaded, Problems> {
+        let mut layers = Layers::new();
+        if let Some(path) = &options.config {
+            layers.file(path);
+        }
+        layers.environment(environment);
+        layers.command_line(options);
+        let mut loaded = Self::finish(layers)?;
+        if options.demo {
+            let note = "# --demo: a simulated model answers; [upstream] base_url and api_key are not used.";
+            loaded.effective.insert_str(0, &format!("{note}\n\n"));
+        }
+        Ok(loaded)
+    }
+
+    /// Reads TOML over the defaults, without environment or command line.
+    pub fn from_toml(text: &str) -> Result<Self, Problems> {
+        let mut layers = Layers::new();
+        layers.toml(text, &Origin::File(PathBuf::from("(text)")));
+        Self::finish(layers).map(|loaded| loaded.config)
+    }
+
+    fn finish(layers: Layers) -> Result<Loaded, Problems> {
+        let mut reader = Reader::new(layers);
+        let config = Self::read(&mut reader);
+        let effective = reader.finish()?;
+        Ok(Loaded { config, effective })
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::from_toml("").expect("the built-in defaults are accepted")
+    }
+}
+
+/// The variables of this process that can be settings.
+///
+/// Text that is not Unicode is replaced, so that it is refused by name instead of being passed over.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .map(|(name, value)| {
+            (
+                name.to_string_lossy().into_owned(),
+                value.to_string_lossy().into_owned(),
+            )
+        })
+        .filter(|(name, _)| {
+            name.starts_with("PEGASUS_")
+                || ["PORT", "OPENROUTER_API_KEY", "OPENAI_API_KEY"].contains(&name.as_str())
+        })
+}

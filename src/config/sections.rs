@@ -1,0 +1,270 @@
+//! Reads each section, and judges what only several settings together can get wrong.
+
+use std::{net::SocketAddr, path::Path};
+
+use secrecy::ExposeSecret;
+
+use super::{
+    Auth, Breaker, Cache, CacheScope, Compression, Config, Dedup, Dialect, Log, LogFormat,
+    MaxTokens, Metering, Retry, Server, Upstream, accept, reader::Reader,
+};
+use crate::metering::prices::PriceTable;
+
+/// More connections, requests or attempts than any machine holds.
+const MANY: i64 = 1_000_000;
+
+impl Config {
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        let config = Self {
+            server: Server::read(reader),
+            upstream: Upstream::read(reader),
+            compression: Compression::read(reader),
+            cache: Cache::read(reader),
+            dedup: Dedup {
+                enabled: reader.flag("dedup.enabled"),
+            },
+            breaker: Breaker::read(reader),
+            retry: Retry::read(reader),
+            max_tokens: MaxTokens::read(reader),
+            create: Dialect::create(reader),
+            chat: Dialect::chat(reader),
+            auth: Auth::read(reader),
+            log: Log::read(reader),
+            metering: Metering::read(reader),
+        };
+        config.refuse_open_purse(reader);
+        config
+    }
+
+    /// Refuses the start where anyone on the network could spend the owner's money.
+    fn refuse_open_purse(&self, reader: &mut Reader) {
+        const KEYS: [&str; 4] = [
+            "server.listen",
+            "upstream.api_key",
+            "auth.client_tokens",
+            "auth.allow_anonymous",
+        ];
+        // An IPv4 address written as IPv6 is as local as it is.
+        let is_local = self.server.listen.ip().to_canonical().is_loopback();
+        if self.upstream.api_key.is_some()
+            && self.auth.client_tokens.is_empty()
+            && !self.auth.allow_anonymous
+            && !is_local
+            && reader.can_judge(&KEYS)
+        {
+            reader.refuse(
+                "server.listen",
+                "anyone who reaches this address could spend the money behind upstream.api_key: \
+                 set auth.client_tokens, or listen on a loopback address such as 127.0.0.1, \
+                 or set auth.allow_anonymous = true"
+                    .to_owned(),
+            );
+        }
+    }
+}
+
+impl Server {
+    fn read(reader: &mut Reader) -> Self {
+        Self {
+            listen: reader.text("server.listen", |text| {
+                text.parse::<SocketAddr>().map_err(|_| {
+                    "expected an IP address and a port such as \"127.0.0.1:3000\" or \
+                     \"[::1]:3000\""
+                        .to_owned()
+                })
+            }),
+            max_body_bytes: reader.size("server.max_body_bytes"),
+            max_connections: reader.integer("server.max_connections", 1..=MANY),
+            header_read_timeout: reader.timeout("server.header_read_timeout"),
+            body_read_timeout: reader.timeout("server.body_read_timeout"),
+            max_in_flight: reader.integer("server.max_in_flight", 1..=MANY),
+            shutdown_grace: reader.delay("server.shutdown_grace"),
+            cors_origins: reader.list("server.cors_origins", accept::origin),
+        }
+    }
+}
+
+impl Upstream {
+    fn read(reader: &mut Reader) -> Self {
+        let mut upstream = Self {
+            base_url: reader.text("upstream.base_url", accept::base_url),
+            api_key: reader.secret("upstream.api_key", accept::token),
+            connect_timeout: reader.timeout("upstream.connect_timeout"),
+            read_timeout: reader.timeout("upstream.read_timeout"),
+            total_timeout: reader.timeout("upstream.total_timeout"),
+            max_connections: reader.integer("upstream.max_connections", 1..=MANY),
+            max_connections_per_host: reader.integer("upstream.max_connections_per_host", 1..=MANY),
+            idle_timeout: reader.timeout("upstream.idle_timeout"),
+            http2: reader.flag("upstream.http2"),
+            max_response_bytes: reader.size("upstream.max_response_bytes"),
+            forward_headers: reader.list("upstream.forward_headers", accept::forwarded_header),
+        };
+        reader.at_most(
+            ("upstream.connect_timeout", &mut upstream.connect_timeout),
+            ("upstream.total_timeout", upstream.total_timeout),
+        );
+        reader.at_most(
+            (
+                "upstream.max_connections_per_host",
+                &mut upstream.max_connections_per_host,
+            ),
+            ("upstream.max_connections", upstream.max_connections),
+        );
+        upstream
+    }
+}
+
+impl Compression {
+    fn read(reader: &mut Reader) -> Self {
+        let level = reader.text("compression.level", |text| {
+            text.parse()
+                .map_err(|_| "expected off, safe, balanced or aggressive".to_owned())
+        });
+        Self { level }
+    }
+}
+
+impl Cache {
+    fn read(reader: &mut Reader) -> Self {
+        let cache = Self {
+            enabled: reader.flag("cache.enabled"),
+            ttl: reader.timeout("cache.ttl"),
+            max_entries: reader.integer("cache.max_entries", 1..=1_000_000_000),
+            max_bytes: reader.size("cache.max_bytes"),
+            sweep_interval: reader.timeout("cache.sweep_interval"),
+            stale_if_error: reader.delay("cache.stale_if_error"),
+            scope: reader.text("cache.scope", |text| match text {
+                "credential" => Ok(CacheScope::Credential),
+                "global" => Ok(CacheScope::Global),
+                _ => Err("expected credential or global".to_owned()),
+            }),
+        };
+        // Its address can hold a password, so it is masked like a secret.
+        reader.secret("cache.redis_url", |_| {
+            Err("shared caches are not supported by this version; leave it empty".to_owned())
+        });
+        cache
+    }
+}
+
+impl Breaker {
+    fn read(reader: &mut Reader) -> Self {
+        Self {
+            enabled: reader.flag("breaker.enabled"),
+            failure_threshold: reader.integer("breaker.failure_threshold", 1..=MANY),
+            open_for: reader.timeout("breaker.open_for"),
+            half_open_probes: reader.integer("breaker.half_open_probes", 1..=MANY),
+        }
+    }
+}
+
+impl Retry {
+    fn read(reader: &mut Reader) -> Self {
+        let mut retry = Self {
+            max_attempts: reader.integer("retry.max_attempts", 1..=100),
+            base_delay: reader.delay("retry.base_delay"),
+            max_delay: reader.delay("retry.max_delay"),
+            budget: reader.number("retry.budget", 0.0..=1.0),
+        };
+        reader.at_most(
+            ("retry.base_delay", &mut retry.base_delay),
+            ("retry.max_delay", retry.max_delay),
+        );
+        retry
+    }
+}
+
+impl MaxTokens {
+    fn read(reader: &mut Reader) -> Self {
+        Self {
+            simple: reader.integer("max_tokens.simple", 1..=100 * MANY),
+            medium: reader.integer("max_tokens.medium", 1..=100 * MANY),
+            complex: reader.integer("max_tokens.complex", 1..=100 * MANY),
+        }
+    }
+}
+
+/// The settings of one dialect: their keys differ in the section alone.
+macro_rules! dialect {
+    ($reader:ident, $section:literal) => {
+        Self {
+            model: $reader.text(concat!($section, ".model"), accept::model),
+            system_prompt: $reader.raw_text(concat!($section, ".system_prompt")),
+            temperature: $reader.number(concat!($section, ".temperature"), 0.0..=2.0),
+            presence_penalty: $reader.number(concat!($section, ".presence_penalty"), -2.0..=2.0),
+            frequency_penalty: $reader.number(concat!($section, ".frequency_penalty"), -2.0..=2.0),
+            max_prompt_chars: $reader
+                .integer(concat!($section, ".max_prompt_chars"), 1..=1_000_000_000),
+        }
+    };
+}
+
+impl Dialect {
+    fn create(reader: &mut Reader) -> Self {
+        dialect!(reader, "create")
+    }
+
+    fn chat(reader: &mut Reader) -> Self {
+        dialect!(reader, "chat")
+    }
+}
+
+impl Auth {
+    fn read(reader: &mut Reader) -> Self {
+        let auth = Self {
+            client_tokens: reader.secrets("auth.client_tokens", accept::token),
+            admin_token: reader.secret("auth.admin_token", accept::token),
+            allow_anonymous: reader.flag("auth.allow_anonymous"),
+        };
+        if reader.can_judge(&["auth.client_tokens", "auth.admin_token"]) {
+            auth.refuse_repeats(reader);
+        }
+        auth
+    }
+
+    fn refuse_repeats(&self, reader: &mut Reader) {
+        let mut tokens: Vec<&str> = self
+            .client_tokens
+            .iter()
+            .map(ExposeSecret::expose_secret)
+            .collect();
+        let admin = self.admin_token.as_ref().map(ExposeSecret::expose_secret);
+        if admin.is_some_and(|admin| tokens.contains(&admin)) {
+            let accepted =
+                "expected another token than the clients': whoever holds it is the admin";
+            reader.refuse("auth.admin_token", accepted.to_owned());
+        }
+        tokens.sort_unstable();
+        if tokens.windows(2).any(|pair| pair[0] == pair[1]) {
+            reader.refuse("auth.client_tokens", "expected each token once".to_owned());
+        }
+    }
+}
+
+impl Log {
+    fn read(reader: &mut Reader) -> Self {
+        Self {
+            level: reader.text("log.level", accept::filter),
+            format: reader.text("log.format", |text| match text {
+                "text" => Ok(LogFormat::Text),
+                "json" => Ok(LogFormat::Json),
+                _ => Err("expected text or json".to_owned()),
+            }),
+        }
+    }
+}
+
+impl Metering {
+    fn read(reader: &mut Reader) -> Self {
+        let prices = reader.text("metering.prices_file", |path| {
+            if path.is_empty() {
+                return Ok(PriceTable::default());
+            }
+            let text = std::fs::read_to_string(Path::new(path))
+                .map_err(|error| format!("expected a readable file of prices: {error}"))?;
+            PriceTable::from_toml(&text)
+                .map_err(|error| format!("expected a file like config/prices.toml: {error}"))
+        });
+        Self { prices }
+    }
+}

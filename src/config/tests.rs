@@ -1,0 +1,286 @@
+//! The configuration as a whole: defaults, layers, problems, masks.
+
+use std::{collections::BTreeSet, io::Write as _};
+
+use secrecy::ExposeSecret;
+use toml::Value;
+
+use super::{layers::environment::variable, *};
+
+mod environment;
+mod problems;
+
+/// The settings with these environment variables and no file.
+fn with(variables: &[(&str, &str)]) -> Result<Loaded, Problems> {
+    load(&Overrides::default(), variables)
+}
+
+fn load(options: &Overrides, variables: &[(&str, &str)]) -> Result<Loaded, Problems> {
+    let variables = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::load(options, variables)
+}
+
+/// A configuration file, and options that name it.
+fn file(text: &str) -> (tempfile::NamedTempFile, Overrides) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let options = Overrides {
+        config: Some(file.path().to_owned()),
+        ..Overrides::default()
+    };
+    (file, options)
+}
+
+fn key_of(config: &Config) -> Option<&str> {
+    config
+        .upstream
+        .api_key
+        .as_ref()
+        .map(ExposeSecret::expose_secret)
+}
+
+#[test]
+fn defaults_are_those_of_the_contract() {
+    let config = Config::default();
+    let seconds = Duration::from_secs;
+
+    let server = &config.server;
+    assert_eq!(server.listen, "127.0.0.1:3000".parse().unwrap());
+    assert_eq!(server.max_body_bytes, 10 * 1024 * 1024);
+    assert_eq!(server.max_connections, 4096);
+    assert_eq!(server.header_read_timeout, seconds(10));
+    assert_eq!(server.body_read_timeout, seconds(30));
+    assert_eq!(server.max_in_flight, 1024);
+    assert_eq!(server.shutdown_grace, seconds(30));
+    assert!(server.cors_origins.is_empty());
+
+    let upstream = &config.upstream;
+    assert_eq!(upstream.base_url, "https://openrouter.ai/api/v1");
+    assert!(upstream.api_key.is_none());
+    assert_eq!(upstream.connect_timeout, seconds(5));
+    assert_eq!(upstream.read_timeout, seconds(25));
+    assert_eq!(upstream.total_timeout, seconds(30));
+    assert_eq!(upstream.max_connections, 300);
+    assert_eq!(upstream.max_connections_per_host, 100);
+    assert_eq!(upstream.idle_timeout, seconds(30));
+    assert!(!upstream.http2);
+    assert_eq!(upstream.max_response_bytes, 32 * 1024 * 1024);
+    assert!(upstream.forward_headers.is_empty());
+
+    assert_eq!(config.compression.level.to_string(), "balanced");
+
+    let cache = &config.cache;
+    assert!(cache.enabled);
+    assert_eq!(cache.ttl, seconds(3600));
+    assert_eq!(cache.max_entries, 1000);
+    assert_eq!(cache.max_bytes, 256 * 1024 * 1024);
+    assert_eq!(cache.sweep_interval, seconds(300));
+    assert_eq!(cache.stale_if_error, seconds(86_400));
+    assert_eq!(cache.scope, CacheScope::Credential);
+
+    assert!(config.dedup.enabled);
+
+    let breaker = &config.breaker;
+    assert!(breaker.enabled);
+    assert_eq!(breaker.failure_threshold, 5);
+    assert_eq!(breaker.open_for, seconds(60));
+    assert_eq!(breaker.half_open_probes, 1);
+
+    let retry = &config.retry;
+    assert_eq!(retry.max_attempts, 3);
+    assert_eq!(
+        (retry.base_delay, retry.max_delay),
+        (seconds(1), seconds(10))
+    );
+    assert_eq!(retry.budget.to_string(), "0.2");
+
+    let limits = &config.max_tokens;
+    assert_eq!(
+        (limits.simple, limits.medium, limits.complex),
+        (2000, 3000, 4000)
+    );
+
+    assert_eq!(config.create.model, "anthropic/claude-sonnet-4");
+    assert_eq!(config.chat.model, "google/gemini-flash-1.5");
+    for dialect in [&config.create, &config.chat] {
+        assert_eq!(dialect.system_prompt, "");
+        assert_eq!(dialect.temperature.to_string(), "0.7");
+        assert_eq!(dialect.presence_penalty.to_string(), "0.1");
+        assert_eq!(dialect.frequency_penalty.to_string(), "0.1");
+        assert_eq!(dialect.max_prompt_chars, 100_000);
+    }
+
+    assert!(config.auth.client_tokens.is_empty());
+    assert!(config.auth.admin_token.is_none());
+    assert!(!config.auth.allow_anonymous);
+    assert_eq!(config.log.level, "info");
+    assert_eq!(config.log.format, LogFormat::Text);
+    assert_eq!(
+        config.metering.prices.nano_usd(&config.create.model, 1, 1),
+        Some(18_000)
+    );
+}
+
+#[test]
+fn every_default_is_read_and_every_setting_has_one() {
+    let layers = Layers::new();
+    let defaults: BTreeSet<String> = layers.defaults.keys().cloned().collect();
+    let mut reader = Reader::new(layers);
+    Config::read(&mut reader);
+    let read: Vec<&str> = reader.keys().collect();
+    assert_eq!(read.len(), defaults.len(), "a setting is read twice");
+    assert_eq!(
+        read.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(),
+        defaults
+    );
+}
+
+#[test]
+fn every_default_has_a_comment() {
+    let mut lines = layers::DEFAULTS.lines().peekable();
+    while let Some(line) = lines.next() {
+        let next = lines.peek().copied().unwrap_or_default();
+        assert!(!next.contains(" = ") || line.starts_with("# "), "{next}");
+    }
+}
+
+#[test]
+fn later_sources_outrank_earlier_ones() {
+    let text = "[server]\nlisten = \"127.0.0.1:1\"\nmax_in_flight = 7\n[upstream]\nbase_url = \"http://file/v1\"";
+    let (_file, mut options) = file(text);
+    let loaded = load(&options, &[]).unwrap();
+    assert_eq!(loaded.config.server.listen.port(), 1);
+    assert_eq!(loaded.config.server.max_in_flight, 7);
+
+    let variables = [
+        ("PEGASUS_SERVER__LISTEN", "127.0.0.1:2"),
+        ("PEGASUS_UPSTREAM__BASE_URL", "http://variable/v1"),
+    ];
+    let loaded = load(&options, &variables).unwrap();
+    assert_eq!(loaded.config.server.listen.port(), 2);
+    assert_eq!(loaded.config.server.max_in_flight, 7);
+    assert_eq!(loaded.config.upstream.base_url, "http://variable/v1");
+
+    options.listen = Some("127.0.0.1:3".to_owned());
+    options.upstream = Some("http://option/v1/".to_owned());
+    let loaded = load(&options, &variables).unwrap();
+    assert_eq!(loaded.config.server.listen.port(), 3);
+    assert_eq!(loaded.config.upstream.base_url, "http://option/v1");
+    assert!(
+        loaded
+            .effective
+            .contains("listen = \"127.0.0.1:3\" # command line option --listen"),
+        "{}",
+        loaded.effective
+    );
+}
+
+#[test]
+fn the_effective_configuration_can_be_used_as_one() {
+    let default = with(&[]).unwrap().effective;
+    assert!(!default.contains('#'), "{default}");
+    let again = Config::from_toml(&default).unwrap();
+    assert_eq!(format!("{again:?}"), format!("{:?}", Config::default()));
+
+    let (file, options) = file(
+        "[create]\nsystem_prompt = \"a \\\"quote\\\" # and\\nlines\"\ntemperature = 1\n\
+         [cache]\nttl = \"2h\"\n[server]\ncors_origins = [\"https://a.example\"]",
+    );
+    let loaded = load(&options, &[("PEGASUS_SERVER__MAX_IN_FLIGHT", " 9 ")]).unwrap();
+    let effective = &loaded.effective;
+    let path = file.path().display();
+    assert!(
+        effective.contains(&format!("ttl = \"2h\" # file {path}\n")),
+        "{effective}"
+    );
+    let variable = "max_in_flight = 9 # environment variable PEGASUS_SERVER__MAX_IN_FLIGHT\n";
+    assert!(effective.contains(variable), "{effective}");
+    let again = Config::from_toml(effective).unwrap();
+    assert_eq!(format!("{again:?}"), format!("{:?}", loaded.config));
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let (_file, options) = file(
+        "[upstream]\napi_key = \"canary-key\"\n\
+         [auth]\nclient_tokens = [\"canary-one\", \"canary-two\"]\nadmin_token = \"canary-admin\"",
+    );
+    let loaded = load(&options, &[]).unwrap();
+    assert_eq!(key_of(&loaded.config), Some("canary-key"));
+    assert_eq!(
+        loaded.config.auth.client_tokens[1].expose_secret(),
+        "canary-two"
+    );
+    assert!(!format!("{loaded:?}").contains("canary"));
+    for line in [
+        "api_key = \"***\" #",
+        "client_tokens = [\"***\", \"***\"] #",
+    ] {
+        assert!(loaded.effective.contains(line), "{}", loaded.effective);
+    }
+    assert!(with(&[]).unwrap().effective.contains("api_key = \"\"\n"));
+
+    for (name, value) in [
+        ("PEGASUS_UPSTREAM__API_KEY", "canary with blanks"),
+        ("OPENAI_API_KEY", "canary with blanks"),
+        ("PEGASUS_AUTH__CLIENT_TOKENS", "one,canary with blanks"),
+        ("PEGASUS_AUTH__CLIENT_TOKENS", "canary,canary"),
+        ("PEGASUS_AUTH__ADMIN_TOKEN", "cänary"),
+        ("PEGASUS_UPSTREAM_API_KEY", "canary"),
+        ("PEGASUS_UPSTREAM__API_KEYS", "canary"),
+        ("PEGASUS_UPSTREAM__BASE_URL", "https://me:canary@host/v1"),
+        ("PEGASUS_UPSTREAM__BASE_URL", "me:canary@host/v1"),
+        ("PEGASUS_UPSTREAM__BASE_URL", "https://host/v1?key=canary"),
+        ("PEGASUS_CACHE__REDIS_URL", "redis://:canary@host"),
+    ] {
+        let problems = with(&[(name, value)]).unwrap_err();
+        assert_eq!(problems.0.len(), 1, "{problems}");
+        assert!(
+            !format!("{problems} {problems:?}").contains("nary"),
+            "{problems}"
+        );
+    }
+    for text in [
+        "[upstream]\napi_key = \"canary",
+        "[upstream]\napi_key = canary",
+        "[upstream]\napi_key = [\"canary\"]",
+        "[upstream.api_key]\nvalue = \"canary\"",
+        "[auth]\nclient_tokens = \"canary\"",
+        "[auth]\nclient_tokens = [[\"canary\"]]",
+        "[auth]\ntoken = \"canary\"",
+        "api_key = \"canary\"",
+    ] {
+        let problems = Config::from_toml(text).unwrap_err();
+        assert!(
+            !format!("{problems} {problems:?}").contains("canary"),
+            "{problems}"
+        );
+    }
+}
+
+#[test]
+fn defaults_give_way_to_the_limits_above_them() {
+    let config = Config::from_toml(
+        "[upstream]\ntotal_timeout = \"2s\"\nmax_connections = 8\n[retry]\nmax_delay = \"0s\"",
+    );
+    let config = config.unwrap();
+    assert_eq!(config.upstream.connect_timeout, Duration::from_secs(2));
+    assert_eq!(config.upstream.max_connections_per_host, 8);
+    assert_eq!(config.retry.base_delay, Duration::ZERO);
+
+    let effective = with(&[("PEGASUS_UPSTREAM__MAX_CONNECTIONS", "8")])
+        .unwrap()
+        .effective;
+    let line = "max_connections_per_host = 8 # lowered to upstream.max_connections\n";
+    assert!(effective.contains(line), "{effective}");
+}
+
+#[test]
+fn variables_are_named_after_their_settings() {
+    assert_eq!(variable("server.listen"), "PEGASUS_SERVER__LISTEN");
+    assert_eq!(variable("max_tokens.simple"), "PEGASUS_MAX_TOKENS__SIMPLE");
+    let defaults: toml::Table = layers::DEFAULTS.parse().unwrap();
+    assert!(defaults.values().all(Value::is_table));
+}

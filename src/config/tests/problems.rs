@@ -1,0 +1,200 @@
+//! What is refused, and how it is told.
+
+use super::*;
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let (file, options) = file(
+        "[server]\nlisten = \"localhost\"\nmax_body_bytes = \"10MB\"\nheader_read_timeout = 10\n\
+         lisen = \"x\"\n\
+         [cahce]\nttl = \"1h\"\n\
+         [cache]\nscope = \"all\"\n\
+         [retry]\nmax_attempts = 0\nbudget = 1.5\n",
+    );
+    let problems = load(&options, &[]).unwrap_err();
+    assert_eq!(problems.0.len(), 8, "{problems}");
+    let text = problems.to_string();
+    assert_eq!(text.lines().count(), 8, "{text}");
+    let from = format!("(file {})", file.path().display());
+    for (start, part) in [
+        ("server.listen = \"localhost\" ", "\"127.0.0.1:3000\""),
+        ("server.max_body_bytes = \"10MB\" ", "write \"10MiB\""),
+        (
+            "server.header_read_timeout = 10 ",
+            "a duration such as \"30s\"",
+        ),
+        ("server.lisen ", "did you mean server.listen?"),
+        ("cahce ", "did you mean cache?"),
+        ("cache.scope = \"all\" ", "credential or global"),
+        ("retry.max_attempts = 0 ", "a whole number from 1 to 100"),
+        ("retry.budget = 1.5 ", "a number from 0 to 1"),
+    ] {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(start))
+            .expect(start);
+        assert!(line.contains(part) && line.contains(&from), "{line}");
+    }
+}
+
+#[test]
+fn problems_of_all_sources_are_told_together() {
+    let (_file, mut options) = file("[cache]\nttl = \"0s\"");
+    options.listen = Some("nowhere".to_owned());
+    let problems = load(
+        &options,
+        &[("PEGASUS_RETRY__BUDGET", "lots"), ("PEGASUS_X", "1")],
+    );
+    let text = problems.unwrap_err().to_string();
+    for part in [
+        "server.listen = \"nowhere\" (command line option --listen)",
+        "cache.ttl = \"0s\" (file ",
+        "retry.budget = \"lots\" (environment variable PEGASUS_RETRY__BUDGET)",
+        "PEGASUS_X (environment variable PEGASUS_X)",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(text.lines().count(), 4, "{text}");
+}
+
+#[test]
+fn each_of_these_is_one_problem() {
+    for text in [
+        "[server]\nlisten = \"127.0.0.1\"",
+        "[server]\nlisten = 3000",
+        "[server]\nlisten = \"\"",
+        "[server]\nmax_body_bytes = 0",
+        "[server]\nmax_body_bytes = -1",
+        "[server]\nmax_body_bytes = 1.5",
+        "[server]\nmax_connections = 0",
+        "[server]\nmax_connections = \"12\"",
+        "[server]\nbody_read_timeout = \"0s\"",
+        "[server]\nshutdown_grace = \"-1s\"",
+        "[server]\ncors_origins = [\"*\"]",
+        "[server]\ncors_origins = [\"https://a.example/\"]",
+        "[server]\ncors_origins = \"https://a.example\"",
+        "[upstream]\nbase_url = \"openrouter.ai\"",
+        "[upstream]\nforward_headers = [\"cookie\"]",
+        "[upstream]\nconnect_timeout = \"31s\"",
+        "[upstream]\nconnect_timeout = \"3s\"\ntotal_timeout = \"2s\"",
+        "[upstream]\nmax_connections_per_host = 301",
+        "[upstream]\nhttp2 = \"yes\"",
+        "[compression]\nlevel = \"brutal\"",
+        "[cache]\nenabled = 1",
+        "[cache]\nmax_entries = 0",
+        "[cache]\nredis_url = \"redis://host\"",
+        "[breaker]\nfailure_threshold = 0",
+        "[breaker]\nfailure_threshold = 5000000000",
+        "[breaker]\nhalf_open_probes = 0",
+        "[breaker]\nopen_for = \"0s\"",
+        "[retry]\nbase_delay = \"11s\"",
+        "[retry]\nbudget = nan",
+        "[retry]\nbudget = -0.1",
+        "[max_tokens]\nsimple = 0",
+        "[create]\nmodel = \" \"",
+        "[create]\ntemperature = 2.1",
+        "[chat]\npresence_penalty = -3",
+        "[chat]\nfrequency_penalty = 3",
+        "[chat]\nmax_prompt_chars = 0",
+        "[auth]\nclient_tokens = [\"\"]",
+        "[auth]\nclient_tokens = [\"a\", \"b\", \"a\"]",
+        "[auth]\nclient_tokens = [\"a\"]\nadmin_token = \"a\"",
+        "[auth]\nadmin_token = 5",
+        "[auth]\nallow_anonymous = \"true\"",
+        "[log]\nlevel = \"verbose\"",
+        "[log]\nformat = \"xml\"",
+        "[metering]\nprices_file = \"/nonexistent/prices.toml\"",
+        "[server.listen]\nport = 1",
+        "server = 1",
+        "[servers]",
+        "[[cash]]",
+        "listen = \"x\"",
+        "[cache]\nttl = 1979-05-27",
+        "[cache",
+    ] {
+        let problems = Config::from_toml(text).expect_err(text);
+        assert_eq!(problems.0.len(), 1, "{text}: {problems}");
+        assert_eq!(problems.to_string().lines().count(), 1, "{problems}");
+    }
+}
+
+#[test]
+fn both_sides_of_a_wrong_combination_are_named() {
+    let (_file, options) = file("[retry]\nmax_delay = \"2s\"");
+    let problems = load(&options, &[("PEGASUS_RETRY__BASE_DELAY", "3s")]).unwrap_err();
+    let text = problems.to_string();
+    for part in [
+        "PEGASUS_RETRY__BASE_DELAY",
+        "retry.max_delay, which is \"2s\" (file ",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let problems = Config::from_toml("[retry]\nbase_delay = \"11s\"").unwrap_err();
+    assert!(
+        problems.to_string().contains("\"10s\" (built-in default)"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn a_setting_that_cannot_be_read_starts_no_further_problem() {
+    for text in [
+        "[retry]\nbase_delay = \"soon\"\nmax_delay = \"1ms\"",
+        "[upstream]\nconnect_timeout = \"9s\"\ntotal_timeout = \"soon\"",
+        "[upstream]\napi_key = \"k\"\n[server]\nlisten = \"0.0.0.0:1\"\n[auth]\nclient_tokens = [1]",
+    ] {
+        let problems = Config::from_toml(text).unwrap_err();
+        assert_eq!(problems.0.len(), 1, "{problems}");
+    }
+}
+
+#[test]
+fn syntax_errors_have_a_place() {
+    let (file, options) = file("[server]\nlisten = \"127.0.0.1:1\"\n  max_in_flight = = 5\n");
+    let problems = load(&options, &[("PEGASUS_X", "1")]).unwrap_err();
+    assert_eq!(problems.0.len(), 2, "{problems}");
+    let start = format!(
+        "line 3, column 19 (file {}): expected valid TOML",
+        file.path().display()
+    );
+    assert!(problems.to_string().starts_with(&start), "{problems}");
+
+    let problems = Config::from_toml("[cache]\nttl = \"1h\"\nttl = \"2h\"").unwrap_err();
+    assert!(
+        problems.to_string().starts_with("line 3, column 1 "),
+        "{problems}"
+    );
+}
+
+#[test]
+fn a_missing_file_is_a_problem_among_others() {
+    let options = Overrides {
+        config: Some("/nonexistent/pegasus.toml".into()),
+        ..Overrides::default()
+    };
+    let variables = [
+        ("PEGASUS_X", "1"),
+        ("OPENAI_API_KEY", "k"),
+        ("PEGASUS_SERVER__LISTEN", "0.0.0.0:1"),
+    ];
+    let problems = load(&options, &variables).unwrap_err();
+    assert_eq!(
+        problems.0.len(),
+        2,
+        "what the file might have mended is not judged: {problems}"
+    );
+    assert!(
+        problems.to_string().contains("/nonexistent/pegasus.toml"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn prices_are_read_from_the_file_named() {
+    let (prices, _) = file("[models.\"my/model\"]\ninput = 1\noutput = 2\n");
+    let path = prices.path().to_str().unwrap();
+    let loaded = with(&[("PEGASUS_METERING__PRICES_FILE", path)]).unwrap();
+    let prices = &loaded.config.metering.prices;
+    assert_eq!(prices.nano_usd("my/model", 1, 1), Some(3000));
+    assert_eq!(prices.nano_usd("gpt-4o", 1, 1), None);
+}

@@ -1,0 +1,118 @@
+//! Parses and shows single values: what a setting's text stands for, and what may be told of it.
+
+use std::time::Duration;
+
+use toml::Value;
+
+use super::units;
+
+const MASK: &str = "***";
+
+/// Why a value is refused: what is accepted, and the part of the value that is meant, if not all of it.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) given: Option<Value>,
+    pub(super) accepted: String,
+}
+
+impl Refusal {
+    pub(super) fn all(accepted: String) -> Vec<Self> {
+        vec![Self {
+            given: None,
+            accepted,
+        }]
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    Plain,
+    Secret,
+}
+
+pub(super) const TEXT: &str = "expected text in quotes";
+
+pub(super) fn coerce_text(_: &str) -> Option<Value> {
+    None
+}
+
+/// A TOML array, or items between commas.
+pub(super) fn coerce_list(text: &str) -> Option<Value> {
+    if text.trim_start().starts_with('[') {
+        return format!("list = {text}")
+            .parse::<toml::Table>()
+            .ok()?
+            .remove("list");
+    }
+    let items = text
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty());
+    Some(Value::Array(
+        items.map(|item| Value::String(item.to_owned())).collect(),
+    ))
+}
+
+pub(super) fn duration(value: &Value) -> Result<Duration, Vec<Refusal>> {
+    let read = value
+        .as_str()
+        .map_or_else(|| Err(units::duration_accepted()), units::duration);
+    read.map_err(|accepted| Refusal::all(format!("expected {accepted}")))
+}
+
+pub(super) fn list<T>(
+    value: &Value,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, Vec<Refusal>> {
+    let Some(items) = value.as_array() else {
+        return Err(Refusal::all(
+            "expected a list such as [\"one\", \"two\"]".to_owned(),
+        ));
+    };
+    let (mut read, mut refusals) = (Vec::new(), Vec::new());
+    for item in items {
+        let parsed = match item.as_str() {
+            Some(text) => parse(text.trim()),
+            None => Err(TEXT.to_owned()),
+        };
+        match parsed {
+            Ok(parsed) => read.push(parsed),
+            Err(accepted) => refusals.push(Refusal {
+                given: Some(item.clone()),
+                accepted,
+            }),
+        }
+    }
+    if refusals.is_empty() {
+        Ok(read)
+    } else {
+        Err(refusals)
+    }
+}
+
+/// The value as the effective configuration shows it.
+pub(super) fn show(value: &Value, shown: Shown) -> Value {
+    match value {
+        _ if shown == Shown::Plain => value.clone(),
+        Value::Array(items) => Value::Array(items.iter().map(|item| show(item, shown)).collect()),
+        Value::String(text) if text.trim().is_empty() => value.clone(),
+        _ => Value::String(MASK.to_owned()),
+    }
+}
+
+/// The value as a problem shows it, on one line.
+pub(super) fn describe(value: &Value, shown: Shown) -> String {
+    match show(value, shown) {
+        // The part before an @ is a password, the one after a ? often a key.
+        Value::String(text) if text.contains('@') || text.contains("://") && text.contains('?') => {
+            format!("{MASK:?}")
+        }
+        Value::String(text) if text.chars().count() > 100 => {
+            format!("{:?}…", text.chars().take(100).collect::<String>())
+        }
+        Value::String(text) => format!("{text:?}"),
+        Value::Table(_) => "a table".to_owned(),
+        Value::Array(_) if shown == Shown::Plain => "a list".to_owned(),
+        other => other.to_string(),
+    }
+}

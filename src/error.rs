@@ -1,0 +1,190 @@
+//! Why a request has no reply to pass on, and the one place where that becomes an HTTP status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// There is no reply for the caller. An upstream's own error status is a reply, not a `ProxyError`.
+///
+/// Cheap to clone, since everybody who shares a flight shares its failure. Holds no body, prompt or key.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ProxyError {
+    /// The request cannot be served as it is.
+    #[error("{}", .0.message)]
+    Rejected(Arc<Rejection>),
+    /// `only-if-cached`, and the cache has no answer.
+    #[error("no stored answer, and only-if-cached forbids asking the upstream")]
+    OnlyIfCached,
+    /// The circuit breaker is open.
+    #[error("the upstream keeps failing for {model}: its circuit is open; retry in {} s", seconds(*.retry_after))]
+    CircuitOpen {
+        /// The model whose circuit it is.
+        model: Arc<str>,
+        /// How long until a probe may pass.
+        retry_after: Duration,
+    },
+    /// More calls in flight than the settings allow.
+    #[error("too many requests in flight (server.max_in_flight = {limit}); retry in {} s", seconds(*.retry_after))]
+    Overloaded {
+        /// The setting's value.
+        limit: usize,
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// No upstream socket came free within the deadline.
+    #[error("all {limit} upstream sockets stayed busy until the deadline; retry in {} s", seconds(*.retry_after))]
+    SocketsBusy {
+        /// The cap.
+        limit: usize,
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// No connection could be made.
+    #[error("the upstream cannot be reached: {0}")]
+    Unreachable(Arc<str>),
+    /// The connection ended before the answer did.
+    #[error("the upstream closed the connection before its answer was complete: {0}")]
+    ConnectionLost(Arc<str>),
+    /// What came is no usable answer.
+    #[error("the upstream sent no usable answer: {0}")]
+    InvalidAnswer(Arc<str>),
+    /// The upstream reported an error inside an answer that had begun well.
+    #[error("the upstream reported an error: {0}")]
+    Reported(Arc<str>),
+    /// The answer is larger than `upstream.max_response_bytes`.
+    #[error("the upstream's answer is larger than upstream.max_response_bytes = {0}")]
+    AnswerTooLarge(usize),
+    /// The upstream was too slow.
+    #[error("the upstream was too slow: {0}")]
+    Timeout(Slow),
+    /// The upstream refused the proxy's own key.
+    #[error("the upstream answered {0} to the proxy's own key; the operator should check upstream.api_key")]
+    Credentials(StatusCode),
+    /// A defect of the proxy.
+    #[error("the proxy failed: {0}")]
+    Internal(&'static str),
+}
+
+/// Which of the timeouts ran out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Slow {
+    /// `upstream.total_timeout`
+    #[error("no complete answer within upstream.total_timeout")]
+    Total,
+    /// `upstream.read_timeout`
+    #[error("nothing came for upstream.read_timeout = {0:?}")]
+    Silence(Duration),
+    /// `upstream.connect_timeout`
+    #[error("no connection within upstream.connect_timeout")]
+    Connect,
+}
+
+/// A request that the edge turns away, with all that its error body says.
+#[derive(Debug, Clone)]
+pub struct Rejection {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The machine-readable code.
+    pub code: &'static str,
+    /// What is wrong and what would be right.
+    pub message: String,
+    /// The offending field.
+    pub param: Option<String>,
+}
+
+impl ProxyError {
+    /// Turns a request away.
+    pub fn reject(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self::Rejected(Arc::new(Rejection { status, code, message: message.into(), param: None }))
+    }
+
+    /// Turns a request away because of one of its fields.
+    pub fn reject_field(status: StatusCode, param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Rejected(Arc::new(Rejection {
+            status,
+            code: "invalid_request",
+            message: message.into(),
+            param: Some(param.into()),
+        }))
+    }
+
+    /// The status that the caller gets.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Rejected(rejection) => rejection.status,
+            Self::CircuitOpen { .. } | Self::Overloaded { .. } | Self::SocketsBusy { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::OnlyIfCached | Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unreachable(_)
+            | Self::ConnectionLost(_)
+            | Self::InvalidAnswer(_)
+            | Self::Reported(_)
+            | Self::AnswerTooLarge(_)
+            | Self::Credentials(_) => StatusCode::BAD_GATEWAY,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The machine-readable code, of which there are few: fit for a label.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Rejected(rejection) => rejection.code,
+            Self::OnlyIfCached => "only_if_cached",
+            Self::CircuitOpen { .. } => "circuit_open",
+            Self::Overloaded { .. } => "overloaded",
+            Self::SocketsBusy { .. } => "upstream_sockets_busy",
+            Self::Unreachable(_) => "upstream_unreachable",
+            Self::ConnectionLost(_) => "upstream_connection_lost",
+            Self::InvalidAnswer(_) => "upstream_invalid_answer",
+            Self::Reported(_) => "upstream_error",
+            Self::AnswerTooLarge(_) => "upstream_answer_too_large",
+            Self::Timeout(_) => "upstream_timeout",
+            Self::Credentials(_) => "upstream_credentials",
+            Self::Internal(_) => "internal_error",
+        }
+    }
+
+    /// The offending field, where one is.
+    pub fn param(&self) -> Option<&str> {
+        match self {
+            Self::Rejected(rejection) => rejection.param.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// What the Retry-After header says, in whole seconds.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::CircuitOpen { retry_after, .. }
+            | Self::Overloaded { retry_after, .. }
+            | Self::SocketsBusy { retry_after, .. } => Some(seconds(*retry_after)),
+            _ => None,
+        }
+    }
+
+    /// Whether the upstream is to blame: what the breaker counts and a stale answer may stand in for.
+    pub fn is_upstream_failure(&self) -> bool {
+        match self {
+            Self::Unreachable(_)
+            | Self::ConnectionLost(_)
+            | Self::InvalidAnswer(_)
+            | Self::Reported(_)
+            | Self::AnswerTooLarge(_)
+            | Self::Timeout(_) => true,
+            Self::Rejected(_)
+            | Self::OnlyIfCached
+            | Self::CircuitOpen { .. }
+            | Self::Overloaded { .. }
+            | Self::SocketsBusy { .. }
+            | Self::Credentials(_)
+            | Self::Internal(_) => false,
+        }
+    }
+}
+
+/// Whole seconds, rounded up, so that nobody comes back too early.
+fn seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}

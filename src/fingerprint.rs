@@ -1,0 +1,244 @@
+//! The SHA-256 identity of a request: equal exactly when two requests ask the same thing for the same caller.
+
+use std::fmt;
+
+use http::HeaderMap;
+use sha2::{Digest as _, Sha256};
+
+use crate::json::{Member, Node};
+
+/// Changes whenever the same request would hash differently.
+const VERSION: &[u8] = b"pegasus-nest fingerprint 1";
+const ALIAS_VERSION: &[u8] = b"pegasus-nest alias 1";
+
+/// Fields that choose the answer's wrapping, not the answer.
+const SHAPE_FIELDS: [&str; 2] = ["stream", "stream_options"];
+
+/// A SHA-256 digest that names a request, or the bytes of one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint([u8; 32]);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..8].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Who shares answers with whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All callers share.
+    Global,
+    /// The callers that show no credential.
+    Anonymous,
+    /// The callers that show the credential with this digest.
+    Credential(Fingerprint),
+}
+
+impl Scope {
+    /// The scope of the callers that show this `Authorization`.
+    pub fn of(authorization: Option<&[u8]>) -> Self {
+        authorization.map_or(Self::Anonymous, |value| Self::Credential(digest(value)))
+    }
+
+    fn hash(self, hash: &mut Parts) {
+        match self {
+            Self::Global => hash.part(b"global"),
+            Self::Anonymous => hash.part(b"anonymous"),
+            Self::Credential(credential) => hash.part(&credential.0),
+        }
+    }
+}
+
+/// The plain SHA-256 of some bytes.
+pub fn digest(bytes: &[u8]) -> Fingerprint {
+    Fingerprint(Sha256::digest(bytes).into())
+}
+
+/// The identity of a chat request: the caller's scope, the headers that can change the answer and every
+/// field but those that only shape it and those that the proxy itself `injected`.
+pub fn fingerprint(scope: Scope, headers: &HeaderMap, root: &Node, injected: &[&str]) -> Fingerprint {
+    let mut hash = Parts::new(VERSION);
+    scope.hash(&mut hash);
+    hash.headers(headers);
+    match root {
+        Node::Object(members) => hash.object(
+            members
+                .iter()
+                .filter(|m| !SHAPE_FIELDS.contains(&&*m.key) && !injected.contains(&&*m.key)),
+        ),
+        other => hash.node(other),
+    }
+    hash.finish()
+}
+
+/// The identity of a body's bytes before compression, which leads a repeat to its entry without the
+/// compressor and the canonical form. `edit` names the compressor's version and level.
+pub fn alias(scope: Scope, headers: &HeaderMap, edit: &[u8], injected: &[&str], body: &[u8]) -> Fingerprint {
+    let mut hash = Parts::new(ALIAS_VERSION);
+    scope.hash(&mut hash);
+    hash.headers(headers);
+    hash.part(edit);
+    hash.count(injected.len());
+    injected.iter().for_each(|field| hash.part(field.as_bytes()));
+    hash.part(body);
+    hash.finish()
+}
+
+/// Hashes parts with their lengths in front, so that no two lists of parts run together to the same bytes.
+struct Parts(Sha256);
+
+impl Parts {
+    fn new(version: &[u8]) -> Self {
+        let mut parts = Self(Sha256::new());
+        parts.part(version);
+        parts
+    }
+
+    fn count(&mut self, count: usize) {
+        self.0.update((count as u64).to_le_bytes());
+    }
+
+    fn part(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.0.update(bytes);
+    }
+
+    fn headers(&mut self, headers: &HeaderMap) {
+        let mut semantic: Vec<_> = headers.iter().filter(|(name, _)| changes_the_answer(name.as_str())).collect();
+        // Stable, so that repeated values of one name keep their order.
+        semantic.sort_by(|a, b| a.0.as_str().cmp(b.0.as_str()));
+        self.count(semantic.len());
+        for (name, value) in semantic {
+            self.part(name.as_str().as_bytes());
+            self.part(value.as_bytes());
+        }
+    }
+
+    fn node(&mut self, node: &Node) {
+        match node {
+            Node::Null => self.0.update(b"n"),
+            Node::Bool(true) => self.0.update(b"t"),
+            Node::Bool(false) => self.0.update(b"f"),
+            Node::Number(digits) => {
+                self.0.update(b"#");
+                self.part(digits.as_bytes());
+            }
+            Node::String(text) => {
+                self.0.update(b"s");
+                self.part(text.value.as_bytes());
+            }
+            Node::Array(items) => {
+                self.0.update(b"[");
+                self.count(items.len());
+                items.iter().for_each(|item| self.node(item));
+            }
+            Node::Object(members) => self.object(members.iter()),
+        }
+    }
+
+    fn object<'a>(&mut self, members: impl Iterator<Item = &'a Member>) {
+        let mut sorted: Vec<_> = members.collect();
+        sorted.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        self.0.update(b"{");
+        self.count(sorted.len());
+        for member in sorted {
+            self.part(member.key.as_bytes());
+            self.node(&member.value);
+        }
+    }
+
+    fn finish(self) -> Fingerprint {
+        Fingerprint(self.0.finalize().into())
+    }
+}
+
+/// Headers that tell who called, with what, or how to trace it never change an answer; whatever else is
+/// forwarded (`openai-organization`, `anthropic-beta`, the operator's own) may.
+fn changes_the_answer(name: &str) -> bool {
+    !matches!(
+        name,
+        "accept" | "content-type" | "user-agent" | "idempotency-key" | "http-referer" | "x-title" | "traceparent" | "tracestate"
+    ) && !name.starts_with("x-stainless-")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::json::Json;
+
+    fn of(text: &str) -> Fingerprint {
+        let json = Json::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
+        fingerprint(Scope::Anonymous, &HeaderMap::new(), json.root(), &[])
+    }
+
+    #[test]
+    fn equal_when_the_meaning_is_equal() {
+        let base = of(r#"{"model":"m","messages":[{"role":"user","content":"hé"}]}"#);
+        assert_eq!(base, of("{ \"messages\" : [ {\"content\":\"h\\u00e9\", \"role\":\"user\"} ],\n\"model\":\"m\" }"));
+        assert_eq!(base, of(r#"{"model":"m","messages":[{"role":"user","content":"hé"}],"stream":true,"stream_options":{"include_usage":true}}"#));
+    }
+
+    #[test]
+    fn different_when_anything_else_differs() {
+        let variants = [
+            r#"{"model":"m","messages":[{"role":"user","content":"a"}]}"#,
+            r#"{"model":"n","messages":[{"role":"user","content":"a"}]}"#,
+            r#"{"model":"m","messages":[{"role":"system","content":"a"}]}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"a "}]}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"A"}]}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"a"},{"role":"user","content":""}]}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":["a"]}]}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"seed":1}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"seed":1.0}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"seed":1.00}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"seed":"1"}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"seed":null}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"seed":123456789012345678901}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"seed":123456789012345678902}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"unknown":true}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"a","stream":true}]}"#,
+        ];
+        let set: std::collections::HashSet<_> = variants.iter().map(|text| of(text)).collect();
+        assert_eq!(set.len(), variants.len());
+    }
+
+    #[test]
+    fn scopes_headers_and_injections_count_as_they_should() {
+        let json = Json::parse(Bytes::from_static(b"{\"model\":\"m\",\"max_tokens\":5}")).unwrap();
+        let other = Json::parse(Bytes::from_static(b"{\"model\":\"m\"}")).unwrap();
+        let none = HeaderMap::new();
+        let scopes = [Scope::Global, Scope::Anonymous, Scope::of(Some(b"Bearer a")), Scope::of(Some(b"Bearer b"))];
+        let set: std::collections::HashSet<_> = scopes.iter().map(|s| fingerprint(*s, &none, json.root(), &[])).collect();
+        assert_eq!(set.len(), 4);
+        let plain = |headers: &HeaderMap| fingerprint(Scope::Global, headers, json.root(), &["max_tokens"]);
+        assert_eq!(plain(&none), fingerprint(Scope::Global, &none, other.root(), &[]));
+        let mut headers = HeaderMap::new();
+        headers.insert("user-agent", "curl".parse().unwrap());
+        headers.insert("x-stainless-lang", "js".parse().unwrap());
+        assert_eq!(plain(&none), plain(&headers));
+        headers.insert("openai-organization", "o".parse().unwrap());
+        assert_ne!(plain(&none), plain(&headers));
+    }
+
+    #[test]
+    fn an_alias_covers_bytes_level_scope_and_injections() {
+        let none = HeaderMap::new();
+        let base = alias(Scope::Global, &none, b"1safe", &[], b"{}");
+        assert_ne!(base, alias(Scope::Global, &none, b"1safe", &[], b"{ }"));
+        assert_ne!(base, alias(Scope::Global, &none, b"1off", &[], b"{}"));
+        assert_ne!(base, alias(Scope::Anonymous, &none, b"1safe", &[], b"{}"));
+        assert_ne!(base, alias(Scope::Global, &none, b"1safe", &["max_tokens"], b"{}"));
+    }
+
+    proptest! {
+        #[test]
+        fn parts_never_run_together(a in ".{0,8}", b in ".{0,8}", c in ".{0,8}", d in ".{0,8}") {
+            let two = |x: &str, y: &str| of(&serde_json::json!([x, y]).to_string());
+            prop_assert_eq!(two(&a, &b) == two(&c, &d), a == c && b == d);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! One upstream call for identical requests in flight (request coalescing, single-flight), whole and
+//! streaming callers mixed.
+
+use std::task::{Context, Poll};
+
+use futures_util::stream::unfold;
+use tokio::time::timeout_at;
+use tower::{Layer, Service, ServiceExt as _};
+
+use super::{ReplyFuture, ReplyResult};
+use crate::error::{ProxyError, Slow};
+use crate::reply::{Frame, Provenance, Reply, Streaming};
+use crate::request::ProxyRequest;
+
+use flight::{Head, Seat};
+pub use flight::Flights;
+
+mod flight;
+
+/// Makes [`Dedup`] services that share their flights.
+#[derive(Clone)]
+pub struct DedupLayer {
+    flights: Flights,
+}
+
+/// Lets identical requests share one call.
+#[derive(Clone)]
+pub struct Dedup<S> {
+    inner: S,
+    flights: Flights,
+}
+
+// === impl DedupLayer ===
+
+impl DedupLayer {
+    /// Shares these flights.
+    pub fn new(flights: Flights) -> Self {
+        Self { flights }
+    }
+}
+
+impl<S> Layer<S> for DedupLayer {
+    type Service = Dedup<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Dedup { inner, flights: self.flights.clone() }
+    }
+}
+
+// === impl Dedup ===
+
+impl<S> Service<ProxyRequest> for Dedup<S>
+where
+    S: Service<ProxyRequest, Response = Reply, Error = ProxyError> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Reply;
+    type Error = ProxyError;
+    type Future = ReplyFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: ProxyRequest) -> Self::Future {
+        // Who wants an answer of its own shares none.
+        let shareable = !request.parts().cache_control.is_bypass();
+        let Some(fingerprint) = request.fingerprint().filter(|_| shareable) else {
+            return Box::pin(self.inner.call(request));
+        };
+        let clone = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, clone);
+        let deadline = request.parts().deadline;
+        // Joined here and not in the future: a request counts from when it arrives, not from its first poll.
+        let seat = self.flights.join_or_start(fingerprint, || ready.oneshot(request));
+        Box::pin(async move {
+            timeout_at(deadline, seat.into_reply())
+                .await
+                .unwrap_or(Err(ProxyError::Timeout(Slow::Total)))
+        })
+    }
+}
+
+// === impl Seat ===
+
+impl Seat {
+    /// Waits for the head, and for all of it where the flight carries a whole reply.
+    async fn into_reply(self) -> ReplyResult {
+        let is_leader = self.is_leader;
+        let mut reply = match self.head().await? {
+            Head::Whole(whole) => Reply::Whole(whole),
+            Head::Stream { head, kind } => {
+                let frames = Box::pin(unfold(Some(self.into_reader()), |reader| async {
+                    let (reader, item) = reader?.step().await;
+                    let goes_on = matches!(item, Ok(Frame::Chunk(_)));
+                    Some((item, goes_on.then_some(reader)))
+                }));
+                Reply::Stream(Streaming { head, kind, frames })
+            }
+        };
+        let provenance = &mut reply.head_mut().provenance;
+        if !is_leader && matches!(provenance, Provenance::Miss { .. }) {
+            *provenance = Provenance::Coalesced;
+        }
+        Ok(reply)
+    }
+}

@@ -1,0 +1,288 @@
+//! Repeats an attempt that failed for a passing reason, within the request's deadline and a budget over
+//! all requests.
+//!
+//! Retries multiply a load that is already too much for the upstream. Three bounds keep that in check:
+//! the attempts of one call, the call's deadline, and the [`Budget`], which lets retries be only a share of
+//! all calls however many of them fail. A reply is judged by its head, so a stream that has begun is
+//! never repeated.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, StatusCode, header};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
+use tower::{Layer, Service, ServiceExt as _};
+
+use super::{ReplyFuture, ReplyResult};
+use crate::config;
+use crate::error::ProxyError;
+use crate::metering::Metrics;
+use crate::reply::Reply;
+use crate::request::{ProxyRequest, Socket};
+
+/// Retries that may be spent before any call has paid in, so that a quiet proxy can retry at all.
+const RESERVE: f64 = 10.0;
+
+/// Makes [`Retry`] services that share one budget.
+#[derive(Clone)]
+pub struct RetryLayer {
+    policy: Policy,
+    budget: Arc<Budget>,
+    metrics: Arc<Metrics>,
+}
+
+/// Sends a request upstream, again if need be.
+#[derive(Clone)]
+pub struct Retry<S> {
+    inner: S,
+    policy: Policy,
+    budget: Arc<Budget>,
+    metrics: Arc<Metrics>,
+}
+
+/// When to repeat, and after how long.
+#[derive(Debug, Clone, Copy)]
+struct Policy {
+    max_attempts: u32,
+    base_delay: Duration,
+    max_delay: Duration,
+}
+
+/// What becomes of an attempt.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The caller gets it.
+    Final,
+    /// A pooled socket was dead: at once again on a new one, which is no retry of the upstream's work.
+    Reconnect,
+    /// Again, not before this time has passed.
+    Again {
+        at_least: Duration,
+    },
+}
+
+/// A token bucket: each call pays in a share of a token, each retry takes a whole one.
+struct Budget {
+    share: f64,
+    tokens: Mutex<f64>,
+}
+
+// === impl RetryLayer ===
+
+impl RetryLayer {
+    /// Retries as configured.
+    pub fn new(config: &config::Retry, metrics: Arc<Metrics>) -> Self {
+        let policy = Policy {
+            max_attempts: config.max_attempts,
+            base_delay: config.base_delay,
+            max_delay: config.max_delay,
+        };
+        Self { policy, budget: Arc::new(Budget::new(config.budget)), metrics }
+    }
+}
+
+impl<S> Layer<S> for RetryLayer {
+    type Service = Retry<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Retry {
+            inner,
+            policy: self.policy,
+            budget: Arc::clone(&self.budget),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+}
+
+// === impl Retry ===
+
+impl<S> Service<ProxyRequest> for Retry<S>
+where
+    S: Service<ProxyRequest, Response = Reply, Error = ProxyError> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Reply;
+    type Error = ProxyError;
+    type Future = ReplyFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: ProxyRequest) -> Self::Future {
+        // The clone has not been polled ready; the service that was goes with this call.
+        let clone = self.inner.clone();
+        let ready = Retry {
+            inner: std::mem::replace(&mut self.inner, clone),
+            policy: self.policy,
+            budget: Arc::clone(&self.budget),
+            metrics: Arc::clone(&self.metrics),
+        };
+        Box::pin(ready.run(request))
+    }
+}
+
+impl<S> Retry<S>
+where
+    S: Service<ProxyRequest, Response = Reply, Error = ProxyError> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    async fn run(mut self, mut request: ProxyRequest) -> ReplyResult {
+        self.budget.deposit();
+        let deadline = request.parts().deadline;
+        let mut attempt = 1;
+        loop {
+            let result = self.inner.ready().await?.call(request.clone()).await;
+            match judge(&request, &result) {
+                Verdict::Final => return result,
+                Verdict::Reconnect => {
+                    self.metrics.reconnects.add(1);
+                    request.socket = Socket::Fresh;
+                }
+                Verdict::Again { at_least } => {
+                    if attempt >= self.policy.max_attempts {
+                        return result;
+                    }
+                    let delay = self.policy.backoff(attempt, fastrand::f64()).max(at_least);
+                    // Waiting past the deadline would only turn the upstream's own words into a timeout.
+                    if Instant::now() + delay >= deadline || !self.budget.withdraw() {
+                        return result;
+                    }
+                    drop(result);
+                    self.metrics.retries.add(1);
+                    tracing::debug!(attempt, delay_ms = delay.as_millis(), "retrying");
+                    sleep(delay).await;
+                    attempt += 1;
+                }
+            }
+        }
+    }
+}
+
+fn judge(request: &ProxyRequest, result: &ReplyResult) -> Verdict {
+    let again = Verdict::Again { at_least: Duration::ZERO };
+    match result {
+        Ok(reply) => {
+            let head = reply.head();
+            let passing = match head.status {
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => true,
+                StatusCode::REQUEST_TIMEOUT
+                | StatusCode::INTERNAL_SERVER_ERROR
+                | StatusCode::BAD_GATEWAY
+                | StatusCode::GATEWAY_TIMEOUT => request.is_repeatable(),
+                _ => false,
+            };
+            if passing {
+                let at_least = retry_after(&head.headers, SystemTime::now()).unwrap_or_default();
+                Verdict::Again { at_least }
+            } else {
+                Verdict::Final
+            }
+        }
+        Err(ProxyError::Unreachable(_)) => again,
+        Err(ProxyError::ConnectionLost(_)) if request.is_repeatable() => {
+            if request.socket == Socket::Pooled { Verdict::Reconnect } else { again }
+        }
+        Err(_) => Verdict::Final,
+    }
+}
+
+/// How long the upstream asks us to stay away: seconds or a date (RFC 9110 section 10.2.3).
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit mean "very long", not "now".
+        return Some(Duration::from_secs(value.parse::<u32>().unwrap_or(u32::MAX).into()));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// Full jitter: anything between nothing and the exponential bound. `random` lies in 0..1.
+    fn backoff(&self, attempt: u32, random: f64) -> Duration {
+        let factor = 2_u32.saturating_pow(attempt - 1);
+        self.base_delay.saturating_mul(factor).min(self.max_delay).mul_f64(random)
+    }
+}
+
+// === impl Budget ===
+
+impl Budget {
+    fn new(share: f64) -> Self {
+        // A share of nothing means no retries at all, the reserve included.
+        Self { share, tokens: Mutex::new(if share > 0.0 { RESERVE } else { 0.0 }) }
+    }
+
+    fn deposit(&self) {
+        let mut tokens = self.tokens.lock();
+        *tokens = (*tokens + self.share).min(RESERVE);
+    }
+
+    fn withdraw(&self) -> bool {
+        let mut tokens = self.tokens.lock();
+        let granted = *tokens >= 1.0;
+        if granted {
+            *tokens -= 1.0;
+        }
+        granted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_up_to_its_bound_and_jitters_down_to_nothing() {
+        let policy = Policy {
+            max_attempts: 9,
+            base_delay: Duration::from_secs(1),
+            max_delay: Duration::from_secs(10),
+        };
+        let longest: Vec<_> = (1..=6).map(|attempt| policy.backoff(attempt, 1.0).as_secs()).collect();
+        assert_eq!(longest, [1, 2, 4, 8, 10, 10]);
+        assert_eq!(policy.backoff(3, 0.0), Duration::ZERO);
+        assert_eq!(policy.backoff(80, 1.0), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn an_outage_costs_a_share_of_its_calls_and_the_reserve() {
+        let budget = Budget::new(0.2);
+        let mut retries = 0;
+        for _ in 0..300 {
+            budget.deposit();
+            for _ in 0..2 {
+                retries += u32::from(budget.withdraw());
+            }
+        }
+        assert!((60..=70).contains(&retries), "{retries}");
+    }
+
+    #[test]
+    fn a_budget_of_nothing_never_retries() {
+        let budget = Budget::new(0.0);
+        budget.deposit();
+        assert!(!budget.withdraw());
+    }
+
+    #[test]
+    fn retry_after_in_all_its_spellings() {
+        let now = httpdate::parse_http_date("Wed, 21 Oct 2026 07:28:00 GMT").unwrap();
+        let of = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, value.parse().unwrap());
+            retry_after(&headers, now)
+        };
+        assert_eq!(of("7"), Some(Duration::from_secs(7)));
+        assert_eq!(of("Wed, 21 Oct 2026 07:28:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(of("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(of("99999999999999999999"), Some(Duration::from_secs(u32::MAX.into())));
+        assert_eq!([of("soon"), of("-1"), of("")], [None, None, None]);
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! Sets up where the story of each request is told: standard error, for people or for collectors.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::config::{Log, LogFormat};
+
+/// Starts logging; a later call changes nothing.
+pub fn init(log: &Log) {
+    let variable = std::env::var_os("RUST_LOG").map(|value| value.to_string_lossy().into_owned());
+    let (filter, is_bad) = filter(variable.as_deref(), &log.level);
+    // An error on the way to a closed pipe must not be told on that pipe: it would panic.
+    let builder = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
+    // Who logged first keeps the right to: tests start several servers in one process.
+    let _ = match log.format {
+        LogFormat::Text => builder.with_ansi(has_colours()).try_init(),
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_ansi(false)
+            .try_init(),
+    };
+    if is_bad {
+        tracing::warn!(filter = %log.level, "RUST_LOG is no valid filter and is not used");
+    }
+}
+
+/// The filter to use, and whether the variable had to be passed over.
+fn filter(variable: Option<&str>, level: &str) -> (EnvFilter, bool) {
+    let wish = variable
+        .filter(|value| !value.trim().is_empty())
+        .map(EnvFilter::try_new);
+    match wish {
+        Some(Ok(filter)) => (filter, false),
+        other => (EnvFilter::new(level), other.is_some()),
+    }
+}
+
+/// Whether standard error takes colours, by the convention of <https://no-color.org>.
+fn has_colours() -> bool {
+    let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !is_refused && std::io::stderr().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_wins_if_it_is_valid() {
+        let used = |variable, level| {
+            let (filter, is_bad) = filter(variable, level);
+            (filter.to_string(), is_bad)
+        };
+        assert_eq!(used(None, "info"), ("info".to_owned(), false));
+        assert_eq!(used(Some(" "), "info"), ("info".to_owned(), false));
+        assert_eq!(used(Some("debug"), "info"), ("debug".to_owned(), false));
+        assert_eq!(used(Some("a=loud"), "warn"), ("warn".to_owned(), true));
+    }
+
+    #[test]
+    fn starting_twice_is_harmless() {
+        let log = |format| Log {
+            level: "off".to_owned(),
+            format,
+        };
+        init(&log(LogFormat::Text));
+        init(&log(LogFormat::Json));
+    }
+}

@@ -1,0 +1,310 @@
+//! What flows through the stack: one client request, read once, cheap to clone.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use tokio::time::Instant;
+
+use crate::compressor::{self, Level};
+use crate::fingerprint::{self, Fingerprint, Scope};
+use crate::json::{Json, Node};
+
+pub use cache_control::CacheControl;
+
+mod cache_control;
+
+/// A client's request on its way through the stack.
+#[derive(Clone)]
+pub struct ProxyRequest {
+    shared: Arc<Shared>,
+    /// Which socket the next attempt takes; the one thing that may differ between two attempts.
+    pub socket: Socket,
+}
+
+/// Where an attempt gets its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Socket {
+    /// Out of the pool where one is idle.
+    Pooled,
+    /// A new one, because a pooled one turned out dead.
+    Fresh,
+}
+
+/// The form in which an answer travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One JSON object.
+    Whole,
+    /// Server-sent events.
+    Stream {
+        /// Whether the client asked for a last event with the usage.
+        include_usage: bool,
+    },
+}
+
+/// What the edge knows of a request before the stack sees it.
+pub struct Parts {
+    /// The method upstream.
+    pub method: Method,
+    /// Path and query below `upstream.base_url`, with the leading slash.
+    pub path: Box<str>,
+    /// The headers that may go upstream.
+    pub headers: HeaderMap,
+    /// The client's own credential, where it may go upstream.
+    pub authorization: Option<HeaderValue>,
+    /// Who shares answers with this caller.
+    pub scope: Scope,
+    /// What the client demands of the cache.
+    pub cache_control: CacheControl,
+    /// The client's own compression level.
+    pub level: Option<Level>,
+    /// When the client will have waited long enough.
+    pub deadline: Instant,
+}
+
+/// The body.
+pub enum Content {
+    /// A chat completion: compressed, cached, shared.
+    Chat(Chat),
+    /// Anything else, forwarded as it is.
+    Opaque {
+        /// The bytes.
+        body: Bytes,
+        /// The model it names, for the breaker.
+        model: Option<Box<str>>,
+    },
+}
+
+/// A validated chat-completion request.
+pub struct Chat {
+    original: Json,
+    model: Box<str>,
+    shape: Shape,
+    /// Fields that the proxy put in, which are not part of the request's identity.
+    injected: &'static [&'static str],
+    level: OnceLock<Level>,
+    edit: OnceLock<fn(&Json, Level) -> Option<Edited>>,
+    edited: OnceLock<Option<Edited>>,
+    saved: OnceLock<Saved>,
+    alias: OnceLock<Fingerprint>,
+    fingerprint: OnceLock<Fingerprint>,
+}
+
+/// A request's text after compression.
+pub struct Edited {
+    /// What goes upstream.
+    pub json: Json,
+    /// How much is gone.
+    pub saved: Saved,
+}
+
+/// What compression took out of one request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// Characters of text before compression.
+    pub chars_before: u64,
+    /// Characters taken out.
+    pub chars: u64,
+    /// Tokens taken out, estimated.
+    pub tokens: u64,
+}
+
+struct Shared {
+    parts: Parts,
+    content: Content,
+    timings: Timings,
+}
+
+/// How long each stage took, in microseconds; shared by all clones of a request.
+#[derive(Debug, Default)]
+pub struct Timings {
+    compress: AtomicU64,
+    cache: AtomicU64,
+    upstream: AtomicU64,
+}
+
+/// A stage that [`Timings`] measures.
+#[derive(Debug, Clone, Copy)]
+pub enum Stage {
+    /// The compressor.
+    Compress,
+    /// Looking in the cache.
+    Cache,
+    /// Waiting for the upstream's head, all attempts and joined flights included.
+    Upstream,
+}
+
+impl Chat {
+    /// A chat request from validated JSON. `injected` names the fields that the proxy added itself.
+    pub fn new(original: Json, injected: &'static [&'static str]) -> Self {
+        let root = original.root();
+        let model = root.get("model").and_then(Node::as_str).unwrap_or_default().into();
+        let include_usage = root
+            .get("stream_options")
+            .and_then(|options| options.get("include_usage"))
+            .and_then(Node::as_bool)
+            .unwrap_or(false);
+        let shape = match root.get("stream").and_then(Node::as_bool) {
+            Some(true) => Shape::Stream { include_usage },
+            _ => Shape::Whole,
+        };
+        Self {
+            original,
+            model,
+            shape,
+            injected,
+            level: OnceLock::new(),
+            edit: OnceLock::new(),
+            edited: OnceLock::new(),
+            saved: OnceLock::new(),
+            alias: OnceLock::new(),
+            fingerprint: OnceLock::new(),
+        }
+    }
+
+    /// The form in which the client wants its answer.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The model as the client named it.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+}
+
+impl ProxyRequest {
+    /// Puts a request together.
+    pub fn new(parts: Parts, content: Content) -> Self {
+        let shared = Shared { parts, content, timings: Timings::default() };
+        Self { shared: Arc::new(shared), socket: Socket::Pooled }
+    }
+
+    /// Method, path, headers, scope, deadline.
+    pub fn parts(&self) -> &Parts {
+        &self.shared.parts
+    }
+
+    /// The chat completion, if it is one.
+    pub fn chat(&self) -> Option<&Chat> {
+        match &self.shared.content {
+            Content::Chat(chat) => Some(chat),
+            Content::Opaque { .. } => None,
+        }
+    }
+
+    /// The model, where the body names one.
+    pub fn model(&self) -> Option<&str> {
+        match &self.shared.content {
+            Content::Chat(chat) => Some(&chat.model),
+            Content::Opaque { model, .. } => model.as_deref(),
+        }
+    }
+
+    /// How long the stages took.
+    pub fn timings(&self) -> &Timings {
+        &self.shared.timings
+    }
+
+    /// Has the text edited before it is sent, but only once somebody needs it: a repeat that its alias
+    /// leads to the cache never pays for it. The first call decides.
+    pub fn edit_at(&self, level: Level, edit: fn(&Json, Level) -> Option<Edited>) {
+        if let Some(chat) = self.chat() {
+            let _ = chat.level.set(level);
+            let _ = chat.edit.set(edit);
+        }
+    }
+
+    /// The JSON that goes upstream.
+    pub fn outgoing(&self) -> Option<&Json> {
+        let chat = self.chat()?;
+        let edited = chat.edited.get_or_init(|| {
+            let (edit, level) = (chat.edit.get()?, *chat.level.get()?);
+            let begun = Instant::now();
+            let edited = edit(&chat.original, level);
+            self.shared.timings.add(Stage::Compress, begun.elapsed());
+            if let Some(edited) = &edited {
+                let _ = chat.saved.set(edited.saved);
+            }
+            edited
+        });
+        Some(edited.as_ref().map_or(&chat.original, |edited| &edited.json))
+    }
+
+    /// The bytes that go upstream: those of the client where nothing changed them.
+    pub fn body(&self) -> Bytes {
+        match &self.shared.content {
+            Content::Opaque { body, .. } => body.clone(),
+            Content::Chat(chat) => self.outgoing().unwrap_or(&chat.original).text().clone(),
+        }
+    }
+
+    /// What compression saved, as far as known by now.
+    pub fn saved(&self) -> Saved {
+        self.chat().and_then(|chat| chat.saved.get()).copied().unwrap_or_default()
+    }
+
+    /// Tells what compression saved when the same bytes came before.
+    pub fn remember_saved(&self, saved: Saved) {
+        if let Some(chat) = self.chat() {
+            let _ = chat.saved.set(saved);
+        }
+    }
+
+    /// The identity of what goes upstream.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        let chat = self.chat()?;
+        let json = self.outgoing()?;
+        let Parts { scope, headers, .. } = self.parts();
+        Some(*chat.fingerprint.get_or_init(|| {
+            fingerprint::fingerprint(*scope, headers, json.root(), chat.injected)
+        }))
+    }
+
+    /// The identity of what came in, which costs one hash and no compression.
+    pub fn alias(&self) -> Option<Fingerprint> {
+        let chat = self.chat()?;
+        let Parts { scope, headers, .. } = self.parts();
+        Some(*chat.alias.get_or_init(|| {
+            let level = chat.level.get().copied().unwrap_or(Level::Off);
+            let edit = format!("{} {level}", compressor::VERSION);
+            let body = chat.original.text();
+            fingerprint::alias(*scope, headers, edit.as_bytes(), chat.injected, body)
+        }))
+    }
+
+    /// Whether the upstream may see this request twice without harm: questions, and the methods that
+    /// RFC 9110 section 9.2.2 calls idempotent.
+    pub fn is_repeatable(&self) -> bool {
+        let Parts { method, path, .. } = self.parts();
+        let path = path.split('?').next().unwrap_or_default();
+        self.chat().is_some()
+            || method.is_idempotent()
+            || matches!(path, "/embeddings" | "/completions" | "/moderations" | "/chat/completions")
+    }
+}
+
+impl Timings {
+    /// Adds to a stage.
+    pub fn add(&self, stage: Stage, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.cell(stage).fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// What a stage took so far.
+    pub fn of(&self, stage: Stage) -> Duration {
+        Duration::from_micros(self.cell(stage).load(Ordering::Relaxed))
+    }
+
+    fn cell(&self, stage: Stage) -> &AtomicU64 {
+        match stage {
+            Stage::Compress => &self.compress,
+            Stage::Cache => &self.cache,
+            Stage::Upstream => &self.upstream,
+        }
+    }
+}
