@@ -87,6 +87,12 @@ pub fn print_problems(problems: &Problems, out: &mut impl Write) -> ExitCode {
     ExitCode::from(BAD_CONFIGURATION)
 }
 
+/// Prints why a command failed to `out`, and gives the exit code for it.
+pub fn print_failure(error: &anyhow::Error, out: &mut impl Write) -> ExitCode {
+    let _ = writeln!(out, "pegasus-nest: {error:#}");
+    ExitCode::FAILURE
+}
+
 /// Asks the service at `address` whether it is alive; fails with one line that says why not.
 pub fn health(address: SocketAddr) -> anyhow::Result<()> {
     let address = reachable(address);

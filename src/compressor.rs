@@ -1,10 +1,12 @@
-//! Takes out of one message's text what costs tokens and carries no meaning, before the request is cached or sent.
+//! Takes out of one message's text what costs tokens and carries no meaning, before the request is
+//! cached or sent.
 //!
-//! Every function here is pure: the same text and level give the same bytes on every instance, so a conversation's
-//! prefix stays what it was and the provider's own prompt cache still hits. Three properties hold for every input:
+//! Every function here is pure: the same text and level give the same bytes on every instance, so a
+//! conversation's prefix stays what it was and the provider's own prompt cache still hits. Three
+//! properties hold for every input:
 //!
 //! * an edit is the deletion of ASCII white space, nothing else is ever removed, added or moved;
-//! * whatever may be code, data, markup, a quotation or a layout keeps its bytes (see [`layout`]);
+//! * whatever may be code, data, markup, a quotation or a layout keeps its bytes (see `layout.rs`);
 //! * an output is never edited again: a text whose output would be is given back as it came.
 
 mod blocks;

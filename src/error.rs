@@ -59,7 +59,9 @@ pub enum ProxyError {
     #[error("the upstream was too slow: {0}")]
     Timeout(Slow),
     /// The upstream refused the proxy's own key.
-    #[error("the upstream answered {0} to the proxy's own key; the operator should check upstream.api_key")]
+    #[error(
+        "the upstream answered {0} to the proxy's own key; the operator should check upstream.api_key"
+    )]
     Credentials(StatusCode),
     /// A defect of the proxy.
     #[error("the proxy failed: {0}")]
@@ -91,21 +93,34 @@ pub struct Rejection {
     pub message: String,
     /// The offending field.
     pub param: Option<String>,
+    /// The upstream's own Retry-After, seconds or a date, passed on.
+    pub retry_after: Option<String>,
 }
 
 impl ProxyError {
     /// Turns a request away.
     pub fn reject(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self::Rejected(Arc::new(Rejection { status, code, message: message.into(), param: None }))
+        Self::Rejected(Arc::new(Rejection {
+            status,
+            code,
+            message: message.into(),
+            param: None,
+            retry_after: None,
+        }))
     }
 
     /// Turns a request away because of one of its fields.
-    pub fn reject_field(status: StatusCode, param: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn reject_field(
+        status: StatusCode,
+        param: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self::Rejected(Arc::new(Rejection {
             status,
             code: "invalid_request",
             message: message.into(),
             param: Some(param.into()),
+            retry_after: None,
         }))
     }
 
@@ -154,12 +169,23 @@ impl ProxyError {
         }
     }
 
-    /// What the Retry-After header says, in whole seconds.
-    pub fn retry_after(&self) -> Option<u64> {
+    /// What the log may say beside the code: nothing that a client or a provider wrote.
+    pub fn log_detail(&self) -> String {
         match self {
+            Self::Rejected(rejection) => rejection.param.clone().unwrap_or_default(),
+            Self::Reported(_) => "in its own words, which are not logged".to_owned(),
+            Self::CircuitOpen { .. } => String::new(),
+            other => other.to_string(),
+        }
+    }
+
+    /// What the Retry-After header says: whole seconds, or the upstream's own words.
+    pub fn retry_after(&self) -> Option<String> {
+        match self {
+            Self::Rejected(rejection) => rejection.retry_after.clone(),
             Self::CircuitOpen { retry_after, .. }
             | Self::Overloaded { retry_after, .. }
-            | Self::SocketsBusy { retry_after, .. } => Some(seconds(*retry_after)),
+            | Self::SocketsBusy { retry_after, .. } => Some(seconds(*retry_after).to_string()),
             _ => None,
         }
     }

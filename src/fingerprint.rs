@@ -20,7 +20,9 @@ pub struct Fingerprint([u8; 32]);
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[..8].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0[..8]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -57,7 +59,12 @@ pub fn digest(bytes: &[u8]) -> Fingerprint {
 
 /// The identity of a chat request: the caller's scope, the headers that can change the answer and every
 /// field but those that only shape it and those that the proxy itself `injected`.
-pub fn fingerprint(scope: Scope, headers: &HeaderMap, root: &Node, injected: &[&str]) -> Fingerprint {
+pub fn fingerprint(
+    scope: Scope,
+    headers: &HeaderMap,
+    root: &Node,
+    injected: &[&str],
+) -> Fingerprint {
     let mut hash = Parts::new(VERSION);
     scope.hash(&mut hash);
     hash.headers(headers);
@@ -74,13 +81,21 @@ pub fn fingerprint(scope: Scope, headers: &HeaderMap, root: &Node, injected: &[&
 
 /// The identity of a body's bytes before compression, which leads a repeat to its entry without the
 /// compressor and the canonical form. `edit` names the compressor's version and level.
-pub fn alias(scope: Scope, headers: &HeaderMap, edit: &[u8], injected: &[&str], body: &[u8]) -> Fingerprint {
+pub fn alias(
+    scope: Scope,
+    headers: &HeaderMap,
+    edit: &[u8],
+    injected: &[&str],
+    body: &[u8],
+) -> Fingerprint {
     let mut hash = Parts::new(ALIAS_VERSION);
     scope.hash(&mut hash);
     hash.headers(headers);
     hash.part(edit);
     hash.count(injected.len());
-    injected.iter().for_each(|field| hash.part(field.as_bytes()));
+    injected
+        .iter()
+        .for_each(|field| hash.part(field.as_bytes()));
     hash.part(body);
     hash.finish()
 }
@@ -105,7 +120,10 @@ impl Parts {
     }
 
     fn headers(&mut self, headers: &HeaderMap) {
-        let mut semantic: Vec<_> = headers.iter().filter(|(name, _)| changes_the_answer(name.as_str())).collect();
+        let mut semantic: Vec<_> = headers
+            .iter()
+            .filter(|(name, _)| changes_the_answer(name.as_str()))
+            .collect();
         // Stable, so that repeated values of one name keep their order.
         semantic.sort_by(|a, b| a.0.as_str().cmp(b.0.as_str()));
         self.count(semantic.len());
@@ -158,7 +176,14 @@ impl Parts {
 fn changes_the_answer(name: &str) -> bool {
     !matches!(
         name,
-        "accept" | "content-type" | "user-agent" | "idempotency-key" | "http-referer" | "x-title" | "traceparent" | "tracestate"
+        "accept"
+            | "content-type"
+            | "user-agent"
+            | "idempotency-key"
+            | "http-referer"
+            | "x-title"
+            | "traceparent"
+            | "tracestate"
     ) && !name.starts_with("x-stainless-")
 }
 
@@ -178,8 +203,18 @@ mod tests {
     #[test]
     fn equal_when_the_meaning_is_equal() {
         let base = of(r#"{"model":"m","messages":[{"role":"user","content":"hé"}]}"#);
-        assert_eq!(base, of("{ \"messages\" : [ {\"content\":\"h\\u00e9\", \"role\":\"user\"} ],\n\"model\":\"m\" }"));
-        assert_eq!(base, of(r#"{"model":"m","messages":[{"role":"user","content":"hé"}],"stream":true,"stream_options":{"include_usage":true}}"#));
+        assert_eq!(
+            base,
+            of(
+                "{ \"messages\" : [ {\"content\":\"h\\u00e9\", \"role\":\"user\"} ],\n\"model\":\"m\" }"
+            )
+        );
+        assert_eq!(
+            base,
+            of(
+                r#"{"model":"m","messages":[{"role":"user","content":"hé"}],"stream":true,"stream_options":{"include_usage":true}}"#
+            )
+        );
     }
 
     #[test]
@@ -211,11 +246,23 @@ mod tests {
         let json = Json::parse(Bytes::from_static(b"{\"model\":\"m\",\"max_tokens\":5}")).unwrap();
         let other = Json::parse(Bytes::from_static(b"{\"model\":\"m\"}")).unwrap();
         let none = HeaderMap::new();
-        let scopes = [Scope::Global, Scope::Anonymous, Scope::of(Some(b"Bearer a")), Scope::of(Some(b"Bearer b"))];
-        let set: std::collections::HashSet<_> = scopes.iter().map(|s| fingerprint(*s, &none, json.root(), &[])).collect();
+        let scopes = [
+            Scope::Global,
+            Scope::Anonymous,
+            Scope::of(Some(b"Bearer a")),
+            Scope::of(Some(b"Bearer b")),
+        ];
+        let set: std::collections::HashSet<_> = scopes
+            .iter()
+            .map(|s| fingerprint(*s, &none, json.root(), &[]))
+            .collect();
         assert_eq!(set.len(), 4);
-        let plain = |headers: &HeaderMap| fingerprint(Scope::Global, headers, json.root(), &["max_tokens"]);
-        assert_eq!(plain(&none), fingerprint(Scope::Global, &none, other.root(), &[]));
+        let plain =
+            |headers: &HeaderMap| fingerprint(Scope::Global, headers, json.root(), &["max_tokens"]);
+        assert_eq!(
+            plain(&none),
+            fingerprint(Scope::Global, &none, other.root(), &[])
+        );
         let mut headers = HeaderMap::new();
         headers.insert("user-agent", "curl".parse().unwrap());
         headers.insert("x-stainless-lang", "js".parse().unwrap());
@@ -231,7 +278,10 @@ mod tests {
         assert_ne!(base, alias(Scope::Global, &none, b"1safe", &[], b"{ }"));
         assert_ne!(base, alias(Scope::Global, &none, b"1off", &[], b"{}"));
         assert_ne!(base, alias(Scope::Anonymous, &none, b"1safe", &[], b"{}"));
-        assert_ne!(base, alias(Scope::Global, &none, b"1safe", &["max_tokens"], b"{}"));
+        assert_ne!(
+            base,
+            alias(Scope::Global, &none, b"1safe", &["max_tokens"], b"{}")
+        );
     }
 
     proptest! {

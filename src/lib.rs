@@ -1,1 +1,50 @@
+//! A reverse proxy for LLM APIs that makes every call cheaper, faster and safer without changing the model.
+//!
+//! > A request is **compressed**, answered from the **cache** if it can be, **deduplicated** with identical
+//! > ones in flight, admitted by the **circuit breaker**, and sent **upstream with retries**.
+//!
+//! A walk through the house, in the order in which a request takes it:
+//!
+//! - [`edge`] accepts connections, checks who is calling and makes a [`request::ProxyRequest`] of what they
+//!   say. It is the only part that knows axum.
+//! - [`stack`] is the sentence above as one builder; [`layers`] holds a file for each of its verbs. They know
+//!   neither axum nor reqwest.
+//! - [`upstream`] makes one attempt at the API behind us. It is the only part that knows reqwest.
+//! - [`reply`] is what comes back, whole or as a stream, and tells where it came from.
+//!
+//! Beside the way stand the pure parts, which can be read by themselves: [`compressor`], [`fingerprint`],
+//! [`json`], [`chat`], [`sse`]; the answers that are kept in [`store`]; the counters in [`metering`]; and
+//! what starts it all: [`cli`], [`config`], [`logging`], [`demo`].
 
+pub mod chat;
+pub mod cli;
+pub mod compressor;
+pub mod config;
+pub mod demo;
+pub mod edge;
+pub mod error;
+pub mod fingerprint;
+pub mod json;
+pub mod layers;
+pub mod logging;
+pub mod metering;
+pub mod reply;
+pub mod request;
+pub mod sse;
+pub mod stack;
+pub mod store;
+pub mod upstream;
+
+use tokio::net::TcpListener;
+
+/// Serves on `listener` until `shutdown` is ready and what is under way has ended. Fails only at the start, if
+/// the TLS library cannot be set up.
+pub async fn serve(
+    config: config::Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), reqwest::Error> {
+    let stack = stack::build(&config)?;
+    edge::run(edge::Edge::new(config, stack), listener, shutdown).await;
+    Ok(())
+}

@@ -1,1 +1,111 @@
-fn main(){}
+//! The binary: reads the configuration, binds, serves, drains.
+
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use pegasus_nest::cli::{self, Cli, Command};
+use pegasus_nest::config::{self, Config};
+use pegasus_nest::{demo, logging, serve};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The client's end, the upstream's end, and some for the log, the listener and the runtime.
+const DESCRIPTORS_BESIDE_SOCKETS: u64 = 64;
+
+fn main() -> ExitCode {
+    let cli = cli::parse();
+    let loaded = match Config::load(&cli.overrides(), config::environment()) {
+        Ok(loaded) => loaded,
+        Err(problems) => return cli::print_problems(&problems, &mut io::stderr()),
+    };
+    let outcome = match cli.command {
+        Some(Command::Check) => return cli::print_effective(&loaded, &mut io::stdout()),
+        Some(Command::Health) => cli::health(loaded.config.server.listen),
+        None => run(&cli, loaded.config),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => cli::print_failure(&error, &mut io::stderr()),
+    }
+}
+
+fn run(cli: &Cli, mut config: Config) -> anyhow::Result<()> {
+    logging::init(&config.log);
+    raise_descriptor_limit(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let listen = config.server.listen;
+        let listener =
+            TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let demo = if cli.demo {
+            let demo = demo::start().await.context("cannot start the simulated model")?;
+            config.upstream.base_url.clone_from(&demo.base_url);
+            tracing::warn!("demo mode: every answer is simulated, no model is asked");
+            Some(demo)
+        } else {
+            None
+        };
+        let address = listener.local_addr().context("cannot tell the own address")?;
+        let upstream = &config.upstream.base_url;
+        tracing::info!(addr = %address, upstream, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+        warn_of_surprises(&config);
+        let stop = stop_signal().context("cannot listen for signals")?;
+        serve(config, listener, stop).await.context("cannot set up the upstream client")?;
+        drop(demo);
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+/// Ready with the first SIGTERM or SIGINT; a second one ends the process at once.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it waits beside the draining, to cut it short"
+        )]
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::warn!("a second signal: stopping at once");
+            std::process::exit(1);
+        });
+    })
+}
+
+/// Each request may need two sockets; the usual soft limit of 1,024 descriptors is too low for that.
+fn raise_descriptor_limit(config: &Config) {
+    let sockets = config.server.max_connections + config.upstream.max_connections;
+    let wanted = u64::try_from(sockets)
+        .unwrap_or(u64::MAX)
+        .saturating_add(DESCRIPTORS_BESIDE_SOCKETS);
+    let got = rlimit::increase_nofile_limit(wanted.max(1_024)).unwrap_or(0);
+    if got < wanted {
+        tracing::warn!(
+            wanted,
+            got,
+            "the limit of open files is low; raise it or lower server.max_connections"
+        );
+    }
+}
+
+/// Settings that are right and yet may not be meant.
+fn warn_of_surprises(config: &Config) {
+    if !config.auth.client_tokens.is_empty() && config.upstream.api_key.is_none() {
+        tracing::warn!(
+            "auth.client_tokens are set and upstream.api_key is not: client tokens are never forwarded, so the upstream gets no credential"
+        );
+    }
+}

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::chat::Usage;
+use crate::json::Node;
 use crate::reply::{Provenance, Worth};
-use crate::request::Saved;
+use crate::request::{ProxyRequest, Saved};
 
 use prices::PriceTable;
 
@@ -30,6 +31,31 @@ impl Counter {
     /// Its value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The tokens of a request's messages, for upstreams that report none: their texts, and four a message for
+/// its frame, as `OpenAI`'s chat format has it.
+pub fn estimate_prompt(request: &ProxyRequest) -> u64 {
+    let messages = request
+        .outgoing()
+        .and_then(|json| json.root().get("messages")?.as_array());
+    messages
+        .unwrap_or_default()
+        .iter()
+        .map(|message| 4 + message.get("content").map_or(0, estimate_content))
+        .sum()
+}
+
+fn estimate_content(content: &Node) -> u64 {
+    match content {
+        Node::String(text) => tokens::estimate(&text.value),
+        Node::Array(parts) => parts
+            .iter()
+            .filter_map(|part| part.get("text")?.as_str())
+            .map(tokens::estimate)
+            .sum(),
+        _ => 0,
     }
 }
 
@@ -107,7 +133,10 @@ pub struct Bill {
 impl Metrics {
     /// Nothing counted yet.
     pub fn new(prices: PriceTable) -> Self {
-        Self { prices, ..Self::default() }
+        Self {
+            prices,
+            ..Self::default()
+        }
     }
 
     /// The upstream has given a complete answer: once for each call, however many callers share it.
@@ -116,7 +145,8 @@ impl Metrics {
         self.estimated_answers.add(u64::from(usage.estimated));
         self.prompt_tokens.add(usage.prompt_tokens);
         self.completion_tokens.add(usage.completion_tokens);
-        self.cost_nano_usd.add(self.price(model, usage.prompt_tokens, usage.completion_tokens));
+        self.cost_nano_usd
+            .add(self.price(model, usage.prompt_tokens, usage.completion_tokens));
     }
 
     /// A request has got the head of its reply.
@@ -135,7 +165,12 @@ impl Metrics {
 
     /// A request has got a complete answer: what it cost and what it saved.
     pub fn bill(&self, model: &str, provenance: Provenance, worth: Worth, saved: Saved) -> Bill {
-        let Usage { prompt_tokens, completion_tokens, total_tokens, .. } = worth.usage;
+        let Usage {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens,
+            ..
+        } = worth.usage;
         let price = self.price(model, prompt_tokens, completion_tokens);
         let not_sent = self.price(model, saved.tokens, 0);
         self.compression_tokens_saved.add(saved.tokens);
@@ -171,12 +206,14 @@ impl Metrics {
     }
 
     fn price(&self, model: &str, prompt_tokens: u64, completion_tokens: u64) -> u64 {
-        self.prices.nano_usd(model, prompt_tokens, completion_tokens).unwrap_or_else(|| {
-            let mut unpriced = self.unpriced.lock();
-            if unpriced.len() < MAX_UNPRICED && !unpriced.contains(model) {
-                unpriced.insert(model.to_owned());
-            }
-            0
-        })
+        self.prices
+            .nano_usd(model, prompt_tokens, completion_tokens)
+            .unwrap_or_else(|| {
+                let mut unpriced = self.unpriced.lock();
+                if unpriced.len() < MAX_UNPRICED && !unpriced.contains(model) {
+                    unpriced.insert(model.to_owned());
+                }
+                0
+            })
     }
 }

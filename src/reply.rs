@@ -153,9 +153,18 @@ impl Provenance {
             Self::Bypass { stored: false } => "pegasus-nest; fwd=bypass".into(),
             Self::Bypass { stored: true } => "pegasus-nest; fwd=bypass; stored".into(),
             Self::Hit { ttl, .. } => format!("pegasus-nest; hit; ttl={}", ttl.as_secs()),
-            Self::Stale { expired_for, upstream_status, .. } => {
-                let status = upstream_status.map(|s| format!("; fwd-status={}", s.as_u16())).unwrap_or_default();
-                format!("pegasus-nest; fwd=stale{status}; ttl=-{}", expired_for.as_secs())
+            Self::Stale {
+                expired_for,
+                upstream_status,
+                ..
+            } => {
+                let status = upstream_status
+                    .map(|s| format!("; fwd-status={}", s.as_u16()))
+                    .unwrap_or_default();
+                format!(
+                    "pegasus-nest; fwd=stale{status}; ttl=-{}",
+                    expired_for.as_secs()
+                )
             }
             Self::Coalesced => "pegasus-nest; fwd=miss; collapsed".into(),
         }

@@ -142,7 +142,11 @@ impl Chat {
     /// A chat request from validated JSON. `injected` names the fields that the proxy added itself.
     pub fn new(original: Json, injected: &'static [&'static str]) -> Self {
         let root = original.root();
-        let model = root.get("model").and_then(Node::as_str).unwrap_or_default().into();
+        let model = root
+            .get("model")
+            .and_then(Node::as_str)
+            .unwrap_or_default()
+            .into();
         let include_usage = root
             .get("stream_options")
             .and_then(|options| options.get("include_usage"))
@@ -180,8 +184,15 @@ impl Chat {
 impl ProxyRequest {
     /// Puts a request together.
     pub fn new(parts: Parts, content: Content) -> Self {
-        let shared = Shared { parts, content, timings: Timings::default() };
-        Self { shared: Arc::new(shared), socket: Socket::Pooled }
+        let shared = Shared {
+            parts,
+            content,
+            timings: Timings::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            socket: Socket::Pooled,
+        }
     }
 
     /// Method, path, headers, scope, deadline.
@@ -232,7 +243,11 @@ impl ProxyRequest {
             }
             edited
         });
-        Some(edited.as_ref().map_or(&chat.original, |edited| &edited.json))
+        Some(
+            edited
+                .as_ref()
+                .map_or(&chat.original, |edited| &edited.json),
+        )
     }
 
     /// The bytes that go upstream: those of the client where nothing changed them.
@@ -245,7 +260,10 @@ impl ProxyRequest {
 
     /// What compression saved, as far as known by now.
     pub fn saved(&self) -> Saved {
-        self.chat().and_then(|chat| chat.saved.get()).copied().unwrap_or_default()
+        self.chat()
+            .and_then(|chat| chat.saved.get())
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Tells what compression saved when the same bytes came before.
@@ -260,9 +278,11 @@ impl ProxyRequest {
         let chat = self.chat()?;
         let json = self.outgoing()?;
         let Parts { scope, headers, .. } = self.parts();
-        Some(*chat.fingerprint.get_or_init(|| {
-            fingerprint::fingerprint(*scope, headers, json.root(), chat.injected)
-        }))
+        Some(
+            *chat.fingerprint.get_or_init(|| {
+                fingerprint::fingerprint(*scope, headers, json.root(), chat.injected)
+            }),
+        )
     }
 
     /// The identity of what came in, which costs one hash and no compression.
@@ -284,7 +304,10 @@ impl ProxyRequest {
         let path = path.split('?').next().unwrap_or_default();
         self.chat().is_some()
             || method.is_idempotent()
-            || matches!(path, "/embeddings" | "/completions" | "/moderations" | "/chat/completions")
+            || matches!(
+                path,
+                "/embeddings" | "/completions" | "/moderations" | "/chat/completions"
+            )
     }
 }
 

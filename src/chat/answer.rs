@@ -69,6 +69,19 @@ pub fn read_answer(body: &[u8]) -> Result<Answer, Invalid> {
 }
 
 impl Usage {
+    /// The usage of an answer whose upstream reported none: `prompt_tokens` as estimated, and a token for
+    /// every four bytes of generated text, as `OpenAI` counts English.
+    pub fn estimated(prompt_tokens: u64, text_bytes: usize) -> Self {
+        let completion_tokens = text_bytes.div_ceil(4) as u64;
+        Self {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: prompt_tokens + completion_tokens,
+            cached_tokens: 0,
+            estimated: true,
+        }
+    }
+
     /// Reads a `usage` object; one without a single token counts as none.
     pub fn read(usage: &Value) -> Option<Self> {
         let count = |keys: &[&str]| keys.iter().find_map(|key| tokens(usage.pointer(key)?));

@@ -1,7 +1,9 @@
-//! Finds what spans several lines and must keep its bytes: fences, elements, environments, JSON, quotations.
+//! Finds what spans several lines and must keep its bytes: fences, elements, environments, JSON,
+//! quotations.
 //!
-//! Each finder marks whole lines. Where two readings of a text are possible, the lines of both are marked; where an
-//! end is missing, the rest of the text (or of the paragraph, for marks that also occur alone) is.
+//! Each finder marks whole lines. Where two readings of a text are possible, the lines of both are
+//! marked; where an end is missing, the rest of the text (or of the paragraph, for marks that also
+//! occur alone) is.
 
 use memchr::memmem;
 
@@ -93,8 +95,9 @@ impl Marks<'_> {
         self.lines[line].body(self.text).as_bytes()
     }
 
-    /// Marks from each line that opens through the next one that closes, and the rest of both lines' paragraphs,
-    /// because a stray mark (5" for five inches) makes it unknown which side of a mark is the inside.
+    /// Marks from each line that opens through the next one that closes, and the rest of both
+    /// lines' paragraphs, because a stray mark (5" for five inches) makes it unknown which side of
+    /// a mark is the inside.
     fn pairs(
         &mut self,
         opens: impl Fn(&[u8]) -> bool,

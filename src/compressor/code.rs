@@ -1,6 +1,7 @@
 //! Tells by its first word whether a line is likely a statement, a query, a command or a log entry.
 
-/// Words that begin a statement. In prose they stand in lower case only in the middle of a sentence.
+/// Words that begin a statement. In prose they stand in lower case only in the middle of a
+/// sentence.
 const STATEMENTS: [u128; 72] = keys([
     "abstract",
     "async",
@@ -124,7 +125,8 @@ const LEVELS: [u128; 10] = keys([
 ]);
 const TRACES: [u128; 5] = keys(["Caused", "Exception", "Traceback", "goroutine", "panic"]);
 
-/// Whether `line`, which has no indentation, is likely code, a query, a command, or part of a log or stack trace.
+/// Whether `line`, which has no indentation, is likely code, a query, a command, or part of a log
+/// or stack trace.
 pub(super) fn is_likely(line: &str) -> bool {
     let mut words = line.split_ascii_whitespace();
     let Some(first) = words.next() else {
@@ -159,7 +161,8 @@ fn is_in(list: &[u128], word: &str) -> bool {
     (2..=16).contains(&word.len()) && list.binary_search(&key(word)).is_ok()
 }
 
-/// The word's bytes as one number, so that a look-up compares numbers: every line of a text pays for several.
+/// The word's bytes as one number, so that a look-up compares numbers: every line of a text pays
+/// for several.
 const fn key(word: &str) -> u128 {
     let mut bytes = [0; 16];
     bytes
@@ -179,7 +182,8 @@ const fn keys<const N: usize>(words: [&str; N]) -> [u128; N] {
     keys
 }
 
-/// Whether `line` begins with a date, a time, an address or another figure that lists and logs begin with.
+/// Whether `line` begins with a date, a time, an address or another figure that lists and logs
+/// begin with.
 pub(super) fn begins_with_figures(line: &str) -> bool {
     let token = line
         .split_ascii_whitespace()

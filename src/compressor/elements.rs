@@ -1,11 +1,13 @@
-//! Finds elements, comments and typeset formulas that span lines: what stands within them keeps its bytes.
+//! Finds elements, comments and typeset formulas that span lines: what stands within them keeps its
+//! bytes.
 
 use std::collections::HashMap;
 
 use super::lines::Line;
 
-/// Elements, comments and `LaTeX` environments. Each name has its own stack, so crossed or forgotten ends of one
-/// name do not hide the ends of another; what stays open reaches to the last end of its name.
+/// Elements, comments and `LaTeX` environments. Each name has its own stack, so crossed or
+/// forgotten ends of one name do not hide the ends of another; what stays open reaches to the last
+/// end of its name.
 pub(super) fn mark(text: &str, lines: &[Line], inside: &mut [bool]) {
     let mut stacks: HashMap<&[u8], Vec<usize>> = HashMap::new();
     let mut ends: HashMap<&[u8], usize> = HashMap::new();

@@ -13,7 +13,8 @@ struct Fence {
     depth: usize,
 }
 
-/// A fence inside a longer or equal fence is text to `CommonMark` and a nested block to many authors: both count.
+/// A fence inside a longer or equal fence is text to `CommonMark` and a nested block to many
+/// authors: both count.
 pub(super) fn mark(text: &str, lines: &[Line], inside: &mut [bool]) {
     for nested in [false, true] {
         let mut open: Option<Fence> = None;
@@ -66,7 +67,7 @@ fn opening_fence(line: &[u8]) -> Option<Fence> {
     let open = if mark == b'`' {
         memchr::memchr(b'`', rest).is_none()
     } else {
-        at == 0 || unquoted(line)[0] == b'~'
+        at == 0 || unquoted(line).starts_with(b"~")
     };
     open.then_some(Fence {
         mark,
@@ -76,10 +77,11 @@ fn opening_fence(line: &[u8]) -> Option<Fence> {
     })
 }
 
+/// The line without its list and quote markers.
 fn unquoted(line: &[u8]) -> &[u8] {
     let start = line
         .iter()
         .position(|byte| !b"> \t-*+".contains(byte))
-        .unwrap_or(line.len() - 1);
+        .unwrap_or(line.len());
     &line[start..]
 }

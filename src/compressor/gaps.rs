@@ -77,7 +77,8 @@ impl Gaps {
         Some(Box::new(found))
     }
 
-    /// What to delete so that each gap is one space; nothing where a neighbouring line makes columns likely.
+    /// What to delete so that each gap is one space; nothing where a neighbouring line makes
+    /// columns likely.
     pub(super) fn folds(
         &self,
         neighbours: [Option<&Self>; 2],
@@ -94,7 +95,8 @@ impl Gaps {
         gaps.iter().map(|gap| gap.at.start + 1..gap.at.end)
     }
 
-    /// Whether both lines part their words by gaps that no sentence end explains, or by gaps that end in one column.
+    /// Whether both lines part their words by gaps that no sentence end explains, or by gaps that
+    /// end in one column.
     pub(super) fn aligns_with(&self, other: &Self) -> bool {
         let wide = |gaps: &Self| gaps.gaps.iter().any(|gap| !gap.ends_sentence);
         if self.gaps.is_empty() || other.gaps.is_empty() {
@@ -116,7 +118,8 @@ impl Gaps {
     }
 }
 
-/// The length of a list or heading marker with the blanks after it: they set how the lines below are indented.
+/// The length of a list or heading marker with the blanks after it: they set how the lines below
+/// are indented.
 fn marker(bytes: &[u8]) -> usize {
     let digits = bytes
         .iter()
@@ -155,7 +158,8 @@ fn parts_words(before: Option<char>, after: Option<char>, ends_sentence: bool) -
     }
 }
 
-/// The length of the code span or quotation at the start, if it ends on the line and no other one is mixed into it.
+/// The length of the code span or quotation at the start, if it ends on the line and no other one
+/// is mixed into it.
 fn span(bytes: &[u8]) -> Option<usize> {
     if bytes[0] == b'"' {
         let length = memchr::memchr(b'"', &bytes[1..])? + 2;
@@ -174,7 +178,8 @@ fn span(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// Whether the byte belongs to plain sentences. Curly and single quotation marks do not: their ends are doubtful.
+/// Whether the byte belongs to plain sentences. Curly and single quotation marks do not: their ends
+/// are doubtful.
 fn is_plain(bytes: &[u8], at: usize) -> bool {
     match bytes[at] {
         b'\'' => {

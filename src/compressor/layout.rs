@@ -1,4 +1,5 @@
-//! Says for every line of a text whether it is prose, so that every rule works on the same reading of the text.
+//! Says for every line of a text whether it is prose, so that every rule works on the same reading
+//! of the text.
 
 use super::{blocks, code, gaps::Gaps, lines::Line, look, look::Look};
 
@@ -12,7 +13,8 @@ pub(super) struct Layout {
 // === impl Layout ===
 
 impl Layout {
-    /// `None` if the text is mostly code or data: the few sentences in it are then not worth the doubt.
+    /// `None` if the text is mostly code or data: the few sentences in it are then not worth the
+    /// doubt.
     pub(super) fn of(text: &str, lines: &[Line]) -> Option<Self> {
         let inside = blocks::find(text, lines);
         let looks = lines

@@ -44,7 +44,8 @@ pub(super) fn compress(text: &str) -> Option<String> {
         return None;
     }
     let shorter = without(text, &deletions);
-    // Protection is a reading of the text, and a shorter text might read otherwise: then it stays as it came.
+    // Protection is a reading of the text, and a shorter text might read otherwise: then it stays
+    // as it came.
     self::deletions(&shorter).is_empty().then_some(shorter)
 }
 
@@ -132,7 +133,9 @@ fn tidy(
     let is_followed = lines.get(number + 1).is_some_and(|next| !next.is_blank());
     // Two spaces before a further line of the paragraph are Markdown's hard line break.
     let is_hard_break = is_followed && text[line.trailing()].ends_with("  ");
-    if look <= Look::Verse && !is_hard_break {
+    // Without its blanks, a carriage return within the line would become part of the line end.
+    let ends_in_return = text[..line.end].ends_with('\r');
+    if look <= Look::Verse && !is_hard_break && !ends_in_return {
         deletions.push(line.trailing());
     }
 }

@@ -269,3 +269,10 @@ fn hostile_input_ends() {
         assert_eq!(safe(&shorter), shorter, "{unit:?}");
     }
 }
+
+#[test]
+fn odd_ends_are_no_ends() {
+    stays("> ```\n\t\nWe went home.  It was late.");
+    stays("\r \nWe go.");
+    stays("We go.\r ");
+}

@@ -65,7 +65,10 @@ impl<S> Layer<S> for BreakerLayer {
     type Service = Breaker<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Breaker { inner, circuits: self.circuits.clone() }
+        Breaker {
+            inner,
+            circuits: self.circuits.clone(),
+        }
     }
 }
 
@@ -86,12 +89,13 @@ where
     fn call(&mut self, request: ProxyRequest) -> Self::Future {
         let model: Arc<str> = request.model().unwrap_or("-").into();
         match self.circuits.admit(&model) {
-            Ok(permit) => {
-                BreakerFuture::Admitted { call: self.inner.call(request), permit: Some(permit) }
-            }
-            Err(retry_after) => {
-                BreakerFuture::Rejected { error: Some(ProxyError::CircuitOpen { model, retry_after }) }
-            }
+            Ok(permit) => BreakerFuture::Admitted {
+                call: self.inner.call(request),
+                permit: Some(permit),
+            },
+            Err(retry_after) => BreakerFuture::Rejected {
+                error: Some(ProxyError::CircuitOpen { model, retry_after }),
+            },
         }
     }
 }
@@ -103,9 +107,9 @@ impl<F: Future<Output = ReplyResult>> Future for BreakerFuture<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            Projection::Rejected { error } => {
-                Poll::Ready(Err(error.take().unwrap_or(ProxyError::Internal("a future was polled twice"))))
-            }
+            Projection::Rejected { error } => Poll::Ready(Err(error
+                .take()
+                .unwrap_or(ProxyError::Internal("a future was polled twice")))),
             Projection::Admitted { call, permit } => {
                 let result = ready!(call.poll(cx));
                 Poll::Ready(settle(result, permit.take()))
@@ -118,7 +122,10 @@ fn settle(result: ReplyResult, permit: Option<Permit>) -> ReplyResult {
     let Some(permit) = permit else { return result };
     match result {
         Ok(Reply::Stream(mut stream)) if !stream.head.status.is_server_error() => {
-            stream.frames = Box::pin(Watched { frames: stream.frames, permit: Some(permit) });
+            stream.frames = Box::pin(Watched {
+                frames: stream.frames,
+                permit: Some(permit),
+            });
             Ok(Reply::Stream(stream))
         }
         Ok(reply) => {

@@ -74,7 +74,10 @@ impl<S> Layer<S> for CacheLayer {
     type Service = Cache<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Cache { inner, store: self.store.clone() }
+        Cache {
+            inner,
+            store: self.store.clone(),
+        }
     }
 }
 
@@ -96,33 +99,57 @@ where
         let begun = Instant::now();
         let control = request.parts().cache_control;
         let bypass = request.chat().is_none() || control.is_bypass();
-        let found = if bypass { Found::Nothing } else { look_up(&self.store, &request) };
+        let found = if bypass {
+            Found::Nothing
+        } else {
+            look_up(&self.store, &request)
+        };
         if request.chat().is_some() {
             // The compressor, if it ran for the look-up, is measured by itself.
-            let lookup = begun.elapsed().saturating_sub(request.timings().of(Stage::Compress));
+            let lookup = begun
+                .elapsed()
+                .saturating_sub(request.timings().of(Stage::Compress));
             request.timings().add(Stage::Cache, lookup);
         }
         let stale = match found {
             Found::Fresh { entry, age, ttl } if control.accepts(age) => {
                 let reply = from_entry(&entry, Provenance::Hit { age, ttl });
-                return CacheFuture::Known { result: Some(Ok(reply)) };
+                return CacheFuture::Known {
+                    result: Some(Ok(reply)),
+                };
             }
-            Found::Stale { entry, age, expired_for } if control.accepts(age) => {
-                Some(Stale { entry, age, expired_for })
-            }
+            Found::Stale {
+                entry,
+                age,
+                expired_for,
+            } if control.accepts(age) => Some(Stale {
+                entry,
+                age,
+                expired_for,
+            }),
             _ => None,
         };
         if control.only_if_cached {
-            return CacheFuture::Known { result: Some(Err(ProxyError::OnlyIfCached)) };
+            return CacheFuture::Known {
+                result: Some(Err(ProxyError::OnlyIfCached)),
+            };
         }
         let call = self.inner.call(request.clone());
-        CacheFuture::Forward { call, request, begun: Instant::now(), bypass, stale }
+        CacheFuture::Forward {
+            call,
+            request,
+            begun: Instant::now(),
+            bypass,
+            stale,
+        }
     }
 }
 
 /// The entry of a request: by its bytes if they came before, else by its meaning.
 fn look_up(store: &Memory, request: &ProxyRequest) -> Found {
-    let Some(alias) = request.alias() else { return Found::Nothing };
+    let Some(alias) = request.alias() else {
+        return Found::Nothing;
+    };
     if let Some((fingerprint, saved)) = store.resolve(alias) {
         let found = store.find(fingerprint);
         if !matches!(found, Found::Nothing) {
@@ -130,7 +157,9 @@ fn look_up(store: &Memory, request: &ProxyRequest) -> Found {
             return found;
         }
     }
-    let Some(fingerprint) = request.fingerprint() else { return Found::Nothing };
+    let Some(fingerprint) = request.fingerprint() else {
+        return Found::Nothing;
+    };
     let found = store.find(fingerprint);
     if !matches!(found, Found::Nothing) {
         store.remember(alias, fingerprint, request.saved());
@@ -141,10 +170,24 @@ fn look_up(store: &Memory, request: &ProxyRequest) -> Found {
 /// The reply that an entry makes.
 fn from_entry(entry: &Entry, provenance: Provenance) -> Reply {
     let mut headers = HeaderMap::with_capacity(1);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let head = Head { status: StatusCode::OK, headers, provenance };
-    let answer = Some(Worth { usage: entry.usage, storable: true });
-    Reply::Whole(Whole { head, body: Bytes::clone(&entry.body), answer })
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    let head = Head {
+        status: StatusCode::OK,
+        headers,
+        provenance,
+    };
+    let answer = Some(Worth {
+        usage: entry.usage,
+        storable: true,
+    });
+    Reply::Whole(Whole {
+        head,
+        body: Bytes::clone(&entry.body),
+        answer,
+    })
 }
 
 // === impl CacheFuture ===
@@ -154,10 +197,18 @@ impl<F: Future<Output = ReplyResult>> Future for CacheFuture<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            Projection::Known { result } => {
-                Poll::Ready(result.take().unwrap_or(Err(ProxyError::Internal("a future was polled twice"))))
-            }
-            Projection::Forward { call, request, begun, bypass, stale } => {
+            Projection::Known { result } => Poll::Ready(
+                result
+                    .take()
+                    .unwrap_or(Err(ProxyError::Internal("a future was polled twice"))),
+            ),
+            Projection::Forward {
+                call,
+                request,
+                begun,
+                bypass,
+                stale,
+            } => {
                 let mut result = ready!(call.poll(cx));
                 request.timings().add(Stage::Upstream, begun.elapsed());
                 if let (Some(stale), Some(status)) = (stale.take(), failure(&result)) {
@@ -190,7 +241,18 @@ fn failure(result: &ReplyResult) -> Option<Option<StatusCode>> {
 
 impl Stale {
     fn into_reply(self, upstream_status: Option<StatusCode>) -> Reply {
-        let Self { entry, age, expired_for } = self;
-        from_entry(&entry, Provenance::Stale { age, expired_for, upstream_status })
+        let Self {
+            entry,
+            age,
+            expired_for,
+        } = self;
+        from_entry(
+            &entry,
+            Provenance::Stale {
+                age,
+                expired_for,
+                upstream_status,
+            },
+        )
     }
 }

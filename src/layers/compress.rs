@@ -41,7 +41,10 @@ impl<S> Layer<S> for CompressLayer {
     type Service = Compress<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Compress { inner, level: self.level }
+        Compress {
+            inner,
+            level: self.level,
+        }
     }
 }
 
@@ -58,7 +61,10 @@ impl<S: Service<ProxyRequest>> Service<ProxyRequest> for Compress<S> {
 
     fn call(&mut self, request: ProxyRequest) -> Self::Future {
         // The work itself waits until somebody needs the text: a repeat finds its answer by its bytes.
-        request.edit_at(request.parts().level.unwrap_or(self.level), compress_messages);
+        request.edit_at(
+            request.parts().level.unwrap_or(self.level),
+            compress_messages,
+        );
         self.inner.call(request)
     }
 }
@@ -92,16 +98,27 @@ fn texts(root: &Node) -> impl Iterator<Item = &Text> {
         .unwrap_or_default()
         .iter()
         .filter(|message| {
-            message.get("role").and_then(Node::as_str).is_some_and(|role| ROLES.contains(&role))
+            message
+                .get("role")
+                .and_then(Node::as_str)
+                .is_some_and(|role| ROLES.contains(&role))
         })
         .filter_map(|message| message.get("content"))
         .flat_map(|content| {
-            let parts = content.as_array().unwrap_or_default().iter().filter_map(|part| {
-                let is_text = part.get("type").and_then(Node::as_str) == Some("text");
-                // A part that carries more than its text, such as a cache breakpoint, keeps its bytes all the
-                // same: only the string is replaced.
-                if is_text { part.get("text").and_then(Node::as_text) } else { None }
-            });
+            let parts = content
+                .as_array()
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|part| {
+                    let is_text = part.get("type").and_then(Node::as_str) == Some("text");
+                    // A part that carries more than its text, such as a cache breakpoint, keeps its bytes all the
+                    // same: only the string is replaced.
+                    if is_text {
+                        part.get("text").and_then(Node::as_text)
+                    } else {
+                        None
+                    }
+                });
             content.as_text().into_iter().chain(parts)
         })
 }

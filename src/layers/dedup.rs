@@ -12,8 +12,8 @@ use crate::error::{ProxyError, Slow};
 use crate::reply::{Frame, Provenance, Reply, Streaming};
 use crate::request::ProxyRequest;
 
-use flight::{Head, Seat};
 pub use flight::Flights;
+use flight::{Head, Seat};
 
 mod flight;
 
@@ -43,7 +43,10 @@ impl<S> Layer<S> for DedupLayer {
     type Service = Dedup<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Dedup { inner, flights: self.flights.clone() }
+        Dedup {
+            inner,
+            flights: self.flights.clone(),
+        }
     }
 }
 
@@ -72,7 +75,9 @@ where
         let ready = std::mem::replace(&mut self.inner, clone);
         let deadline = request.parts().deadline;
         // Joined here and not in the future: a request counts from when it arrives, not from its first poll.
-        let seat = self.flights.join_or_start(fingerprint, || ready.oneshot(request));
+        let seat = self
+            .flights
+            .join_or_start(fingerprint, || ready.oneshot(request));
         Box::pin(async move {
             timeout_at(deadline, seat.into_reply())
                 .await

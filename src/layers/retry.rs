@@ -17,7 +17,7 @@ use tower::{Layer, Service, ServiceExt as _};
 
 use super::{ReplyFuture, ReplyResult};
 use crate::config;
-use crate::error::ProxyError;
+use crate::error::{ProxyError, Slow};
 use crate::metering::Metrics;
 use crate::reply::Reply;
 use crate::request::{ProxyRequest, Socket};
@@ -58,9 +58,7 @@ enum Verdict {
     /// A pooled socket was dead: at once again on a new one, which is no retry of the upstream's work.
     Reconnect,
     /// Again, not before this time has passed.
-    Again {
-        at_least: Duration,
-    },
+    Again { at_least: Duration },
 }
 
 /// A token bucket: each call pays in a share of a token, each retry takes a whole one.
@@ -79,7 +77,11 @@ impl RetryLayer {
             base_delay: config.base_delay,
             max_delay: config.max_delay,
         };
-        Self { policy, budget: Arc::new(Budget::new(config.budget)), metrics }
+        Self {
+            policy,
+            budget: Arc::new(Budget::new(config.budget)),
+            metrics,
+        }
     }
 }
 
@@ -162,7 +164,9 @@ where
 }
 
 fn judge(request: &ProxyRequest, result: &ReplyResult) -> Verdict {
-    let again = Verdict::Again { at_least: Duration::ZERO };
+    let again = Verdict::Again {
+        at_least: Duration::ZERO,
+    };
     match result {
         Ok(reply) => {
             let head = reply.head();
@@ -181,9 +185,13 @@ fn judge(request: &ProxyRequest, result: &ReplyResult) -> Verdict {
                 Verdict::Final
             }
         }
-        Err(ProxyError::Unreachable(_)) => again,
+        Err(ProxyError::Unreachable(_) | ProxyError::Timeout(Slow::Connect)) => again,
         Err(ProxyError::ConnectionLost(_)) if request.is_repeatable() => {
-            if request.socket == Socket::Pooled { Verdict::Reconnect } else { again }
+            if request.socket == Socket::Pooled {
+                Verdict::Reconnect
+            } else {
+                again
+            }
         }
         Err(_) => Verdict::Final,
     }
@@ -194,7 +202,9 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit mean "very long", not "now".
-        return Some(Duration::from_secs(value.parse::<u32>().unwrap_or(u32::MAX).into()));
+        return Some(Duration::from_secs(
+            value.parse::<u32>().unwrap_or(u32::MAX).into(),
+        ));
     }
     let date = httpdate::parse_http_date(value).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
@@ -206,7 +216,10 @@ impl Policy {
     /// Full jitter: anything between nothing and the exponential bound. `random` lies in 0..1.
     fn backoff(&self, attempt: u32, random: f64) -> Duration {
         let factor = 2_u32.saturating_pow(attempt - 1);
-        self.base_delay.saturating_mul(factor).min(self.max_delay).mul_f64(random)
+        self.base_delay
+            .saturating_mul(factor)
+            .min(self.max_delay)
+            .mul_f64(random)
     }
 }
 
@@ -215,7 +228,10 @@ impl Policy {
 impl Budget {
     fn new(share: f64) -> Self {
         // A share of nothing means no retries at all, the reserve included.
-        Self { share, tokens: Mutex::new(if share > 0.0 { RESERVE } else { 0.0 }) }
+        Self {
+            share,
+            tokens: Mutex::new(if share > 0.0 { RESERVE } else { 0.0 }),
+        }
     }
 
     fn deposit(&self) {
@@ -244,7 +260,9 @@ mod tests {
             base_delay: Duration::from_secs(1),
             max_delay: Duration::from_secs(10),
         };
-        let longest: Vec<_> = (1..=6).map(|attempt| policy.backoff(attempt, 1.0).as_secs()).collect();
+        let longest: Vec<_> = (1..=6)
+            .map(|attempt| policy.backoff(attempt, 1.0).as_secs())
+            .collect();
         assert_eq!(longest, [1, 2, 4, 8, 10, 10]);
         assert_eq!(policy.backoff(3, 0.0), Duration::ZERO);
         assert_eq!(policy.backoff(80, 1.0), Duration::from_secs(10));
@@ -279,9 +297,15 @@ mod tests {
             retry_after(&headers, now)
         };
         assert_eq!(of("7"), Some(Duration::from_secs(7)));
-        assert_eq!(of("Wed, 21 Oct 2026 07:28:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(
+            of("Wed, 21 Oct 2026 07:28:30 GMT"),
+            Some(Duration::from_secs(30))
+        );
         assert_eq!(of("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(of("99999999999999999999"), Some(Duration::from_secs(u32::MAX.into())));
+        assert_eq!(
+            of("99999999999999999999"),
+            Some(Duration::from_secs(u32::MAX.into()))
+        );
         assert_eq!([of("soon"), of("-1"), of("")], [None, None, None]);
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }

@@ -21,7 +21,10 @@ impl CacheControl {
     /// Reads the header's fields; unknown directives are ignored, as RFC 9111 asks.
     pub fn from_headers(headers: &HeaderMap) -> Self {
         let mut control = Self::default();
-        let values = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|v| v.to_str().ok());
+        let values = headers
+            .get_all(header::CACHE_CONTROL)
+            .iter()
+            .filter_map(|v| v.to_str().ok());
         for directive in values.flat_map(|value| value.split(',')) {
             let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
             match name.trim().to_ascii_lowercase().as_str() {
@@ -32,7 +35,10 @@ impl CacheControl {
                     // An argument that cannot be read counts as the strictest one.
                     let argument = argument.trim().trim_matches('"');
                     let huge = !argument.is_empty() && argument.bytes().all(|b| b.is_ascii_digit());
-                    let seconds = argument.parse().unwrap_or(if huge { u64::from(u32::MAX) } else { 0 });
+                    let seconds =
+                        argument
+                            .parse()
+                            .unwrap_or(if huge { u64::from(u32::MAX) } else { 0 });
                     let age = Duration::from_secs(seconds);
                     control.max_age = Some(control.max_age.map_or(age, |known| known.min(age)));
                 }
@@ -71,10 +77,18 @@ mod tests {
         assert!(of(&["No-Cache"]).no_cache);
         assert!(of(&["max-age=5 , no-store"]).no_store);
         assert!(of(&["foo", "only-if-cached"]).only_if_cached);
-        assert_eq!(of(&["max-age=\"60\""]).max_age, Some(Duration::from_secs(60)));
-        assert_eq!(of(&["max-age=60", "max-age=9"]).max_age, Some(Duration::from_secs(9)));
+        assert_eq!(
+            of(&["max-age=\"60\""]).max_age,
+            Some(Duration::from_secs(60))
+        );
+        assert_eq!(
+            of(&["max-age=60", "max-age=9"]).max_age,
+            Some(Duration::from_secs(9))
+        );
         assert_eq!(of(&["max-age=soon"]).max_age, Some(Duration::ZERO));
-        assert!(of(&["max-age=99999999999999999999999"]).max_age.unwrap() > Duration::from_secs(3600));
+        assert!(
+            of(&["max-age=99999999999999999999999"]).max_age.unwrap() > Duration::from_secs(3600)
+        );
     }
 
     #[test]

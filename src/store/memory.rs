@@ -6,7 +6,6 @@ use std::time::Duration;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::RwLock;
-use tokio::time::Instant;
 
 use super::{Entry, SharedEntry};
 use crate::config;
@@ -108,21 +107,51 @@ impl Memory {
             .name("aliases")
             .eviction_policy(EvictionPolicy::lru())
             .max_capacity(limits.max_entries.saturating_mul(ALIASES_PER_ENTRY))
-            .time_to_live(limits.ttl.saturating_add(limits.stale_if_error).min(MOKA_LONGEST))
+            .time_to_live(
+                limits
+                    .ttl
+                    .saturating_add(limits.stale_if_error)
+                    .min(MOKA_LONGEST),
+            )
             .build();
-        let shared = Shared { limits, entries, aliases, generation: RwLock::new(0) };
-        Self { shared: Arc::new(shared) }
+        let shared = Shared {
+            limits,
+            entries,
+            aliases,
+            generation: RwLock::new(0),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// The entry of a request.
     pub fn find(&self, fingerprint: Fingerprint) -> Found {
-        let Some(entry) = self.shared.entries.get(&fingerprint) else { return Found::Nothing };
+        let Some(entry) = self.shared.entries.get(&fingerprint) else {
+            return Found::Nothing;
+        };
         let age = entry.stored_at.elapsed();
-        let Limits { ttl, stale_if_error, .. } = self.shared.limits;
+        let Limits {
+            ttl,
+            stale_if_error,
+            ..
+        } = self.shared.limits;
         match age.checked_sub(ttl) {
-            None => Found::Fresh { entry, age, ttl: ttl.saturating_sub(age) },
-            Some(Duration::ZERO) => Found::Stale { entry, age, expired_for: Duration::ZERO },
-            Some(expired_for) if expired_for <= stale_if_error => Found::Stale { entry, age, expired_for },
+            None => Found::Fresh {
+                entry,
+                age,
+                ttl: ttl.saturating_sub(age),
+            },
+            Some(Duration::ZERO) => Found::Stale {
+                entry,
+                age,
+                expired_for: Duration::ZERO,
+            },
+            Some(expired_for) if expired_for <= stale_if_error => Found::Stale {
+                entry,
+                age,
+                expired_for,
+            },
             Some(_) => Found::Nothing,
         }
     }
@@ -172,7 +201,11 @@ impl Memory {
 
     /// Removes what can no longer answer anything and says how many entries that were.
     pub fn sweep(&self) -> u64 {
-        let Limits { ttl, stale_if_error, .. } = self.shared.limits;
+        let Limits {
+            ttl,
+            stale_if_error,
+            ..
+        } = self.shared.limits;
         let life = ttl.saturating_add(stale_if_error);
         let mut expired = 0;
         for (fingerprint, entry) in &self.shared.entries {
@@ -199,7 +232,11 @@ impl Memory {
 
     /// The bytes of the answers kept, bodies and an allowance for each entry.
     pub fn bytes(&self) -> u64 {
-        self.shared.entries.iter().map(|(_, entry)| entry.body.len() as u64 + ENTRY_OVERHEAD).sum()
+        self.shared
+            .entries
+            .iter()
+            .map(|(_, entry)| entry.body.len() as u64 + ENTRY_OVERHEAD)
+            .sum()
     }
 }
 
@@ -208,6 +245,8 @@ const MOKA_LONGEST: Duration = Duration::from_secs(1_000 * 365 * 24 * 3600);
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
     use crate::chat::Usage;
     use crate::fingerprint::digest;
@@ -220,7 +259,11 @@ mod tests {
     };
 
     fn entry(size: usize) -> Entry {
-        Entry { body: vec![b'x'; size].into(), usage: Usage::default(), stored_at: Instant::now() }
+        Entry {
+            body: vec![b'x'; size].into(),
+            usage: Usage::default(),
+            stored_at: Instant::now(),
+        }
     }
 
     fn key(n: u32) -> Fingerprint {
@@ -243,7 +286,10 @@ mod tests {
         }
         assert!(has(&memory, 0));
         assert!(put(&memory, 9, 10));
-        assert_eq!([0, 1, 2, 9].map(|n| has(&memory, n)), [true, false, true, true]);
+        assert_eq!(
+            [0, 1, 2, 9].map(|n| has(&memory, n)),
+            [true, false, true, true]
+        );
         assert_eq!(memory.len(), 3);
     }
 
@@ -262,7 +308,9 @@ mod tests {
         let memory = Memory::new(LIMITS);
         put(&memory, 1, 10);
         tokio::time::advance(Duration::from_secs(3599)).await;
-        assert!(matches!(memory.find(key(1)), Found::Fresh { age, ttl, .. } if age.as_secs() == 3599 && ttl.as_secs() == 1));
+        assert!(
+            matches!(memory.find(key(1)), Found::Fresh { age, ttl, .. } if age.as_secs() == 3599 && ttl.as_secs() == 1)
+        );
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(matches!(memory.find(key(1)), Found::Stale { .. }));
         assert_eq!(memory.sweep(), 0);
@@ -285,7 +333,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn repeated_keys_under_load_stay_within_bounds() {
-        let memory = Memory::new(Limits { max_entries: 100, max_bytes: 1 << 20, ..LIMITS });
+        let memory = Memory::new(Limits {
+            max_entries: 100,
+            max_bytes: 1 << 20,
+            ..LIMITS
+        });
         std::thread::scope(|scope| {
             for writer in 0..8u32 {
                 let memory = memory.clone();

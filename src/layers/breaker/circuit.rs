@@ -90,8 +90,14 @@ impl Circuits {
             open_for: config.open_for,
             half_open_probes: config.half_open_probes,
         };
-        let shared = Shared { settings, upstream: upstream.into(), circuits: Mutex::default() };
-        Self { shared: Arc::new(shared) }
+        let shared = Shared {
+            settings,
+            upstream: upstream.into(),
+            circuits: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// Lets a call pass, or says how long to wait.
@@ -103,7 +109,12 @@ impl Circuits {
             Some(circuit) => circuit.admit(self.shared.settings, &self.shared.upstream, &model)?,
             None => 0,
         };
-        Ok(Permit { shared: Arc::clone(&self.shared), model, epoch, settled: false })
+        Ok(Permit {
+            shared: Arc::clone(&self.shared),
+            model,
+            epoch,
+            settled: false,
+        })
     }
 
     /// All circuits, by name.
@@ -111,7 +122,9 @@ impl Circuits {
         let circuits = self.shared.circuits.lock();
         let mut all: Vec<_> = circuits
             .iter()
-            .map(|(model, circuit)| circuit.snapshot(self.shared.settings, &self.shared.upstream, model))
+            .map(|(model, circuit)| {
+                circuit.snapshot(self.shared.settings, &self.shared.upstream, model)
+            })
             .collect();
         drop(circuits);
         all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -122,14 +135,23 @@ impl Circuits {
 /// The name of the circuit in charge of a model.
 fn known<'a>(circuits: &HashMap<Arc<str>, Circuit>, model: &'a Arc<str>) -> &'a Arc<str> {
     static OTHERS: std::sync::LazyLock<Arc<str>> = std::sync::LazyLock::new(|| SHARED.into());
-    if circuits.len() < MAX_CIRCUITS || circuits.contains_key(model) { model } else { &OTHERS }
+    if circuits.len() < MAX_CIRCUITS || circuits.contains_key(model) {
+        model
+    } else {
+        &OTHERS
+    }
 }
 
 // === impl Circuit ===
 
 impl Circuit {
     fn new() -> Self {
-        Self { state: State::Closed, epoch: 0, failures: 0, last_failure: None }
+        Self {
+            state: State::Closed,
+            epoch: 0,
+            failures: 0,
+            last_failure: None,
+        }
     }
 
     fn admit(&mut self, settings: Settings, upstream: &str, model: &str) -> Result<u64, Duration> {
@@ -167,7 +189,13 @@ impl Circuit {
             State::Open { .. } => false,
         };
         if trips {
-            self.change(State::Open { since: Instant::now() }, upstream, model);
+            self.change(
+                State::Open {
+                    since: Instant::now(),
+                },
+                upstream,
+                model,
+            );
         }
     }
 
@@ -191,7 +219,10 @@ impl Circuit {
     fn snapshot(&self, settings: Settings, upstream: &str, model: &str) -> Snapshot {
         let (state, next_attempt_in) = match self.state {
             State::Closed => ("CLOSED", None),
-            State::Open { since } => ("OPEN", Some(settings.open_for.saturating_sub(since.elapsed()))),
+            State::Open { since } => (
+                "OPEN",
+                Some(settings.open_for.saturating_sub(since.elapsed())),
+            ),
             State::HalfOpen { .. } => ("HALF_OPEN", None),
         };
         Snapshot {
@@ -226,10 +257,16 @@ impl Permit {
     }
 
     fn judge(&self, healthy: bool) {
-        let Shared { settings, upstream, circuits } = &*self.shared;
+        let Shared {
+            settings,
+            upstream,
+            circuits,
+        } = &*self.shared;
         let mut circuits = circuits.lock();
         let model = known(&circuits, &self.model);
-        let circuit = circuits.entry(Arc::clone(model)).or_insert_with(Circuit::new);
+        let circuit = circuits
+            .entry(Arc::clone(model))
+            .or_insert_with(Circuit::new);
         if circuit.epoch != self.epoch {
             return;
         }
@@ -291,8 +328,14 @@ mod tests {
         assert_eq!(state(&circuits), "CLOSED");
         fail(&circuits, 1);
         assert_eq!(state(&circuits), "OPEN");
-        assert_eq!(circuits.admit(&model()).err(), Some(Duration::from_secs(60)));
-        assert!(circuits.admit(&"other".into()).is_ok(), "another model has its own circuit");
+        assert_eq!(
+            circuits.admit(&model()).err(),
+            Some(Duration::from_secs(60))
+        );
+        assert!(
+            circuits.admit(&"other".into()).is_ok(),
+            "another model has its own circuit"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -318,7 +361,10 @@ mod tests {
         drop(circuits.admit(&model()).unwrap());
         circuits.admit(&model()).unwrap().settle(false);
         assert_eq!(state(&circuits), "OPEN");
-        assert_eq!(circuits.admit(&model()).err(), Some(Duration::from_secs(60)));
+        assert_eq!(
+            circuits.admit(&model()).err(),
+            Some(Duration::from_secs(60))
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -341,7 +387,11 @@ mod tests {
         probe.answering();
         assert_eq!(state(&circuits), "CLOSED");
         probe.settle(false);
-        assert_eq!(circuits.snapshot()[0].failure_count, 1, "its end still counts");
+        assert_eq!(
+            circuits.snapshot()[0].failure_count,
+            1,
+            "its end still counts"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -64,7 +64,11 @@ impl<S> Layer<S> for RecordLayer {
     type Service = Record<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Record { inner, store: self.store.clone(), metrics: Arc::clone(&self.metrics) }
+        Record {
+            inner,
+            store: self.store.clone(),
+            metrics: Arc::clone(&self.metrics),
+        }
     }
 }
 
@@ -107,7 +111,9 @@ where
         Box::pin(async move {
             match ready.oneshot(request).await? {
                 Reply::Whole(mut whole) => {
-                    if whole.head.status == StatusCode::OK && let Some(worth) = whole.answer {
+                    if whole.head.status == StatusCode::OK
+                        && let Some(worth) = whole.answer
+                    {
                         let stored = slot.store(whole.body.clone(), worth);
                         whole.head.provenance = Provenance::Miss { stored };
                     }
@@ -133,12 +139,17 @@ where
 impl Slot {
     /// Keeps a complete answer if it is good. Says whether it is kept.
     fn store(&self, body: Bytes, worth: Worth) -> bool {
-        let entry = Entry { body, usage: worth.usage, stored_at: Instant::now() };
+        let entry = Entry {
+            body,
+            usage: worth.usage,
+            stored_at: Instant::now(),
+        };
         let kept = worth.storable && self.store.store(self.fingerprint, entry, self.begun);
         if kept {
             self.metrics.stored.add(1);
             if let Some(alias) = self.request.alias() {
-                self.store.remember(alias, self.fingerprint, self.request.saved());
+                self.store
+                    .remember(alias, self.fingerprint, self.request.saved());
             }
         } else {
             self.metrics.refused.add(1);
@@ -165,9 +176,12 @@ impl Stream for Recording {
             Some(Ok(Frame::End(worth))) => {
                 let chunks = std::mem::take(&mut self.chunks);
                 if let (Some(slot), Some(worth)) = (self.slot.take(), worth) {
-                    if worth.storable && let Ok(whole) = chat::fold(chunks.iter().map(|c| &c[..])) {
+                    if worth.storable
+                        && let Ok(whole) = chat::fold(chunks.iter().map(|c| &c[..]))
+                    {
                         // A whole answer is judged more strictly than its chunks can be one by one.
-                        let storable = chat::read_answer(&whole).is_ok_and(|answer| answer.storable);
+                        let storable =
+                            chat::read_answer(&whole).is_ok_and(|answer| answer.storable);
                         slot.store(whole.into(), Worth { storable, ..*worth });
                     } else {
                         slot.metrics.refused.add(1);

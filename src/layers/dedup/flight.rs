@@ -93,7 +93,11 @@ struct Landing {
 
 impl Flights {
     /// A seat in the flight of this fingerprint; where there is none, `call` makes one.
-    pub(super) fn join_or_start<F>(&self, fingerprint: Fingerprint, call: impl FnOnce() -> F) -> Seat
+    pub(super) fn join_or_start<F>(
+        &self,
+        fingerprint: Fingerprint,
+        call: impl FnOnce() -> F,
+    ) -> Seat
     where
         F: Future<Output = ReplyResult> + Send + 'static,
     {
@@ -103,14 +107,21 @@ impl Flights {
             return self.seat(fingerprint, Arc::clone(flight), false);
         }
         let flight = Arc::new(Flight {
-            log: Mutex::new(Log { seats: 1, ..Log::default() }),
+            log: Mutex::new(Log {
+                seats: 1,
+                ..Log::default()
+            }),
             progress: watch::Sender::new(()),
             caught_up: Notify::new(),
             task: Mutex::new(None),
         });
         air.insert(fingerprint, Arc::clone(&flight));
         drop(air);
-        let landing = Landing { flights: self.clone(), fingerprint, flight: Arc::clone(&flight) };
+        let landing = Landing {
+            flights: self.clone(),
+            fingerprint,
+            flight: Arc::clone(&flight),
+        };
         #[expect(
             clippy::disallowed_methods,
             reason = "a flight outlives the request that started it; its last seat aborts it"
@@ -132,12 +143,25 @@ impl Flights {
 
     fn seat(&self, fingerprint: Fingerprint, flight: Arc<Flight>, is_leader: bool) -> Seat {
         let progress = flight.progress.subscribe();
-        Seat { flights: self.clone(), fingerprint, flight, progress, is_leader }
+        Seat {
+            flights: self.clone(),
+            fingerprint,
+            flight,
+            progress,
+            is_leader,
+        }
     }
 
     /// Takes a flight off the map, unless another has taken its place there.
-    fn forget(air: &mut HashMap<Fingerprint, Arc<Flight>>, fingerprint: Fingerprint, flight: &Arc<Flight>) {
-        if air.get(&fingerprint).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+    fn forget(
+        air: &mut HashMap<Fingerprint, Arc<Flight>>,
+        fingerprint: Fingerprint,
+        flight: &Arc<Flight>,
+    ) {
+        if air
+            .get(&fingerprint)
+            .is_some_and(|known| Arc::ptr_eq(known, flight))
+        {
             air.remove(&fingerprint);
         }
     }
@@ -149,10 +173,15 @@ impl Landing {
     async fn fly(self, call: impl Future<Output = ReplyResult>) {
         let mut stream = match call.await {
             Ok(Reply::Stream(stream)) => stream,
-            Ok(Reply::Whole(whole)) => return self.land(|log| log.head = Some(Ok(Head::Whole(whole)))),
+            Ok(Reply::Whole(whole)) => {
+                return self.land(|log| log.head = Some(Ok(Head::Whole(whole))));
+            }
             Err(error) => return self.land(|log| log.head = Some(Err(error))),
         };
-        let head = Head::Stream { head: stream.head.clone(), kind: stream.kind };
+        let head = Head::Stream {
+            head: stream.head.clone(),
+            kind: stream.kind,
+        };
         self.flight.append(|log| log.head = Some(Ok(head)));
         loop {
             match stream.frames.next().await {
@@ -228,7 +257,11 @@ impl Seat {
 
     /// Reads the chunks from the first one on.
     pub(super) fn into_reader(self) -> Reader {
-        Reader { seat: self, next: 0, taken: 0 }
+        Reader {
+            seat: self,
+            next: 0,
+            taken: 0,
+        }
     }
 }
 

@@ -1,0 +1,222 @@
+//! Where clients come in: connections and their limits, routes, dialects, errors. The only part that
+//! knows axum.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{Html, IntoResponse as _, Response};
+use axum::routing::{any, get, post};
+use http::{HeaderValue, StatusCode, Uri, header};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tower::ServiceExt as _;
+
+use crate::config::Config;
+use crate::error::ProxyError;
+use crate::reply::{Provenance, Reply};
+use crate::request::ProxyRequest;
+use crate::stack::Stack;
+
+use auth::Guard;
+use dialect::Dialect;
+
+pub use server::run;
+
+mod access;
+mod admin;
+mod auth;
+mod body;
+mod create;
+mod dialect;
+mod events;
+mod headers;
+mod health;
+mod middleware;
+mod openai;
+mod server;
+
+/// What the routes share. Cheap to clone.
+#[derive(Clone)]
+pub struct Edge {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: Config,
+    stack: Stack,
+    guard: Guard,
+    in_flight: Arc<Semaphore>,
+    draining: AtomicBool,
+    started: Instant,
+}
+
+impl Edge {
+    /// An edge in front of this stack.
+    pub fn new(config: Config, stack: Stack) -> Self {
+        let shared = Shared {
+            guard: Guard::new(&config),
+            in_flight: Arc::new(Semaphore::new(
+                config.server.max_in_flight.min(Semaphore::MAX_PERMITS),
+            )),
+            draining: AtomicBool::new(false),
+            started: Instant::now(),
+            stack,
+            config,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// All routes, with what every request passes on its way to them.
+    pub fn router(&self) -> Router {
+        let routes = Router::new()
+            .route("/", get(index))
+            .route("/create", post(create::prompt))
+            .route("/create/chat", post(create::turn))
+            .route("/v1/chat/completions", post(openai::completions))
+            .route("/v1/{*path}", any(openai::forward))
+            .route("/api/optimization-stats", get(admin::stats))
+            .route(
+                "/api/clear-cache",
+                get(admin::clear).post(admin::clear).delete(admin::clear),
+            )
+            .route("/health", get(health::summary))
+            .route("/health/live", get(health::live))
+            .route("/health/ready", get(health::ready))
+            .route("/health/detailed", get(health::detailed))
+            .route("/health/circuit-breakers", get(health::circuit_breakers))
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
+            .with_state(self.clone());
+        middleware::apply(routes, &self.shared.config.server)
+    }
+
+    /// From now on, readiness is denied.
+    pub(crate) fn start_draining(&self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Leave to work on one more request; kept until its response's body has ended.
+    fn admit(&self) -> Result<OwnedSemaphorePermit, ProxyError> {
+        Arc::clone(&self.shared.in_flight)
+            .try_acquire_owned()
+            .map_err(|_| ProxyError::Overloaded {
+                limit: self.shared.config.server.max_in_flight,
+                retry_after: std::time::Duration::from_secs(1),
+            })
+    }
+
+    /// Sends a request through the stack and counts what became of it.
+    async fn ask(&self, request: &ProxyRequest) -> Result<Reply, ProxyError> {
+        let metrics = &self.shared.stack.metrics;
+        metrics.requests.add(1);
+        let departure = Departure {
+            edge: self,
+            replied: false,
+        };
+        let result = self
+            .shared
+            .stack
+            .service
+            .clone()
+            .oneshot(request.clone())
+            .await;
+        departure.replied();
+        match &result {
+            Ok(reply) => metrics.replied(reply.head().provenance),
+            Err(_) => {
+                metrics.failures.add(1);
+                let looked_up =
+                    request.chat().is_some() && !request.parts().cache_control.is_bypass();
+                if looked_up {
+                    metrics.misses.add(1)
+                } else {
+                    metrics.bypasses.add(1)
+                }
+            }
+        }
+        let reply = result?;
+        let status = reply.head().status;
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            && self.shared.config.upstream.api_key.is_some()
+        {
+            return Err(ProxyError::Credentials(status));
+        }
+        Ok(reply)
+    }
+
+    /// Settles the bill of a complete answer.
+    fn bill(
+        &self,
+        request: &ProxyRequest,
+        provenance: Provenance,
+        worth: crate::reply::Worth,
+    ) -> crate::metering::Bill {
+        let model = request.model().unwrap_or_default();
+        self.shared
+            .stack
+            .metrics
+            .bill(model, provenance, worth, request.saved())
+    }
+}
+
+/// Counts a client that leaves before its reply is there.
+struct Departure<'a> {
+    edge: &'a Edge,
+    replied: bool,
+}
+
+impl Departure<'_> {
+    fn replied(mut self) {
+        self.replied = true;
+    }
+}
+
+impl Drop for Departure<'_> {
+    fn drop(&mut self) {
+        if !self.replied {
+            self.edge.shared.stack.metrics.departed.add(1);
+        }
+    }
+}
+
+/// The page for people.
+async fn index() -> Response {
+    let page = include_str!("edge/index.html").replace("{version}", env!("CARGO_PKG_VERSION"));
+    let mut response = Html(page).into_response();
+    let headers = response.headers_mut();
+    // The page has no script and asks nothing of anybody.
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(policy),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+async fn not_found(State(edge): State<Edge>, uri: Uri, headers: http::HeaderMap) -> Response {
+    let dialect = Dialect::of(uri.path());
+    if let Err(error) = edge.shared.guard.caller(&headers) {
+        return dialect.error(&error);
+    }
+    dialect.error(&ProxyError::reject(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there is no such endpoint; GET / lists those there are",
+    ))
+}
+
+async fn method_not_allowed(uri: Uri, method: http::Method) -> Response {
+    Dialect::of(uri.path()).error(&ProxyError::reject(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("{method} is not possible here; the Allow header lists what is"),
+    ))
+}

@@ -1,0 +1,219 @@
+//! Who may do what, and whose credential goes where.
+
+use std::net::SocketAddr;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq as _};
+
+use crate::config::{CacheScope, Config};
+use crate::error::ProxyError;
+use crate::fingerprint::Scope;
+
+/// Checks credentials. Holds digests only, so that a comparison tells nothing by its duration, not even
+/// a token's length.
+pub(super) struct Guard {
+    client_tokens: Vec<[u8; 32]>,
+    admin_token: Option<[u8; 32]>,
+    scope: CacheScope,
+}
+
+/// Somebody who may use the proxy.
+pub(super) struct Caller {
+    /// Who shares cached answers with them.
+    pub(super) scope: Scope,
+    /// Their own credential for the upstream; never a token of the proxy.
+    pub(super) authorization: Option<HeaderValue>,
+    is_admin: bool,
+}
+
+impl Guard {
+    pub(super) fn new(config: &Config) -> Self {
+        let digest = |token: &SecretString| Sha256::digest(token.expose_secret()).into();
+        Self {
+            client_tokens: config.auth.client_tokens.iter().map(digest).collect(),
+            admin_token: config.auth.admin_token.as_ref().map(digest),
+            scope: config.cache.scope,
+        }
+    }
+
+    /// Lets a caller in, or says what credential is missing.
+    pub(super) fn caller(&self, headers: &HeaderMap) -> Result<Caller, ProxyError> {
+        let authorization = headers.get(header::AUTHORIZATION);
+        let shown: Option<[u8; 32]> = authorization
+            .and_then(bearer)
+            .map(|token| Sha256::digest(token).into());
+        let is_admin = matches(shown, self.admin_token.as_slice());
+        let is_client = matches(shown, &self.client_tokens);
+        if !self.client_tokens.is_empty() && !is_client && !is_admin {
+            return Err(unauthorized(if authorization.is_some() {
+                "this token is not known here; send Authorization: Bearer with a client token of this proxy"
+            } else {
+                "this proxy asks for a token: send Authorization: Bearer with a client token of this proxy"
+            }));
+        }
+        let scope = match self.scope {
+            CacheScope::Global => Scope::Global,
+            CacheScope::Credential => Scope::of(authorization.map(HeaderValue::as_bytes)),
+        };
+        let is_ours = is_admin || is_client;
+        let authorization = authorization
+            .filter(|_| !is_ours)
+            .cloned()
+            .map(|mut value| {
+                value.set_sensitive(true);
+                value
+            });
+        Ok(Caller {
+            scope,
+            authorization,
+            is_admin,
+        })
+    }
+
+    /// Lets the operator in: by the admin token where one is set, else from this machine alone.
+    pub(super) fn operator(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<SocketAddr>,
+    ) -> Result<(), ProxyError> {
+        let caller = self.caller(headers)?;
+        match self.admin_token {
+            Some(_) if caller.is_admin => Ok(()),
+            Some(_) if headers.contains_key(header::AUTHORIZATION) => Err(ProxyError::reject(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "this takes the admin token (auth.admin_token), which the token sent is not",
+            )),
+            Some(_) => Err(unauthorized(
+                "this takes the admin token: send Authorization: Bearer with auth.admin_token",
+            )),
+            None if peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) => Ok(()),
+            None => Err(ProxyError::reject(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "without auth.admin_token this answers the proxy's own machine (loopback) alone",
+            )),
+        }
+    }
+}
+
+fn unauthorized(message: &str) -> ProxyError {
+    ProxyError::reject(StatusCode::UNAUTHORIZED, "unauthorized", message)
+}
+
+/// The token of a `Bearer` credential; the scheme is case-insensitive (RFC 9110 section 11.1).
+fn bearer(value: &HeaderValue) -> Option<&[u8]> {
+    let bytes = value.as_bytes();
+    let (scheme, token) = bytes.split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
+}
+
+fn matches(shown: Option<[u8; 32]>, known: &[[u8; 32]]) -> bool {
+    let Some(shown) = shown else { return false };
+    known
+        .iter()
+        .fold(Choice::from(0), |found, token| found | token.ct_eq(&shown))
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(toml: &str) -> Guard {
+        Guard::new(&Config::from_toml(toml).unwrap())
+    }
+
+    fn show(token: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, token.parse().unwrap());
+        headers
+    }
+
+    const LOCAL: Option<SocketAddr> = Some(SocketAddr::new(
+        std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        1,
+    ));
+
+    #[test]
+    fn a_token_of_the_proxy_opens_it_and_never_leaves_it() {
+        let guard = guard("[auth]\nclient_tokens = [\"one\", \"two\"]\nadmin_token = \"boss\"");
+        for good in ["Bearer one", "bearer two", "Bearer boss"] {
+            assert!(
+                guard.caller(&show(good)).unwrap().authorization.is_none(),
+                "{good}"
+            );
+        }
+        for bad in ["Bearer", "Bearer ", "Bearer three", "Basic one", "one"] {
+            assert_eq!(
+                guard.caller(&show(bad)).err().unwrap().status(),
+                401,
+                "{bad}"
+            );
+        }
+        assert_eq!(guard.caller(&HeaderMap::new()).err().unwrap().status(), 401);
+        assert_eq!(
+            guard
+                .operator(&show("Bearer one"), LOCAL)
+                .unwrap_err()
+                .status(),
+            403
+        );
+        assert!(guard.operator(&show("Bearer boss"), None).is_ok());
+    }
+
+    #[test]
+    fn without_tokens_the_clients_credential_goes_up_and_loopback_may_clear() {
+        let guard = guard("");
+        let caller = guard.caller(&show("Bearer sk-1")).unwrap();
+        assert!(caller.authorization.unwrap().is_sensitive());
+        assert_ne!(
+            caller.scope,
+            guard.caller(&show("Bearer sk-2")).unwrap().scope
+        );
+        assert!(guard.operator(&HeaderMap::new(), LOCAL).is_ok());
+        assert!(
+            guard
+                .operator(&HeaderMap::new(), "[::ffff:127.0.0.1]:5".parse().ok())
+                .is_ok()
+        );
+        assert_eq!(
+            guard
+                .operator(&HeaderMap::new(), "10.0.0.1:5".parse().ok())
+                .unwrap_err()
+                .status(),
+            403
+        );
+        assert_eq!(
+            guard
+                .operator(&HeaderMap::new(), None)
+                .unwrap_err()
+                .status(),
+            403
+        );
+    }
+
+    #[test]
+    fn only_the_admin_token_set_leaves_the_rest_open_and_keeps_it_here() {
+        let guard = guard("[auth]\nadmin_token = \"boss\"");
+        assert!(guard.caller(&HeaderMap::new()).is_ok());
+        assert!(
+            guard
+                .caller(&show("Bearer boss"))
+                .unwrap()
+                .authorization
+                .is_none()
+        );
+        assert_eq!(
+            guard
+                .operator(&HeaderMap::new(), LOCAL)
+                .unwrap_err()
+                .status(),
+            401
+        );
+    }
+}

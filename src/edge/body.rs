@@ -1,0 +1,100 @@
+//! Reads a request's body: not too large, not too slow, of the type that its handler reads.
+
+use axum::body::Body;
+use axum::extract::Request;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt as _;
+use tokio::time::timeout;
+
+use crate::config;
+use crate::error::ProxyError;
+
+/// Reads all of a body.
+pub(super) async fn read(request: Request, config: &config::Server) -> Result<Bytes, ProxyError> {
+    let limit = config.max_body_bytes;
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    // Said before the first byte is read: the client may not even have begun to send.
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large(limit));
+    }
+    timeout(
+        config.body_read_timeout,
+        collect(request.into_body(), limit),
+    )
+    .await
+    .unwrap_or_else(|_| {
+        let message = format!(
+            "the body did not arrive within {:?}; send it faster",
+            config.body_read_timeout
+        );
+        Err(ProxyError::reject(
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            message,
+        ))
+    })
+}
+
+async fn collect(mut body: Body, limit: usize) -> Result<Bytes, ProxyError> {
+    let mut first: Option<Bytes> = None;
+    let mut rest = BytesMut::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let broken = |_| {
+            let message = "the body ended early or broke the HTTP protocol";
+            ProxyError::reject(StatusCode::BAD_REQUEST, "incomplete_body", message)
+        };
+        let Ok(data) = frame.map_err(broken)?.into_data() else {
+            continue;
+        };
+        length += data.len();
+        if length > limit {
+            return Err(too_large(limit));
+        }
+        if first.is_none() && rest.is_empty() {
+            first = Some(data);
+        } else {
+            if let Some(first) = first.take() {
+                rest.extend_from_slice(&first);
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(first.unwrap_or_else(|| rest.freeze()))
+}
+
+fn too_large(limit: usize) -> ProxyError {
+    let message = format!("the body is larger than server.max_body_bytes = {limit}; send less");
+    ProxyError::reject(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+}
+
+/// Whether a body is JSON, or does not say what it is.
+pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), ProxyError> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(());
+    };
+    if is_json(value.to_str().unwrap_or_default()) {
+        return Ok(());
+    }
+    let message = "the body must be JSON: send Content-Type: application/json";
+    Err(ProxyError::reject(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        message,
+    ))
+}
+
+pub(super) fn is_json(content_type: &str) -> bool {
+    let essence = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}

@@ -1,0 +1,109 @@
+//! The two ways in which the proxy speaks of errors: OpenAI's on `/v1`, its own elsewhere.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::error::ProxyError;
+
+/// Whose clients are talking to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// `/create`, `/api`, `/health` and the page.
+    Native,
+    /// `/v1`
+    OpenAi,
+}
+
+/// An error on its way out. It becomes a body where the request's id is known, and is logged there, once.
+#[derive(Clone)]
+pub(super) struct Failed {
+    pub(super) dialect: Dialect,
+    pub(super) error: ProxyError,
+}
+
+impl Dialect {
+    /// The dialect of a path.
+    pub(super) fn of(path: &str) -> Self {
+        if path == "/v1" || path.starts_with("/v1/") {
+            Self::OpenAi
+        } else {
+            Self::Native
+        }
+    }
+
+    /// The response to a failure, whose body is still to come.
+    pub(super) fn error(self, error: &ProxyError) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = error.status();
+        response.extensions_mut().insert(Failed {
+            dialect: self,
+            error: error.clone(),
+        });
+        response
+    }
+
+    /// What an error looks like as JSON.
+    pub(super) fn describe(self, error: &ProxyError, request_id: &str) -> Value {
+        let (message, code) = (error.to_string(), error.code());
+        match self {
+            Self::Native => {
+                let mut body = json!({
+                    "success": false, "error": message, "code": code, "request_id": request_id,
+                });
+                if let Some(param) = error.param() {
+                    body["param"] = param.into();
+                }
+                body
+            }
+            Self::OpenAi => json!({"error": {
+                "message": message,
+                "type": openai_type(error.status()),
+                "code": code,
+                "param": error.param(),
+                "request_id": request_id,
+            }}),
+        }
+    }
+}
+
+impl Failed {
+    /// Gives the response its body and the headers that its status asks for.
+    pub(super) fn render(&self, response: &mut Response, request_id: &str) {
+        let body = self.dialect.describe(&self.error, request_id).to_string();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        headers.insert(header::CONTENT_LENGTH, body.len().into());
+        if let Some(Ok(value)) = self.error.retry_after().map(HeaderValue::try_from) {
+            headers.insert(header::RETRY_AFTER, value);
+        }
+        match self.error.status() {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            // What is left of the body will not be read, so nothing after it can be.
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        *response.body_mut() = body.into();
+    }
+}
+
+fn openai_type(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        503 => "overloaded_error",
+        504 => "timeout_error",
+        _ => "api_error",
+    }
+}

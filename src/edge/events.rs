@@ -1,0 +1,135 @@
+//! Streams on their way to a client: as server-sent events, or gathered into a whole answer.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use futures_util::stream::unfold;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::json;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::middleware::IsStream;
+use crate::chat::{self, Usage};
+use crate::error::{ProxyError, Slow};
+use crate::reply::{Frame, Frames, Worth};
+
+/// After so long without an event a comment goes out, so that nobody between us and the client takes the
+/// connection for dead. Shorter than the idle timeouts of common load balancers (60 s), longer than the
+/// pauses of a model that writes.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How one dialect writes a stream.
+pub(super) trait Encode: Send + 'static {
+    /// One chunk of the upstream's, to as many events as it takes.
+    fn chunk(&mut self, data: &Bytes, out: &mut BytesMut);
+    /// The end of a complete stream.
+    fn end(&mut self, worth: Worth, out: &mut BytesMut);
+    /// The end of a stream that broke: it must not look finished.
+    fn error(&mut self, error: &ProxyError, out: &mut BytesMut);
+}
+
+/// The body of a stream that arrives.
+pub(super) fn relay(frames: Frames, encoder: impl Encode) -> Body {
+    let stream = unfold(Some((frames, encoder)), |state| async {
+        let (mut frames, mut encoder) = state?;
+        let mut out = BytesMut::new();
+        while out.is_empty() {
+            match timeout(KEEP_ALIVE, frames.next()).await {
+                Err(_) => out.extend_from_slice(b": keep-alive\n"),
+                Ok(Some(Ok(Frame::Chunk(data)))) => encoder.chunk(&data, &mut out),
+                Ok(Some(Ok(Frame::End(worth)))) => {
+                    encoder.end(worth.unwrap_or_default(), &mut out);
+                    return Some((Ok::<_, ProxyError>(out.freeze()), None));
+                }
+                Ok(Some(Err(error))) => {
+                    encoder.error(&error, &mut out);
+                    return Some((Ok(out.freeze()), None));
+                }
+                Ok(None) => {
+                    let error = ProxyError::ConnectionLost("the stream ended early".into());
+                    encoder.error(&error, &mut out);
+                    return Some((Ok(out.freeze()), None));
+                }
+            }
+        }
+        Some((Ok(out.freeze()), Some((frames, encoder))))
+    });
+    Body::from_stream(stream)
+}
+
+/// A response of server-sent events.
+pub(super) fn response(mut headers: HeaderMap, body: Body) -> Response {
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // nginx in front of us would gather the events otherwise.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::OK;
+    *response.headers_mut() = headers;
+    response.extensions_mut().insert(IsStream);
+    response
+}
+
+/// Waits for the end of a stream and makes the whole answer of it.
+pub(super) async fn gather(
+    mut frames: Frames,
+    deadline: Instant,
+) -> Result<(Bytes, Worth), ProxyError> {
+    let all = async {
+        let mut chunks = Vec::new();
+        loop {
+            match frames.next().await {
+                Some(Ok(Frame::Chunk(chunk))) => chunks.push(chunk),
+                Some(Ok(Frame::End(worth))) => return Ok((chunks, worth.unwrap_or_default())),
+                Some(Err(error)) => return Err(error),
+                None => return Err(ProxyError::ConnectionLost("the stream ended early".into())),
+            }
+        }
+    };
+    let (chunks, worth) = timeout_at(deadline, all)
+        .await
+        .map_err(|_| ProxyError::Timeout(Slow::Total))??;
+    let whole = chat::fold(chunks.iter().map(|chunk| &chunk[..]))
+        .map_err(|invalid| ProxyError::InvalidAnswer(invalid.reason().into()))?;
+    Ok((whole.into(), worth))
+}
+
+/// Adds the estimated usage to a whole answer that has none: SDKs expect one, and it says that it is
+/// estimated.
+pub(super) fn with_usage(body: Bytes, usage: Usage) -> Bytes {
+    if !usage.estimated || !body.ends_with(b"}") || has_usage(&body) {
+        return body;
+    }
+    let mut out = BytesMut::from(&body[..body.len() - 1]);
+    out.extend_from_slice(b",\"usage\":");
+    out.extend_from_slice(usage_json(usage).to_string().as_bytes());
+    out.extend_from_slice(b"}");
+    out.freeze()
+}
+
+/// Usage as OpenAI writes it, marked where it is an estimate.
+pub(super) fn usage_json(usage: Usage) -> serde_json::Value {
+    let mut json = json!({
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    });
+    if usage.estimated {
+        json["estimated"] = true.into();
+    }
+    json
+}
+
+fn has_usage(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Probe {
+        usage: Option<serde::de::IgnoredAny>,
+    }
+    serde_json::from_slice::<Probe>(body).is_ok_and(|probe| probe.usage.is_some())
+}

@@ -1,0 +1,127 @@
+//! Connections: accepted one by one, bounded in number and in patience, and drained at the end.
+//!
+//! `axum::serve` would do, but it gives hyper no timer, so that a slow head holds its connection for ever
+//! (axum#2741), and its graceful shutdown has no end (axum#2673).
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tower::ServiceExt as _;
+
+use super::Edge;
+use super::admin::Peer;
+use crate::config;
+
+/// More headers, or more bytes of them, get 431.
+const MAX_HEADERS: usize = 100;
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Out of descriptors, an accept loop that does not pause spins; one that pauses long is deaf.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `shutdown` is ready, then lets what is under way finish, for `server.shutdown_grace` at most.
+pub async fn run(edge: Edge, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    let config = edge.shared.config.server.clone();
+    let router = edge.router();
+    let connections = Arc::new(Semaphore::new(
+        config.max_connections.min(Semaphore::MAX_PERMITS),
+    ));
+    let graceful = GracefulShutdown::new();
+    let mut shutdown = pin!(shutdown);
+    let mut sweeper = pin!(sweep(&edge));
+    loop {
+        let next = async {
+            // Taken before accepting: whoever is beyond the limit waits in the kernel's backlog.
+            let permit = Arc::clone(&connections).acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            () = &mut shutdown => break,
+            () = &mut sweeper => break,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let connection = graceful
+                    .watcher()
+                    .watch(serve(stream, peer, &router, &config));
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "a connection is nobody's child; the graceful shutdown waits for it"
+                )]
+                tokio::spawn(async move {
+                    // Errors here are the client's: it hung up, was too slow or spoke no HTTP.
+                    if let Err(error) = connection.await {
+                        tracing::debug!(%error, "connection ended");
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    edge.start_draining();
+    drop(listener);
+    let grace = config.shutdown_grace;
+    tracing::info!(open = graceful.count(), ?grace, "draining");
+    if timeout(grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end within server.shutdown_grace and are cut off");
+    }
+}
+
+fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: &Router,
+    config: &config::Server,
+) -> http1::Connection<
+    TokioIo<TcpStream>,
+    impl hyper::service::Service<
+        http::Request<Incoming>,
+        Response = axum::response::Response,
+        Error = std::convert::Infallible,
+        Future: Send,
+    > + use<>,
+> {
+    // Small writes, such as one event of a stream, go out at once. It fails only if the client is gone.
+    let _ = stream.set_nodelay(true);
+    let router = router
+        .clone()
+        .map_request(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            request
+        });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_read_timeout)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+}
+
+/// Removes expired entries now and then, for ever.
+async fn sweep(edge: &Edge) {
+    let mut ticks = interval(edge.shared.config.cache.sweep_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await; // The first one is due at once.
+    loop {
+        ticks.tick().await;
+        let stack = &edge.shared.stack;
+        let expired = stack.store.sweep();
+        stack.metrics.expired.add(expired);
+        tracing::info!(expired, left = stack.store.len(), "cache swept");
+    }
+}

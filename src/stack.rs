@@ -1,0 +1,85 @@
+//! The stack: compressed, answered from the cache, deduplicated, admitted by the breaker, sent with retries.
+
+use std::sync::Arc;
+
+use tower::ServiceBuilder;
+use tower::util::{BoxCloneSyncService, option_layer};
+
+use crate::config::Config;
+use crate::error::ProxyError;
+use crate::layers::breaker::{BreakerLayer, Circuits};
+use crate::layers::cache::{CacheLayer, RecordLayer};
+use crate::layers::compress::CompressLayer;
+use crate::layers::dedup::{DedupLayer, Flights};
+use crate::layers::retry::RetryLayer;
+use crate::metering::Metrics;
+use crate::reply::Reply;
+use crate::request::ProxyRequest;
+use crate::store::{Limits, Memory};
+use crate::upstream::Upstream;
+
+/// The way of a request, outermost layer first.
+pub type Service = BoxCloneSyncService<ProxyRequest, Reply, ProxyError>;
+
+/// The stack and the parts of it that operators look at.
+#[derive(Clone)]
+pub struct Stack {
+    /// Takes requests.
+    pub service: Service,
+    /// The answers that are kept.
+    pub store: Memory,
+    /// The circuits.
+    pub circuits: Circuits,
+    /// The calls that are shared.
+    pub flights: Flights,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Builds the stack. Fails if the TLS library cannot be set up.
+pub fn build(config: &Config) -> Result<Stack, reqwest::Error> {
+    let metrics = Arc::new(Metrics::new(config.metering.prices.clone()));
+    let store = Memory::new(Limits::from(&config.cache));
+    let circuits = Circuits::new(&config.breaker, host(&config.upstream.base_url));
+    let flights = Flights::default();
+    let (cache, dedup, breaker) = (
+        config.cache.enabled,
+        config.dedup.enabled,
+        config.breaker.enabled,
+    );
+
+    let service = ServiceBuilder::new()
+        // Above the cache: prompts that differ only in what it takes out share an entry.
+        .layer(CompressLayer::new(config.compression.level))
+        // Above dedup: a hit takes no lock and joins no flight.
+        .layer(option_layer(cache.then(|| CacheLayer::new(store.clone()))))
+        // Above the breaker: fifty identical requests are one call, hence one verdict.
+        .layer(option_layer(
+            dedup.then(|| DedupLayer::new(flights.clone())),
+        ))
+        // Inside the flight: an answer is kept once, and before its flight is over.
+        .layer(option_layer(cache.then(|| {
+            RecordLayer::new(store.clone(), Arc::clone(&metrics))
+        })))
+        // Above the retries: an open circuit costs nothing, and a call that a retry saved is healthy.
+        .layer(option_layer(
+            breaker.then(|| BreakerLayer::new(circuits.clone())),
+        ))
+        // Right above the upstream: an attempt is what is repeated.
+        .layer(RetryLayer::new(&config.retry, Arc::clone(&metrics)))
+        .service(Upstream::new(&config.upstream, Arc::clone(&metrics))?);
+
+    Ok(Stack {
+        service: Service::new(service),
+        store,
+        circuits,
+        flights,
+        metrics,
+    })
+}
+
+/// The host of a URL, with its port, for names that operators read.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
+}

@@ -1,0 +1,356 @@
+//! One attempt at the upstream: a socket, a question, an answer that is whole or arrives as a stream.
+
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use secrecy::ExposeSecret as _;
+use tokio::time::{Instant, timeout_at};
+use tower::Service;
+
+use crate::chat;
+use crate::config;
+use crate::error::{ProxyError, Slow};
+use crate::layers::{ReplyFuture, ReplyResult};
+use crate::metering::{Metrics, estimate_prompt};
+use crate::reply::{Head, Provenance, Reply, StreamKind, Streaming, Whole, Worth};
+use crate::request::{ProxyRequest, Shape, Socket};
+
+use failure::classify;
+use sockets::{SocketPermit, Sockets};
+
+mod events;
+mod failure;
+mod headers;
+
+pub(crate) use headers::nominated;
+mod raw;
+mod sockets;
+
+/// The leaf of the stack. Cheap to clone.
+#[derive(Clone)]
+pub struct Upstream {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: config::Upstream,
+    own_key: Option<HeaderValue>,
+    pooled: reqwest::Client,
+    /// Made when first needed: most processes never meet a dead socket.
+    fresh: OnceLock<reqwest::Client>,
+    sockets: Sockets,
+    metrics: Arc<Metrics>,
+}
+
+/// A response whose head is here, and the leave to keep its socket busy.
+struct Incoming {
+    response: reqwest::Response,
+    permit: SocketPermit,
+    limits: Limits,
+    received: usize,
+}
+
+/// What bounds the reading of a body.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Silence longer than this ends it.
+    read_timeout: Duration,
+    /// All of it must be here by then; streams only begin by then.
+    deadline: Option<Instant>,
+    /// Decoded bytes, so that a bomb stops here.
+    max_bytes: usize,
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// A client for the configured upstream. Fails if the TLS library cannot be set up.
+    pub fn new(config: &config::Upstream, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
+        let own_key = config.api_key.as_ref().and_then(|key| {
+            let mut value =
+                HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        // There is one upstream, hence one host: of the two caps the smaller one decides.
+        let cap = config.max_connections.min(config.max_connections_per_host);
+        let shared = Shared {
+            pooled: client(config, cap)?,
+            fresh: OnceLock::new(),
+            config: config.clone(),
+            own_key,
+            sockets: Sockets::new(cap),
+            metrics,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    async fn attempt(self, request: ProxyRequest) -> ReplyResult {
+        let Shared {
+            config,
+            sockets,
+            metrics,
+            ..
+        } = &*self.shared;
+        let deadline = request.parts().deadline;
+        let permit = sockets.acquire(deadline).await?;
+        metrics.attempts.add(1);
+        let limits = Limits {
+            read_timeout: config.read_timeout,
+            deadline: Some(deadline),
+            max_bytes: config.max_response_bytes,
+        };
+        let sending = self.prepare(&request)?.send();
+        let response = limits
+            .wait(sending)
+            .await?
+            .map_err(|error| classify(&error))?;
+        let incoming = Incoming {
+            response,
+            permit,
+            limits,
+            received: 0,
+        };
+        match request.chat() {
+            Some(_) if incoming.response.status().is_success() => {
+                self.completion(request, incoming).await
+            }
+            Some(_) if incoming.response.status().is_redirection() => {
+                let status = incoming.response.status();
+                Err(ProxyError::InvalidAnswer(
+                    format!(
+                        "it redirects ({status}), which is never followed; check upstream.base_url"
+                    )
+                    .into(),
+                ))
+            }
+            _ => forward(&request, incoming).await,
+        }
+    }
+
+    fn prepare(&self, request: &ProxyRequest) -> Result<reqwest::RequestBuilder, ProxyError> {
+        let Shared {
+            config,
+            own_key,
+            pooled,
+            ..
+        } = &*self.shared;
+        let parts = request.parts();
+        let client = match request.socket {
+            Socket::Pooled => pooled,
+            Socket::Fresh => self.fresh_client()?,
+        };
+        let mut headers = parts.headers.clone();
+        // Never both: the client's own credential goes up only where the proxy has none.
+        if let Some(credential) = own_key.as_ref().or(parts.authorization.as_ref()) {
+            headers.insert(header::AUTHORIZATION, credential.clone());
+        }
+        if matches!(request.chat().map(chat_shape), Some(Shape::Stream { .. })) {
+            // A compressor at the other end would hold tokens back until its block is full.
+            headers.insert(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static("identity"),
+            );
+        }
+        let url = format!("{}{}", config.base_url, parts.path);
+        let mut builder = client.request(parts.method.clone(), url).headers(headers);
+        let body = request.body();
+        if !body.is_empty() || parts.method == Method::POST {
+            builder = builder.body(body);
+        }
+        Ok(builder)
+    }
+
+    fn fresh_client(&self) -> Result<&reqwest::Client, ProxyError> {
+        if let Some(client) = self.shared.fresh.get() {
+            return Ok(client);
+        }
+        let client = client(&self.shared.config, 0).map_err(|error| classify(&error))?;
+        Ok(self.shared.fresh.get_or_init(|| client))
+    }
+
+    /// The answer to a chat completion, whole or as events, whichever the upstream sends.
+    async fn completion(&self, request: ProxyRequest, mut incoming: Incoming) -> ReplyResult {
+        let head = incoming.head();
+        if is_content_type(incoming.response.headers(), "text/event-stream") {
+            let frames = events::read(incoming, request, Arc::clone(&self.shared.metrics)).await?;
+            return Ok(Reply::Stream(Streaming {
+                head,
+                kind: StreamKind::Events,
+                frames,
+            }));
+        }
+        let body = incoming.collect().await?;
+        let answer = chat::read_answer(&body).map_err(|invalid| refuse(&invalid))?;
+        let usage = answer
+            .usage
+            .unwrap_or_else(|| chat::Usage::estimated(estimate_prompt(&request), answer.text));
+        self.shared
+            .metrics
+            .answered(request.model().unwrap_or_default(), usage);
+        let answer = Some(Worth {
+            usage,
+            storable: answer.storable,
+        });
+        Ok(Reply::Whole(Whole { head, body, answer }))
+    }
+}
+
+impl Service<ProxyRequest> for Upstream {
+    type Response = Reply;
+    type Error = ProxyError;
+    type Future = ReplyFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // Waiting for a socket belongs to the call: only there is its deadline known.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: ProxyRequest) -> Self::Future {
+        Box::pin(self.clone().attempt(request))
+    }
+}
+
+fn client(config: &config::Upstream, max_idle: usize) -> Result<reqwest::Client, reqwest::Error> {
+    let builder = reqwest::Client::builder()
+        .connect_timeout(config.connect_timeout)
+        .pool_idle_timeout(config.idle_timeout)
+        .pool_max_idle_per_host(max_idle)
+        .tcp_nodelay(true)
+        // What the proxy asks must reach the upstream that the operator named, and nobody else.
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .referer(false)
+        // The retry layer retries; a second retrier would multiply with it.
+        .retry(reqwest::retry::never());
+    // Over HTTP/1.1 a call is a socket, so that the caps count sockets.
+    if config.http2 {
+        builder
+    } else {
+        builder.http1_only()
+    }
+    .build()
+}
+
+/// Anything but a chat completion, and every error status: passed on as it is.
+async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult {
+    let mut head = incoming.head();
+    if request.chat().is_none() {
+        head.provenance = Provenance::Bypass { stored: false };
+    }
+    let status = head.status;
+    let is_small = status.is_client_error()
+        || status.is_server_error()
+        || request.parts().method == Method::HEAD;
+    if is_small || is_content_type(incoming.response.headers(), "application/json") {
+        let body = incoming.collect().await?;
+        return Ok(Reply::Whole(Whole {
+            head,
+            body,
+            answer: None,
+        }));
+    }
+    if let Some(length) = incoming.response.content_length() {
+        incoming.refuse_beyond(length)?;
+        head.headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    Ok(Reply::Stream(Streaming {
+        head,
+        kind: StreamKind::Raw,
+        frames: raw::read(incoming),
+    }))
+}
+
+fn chat_shape(chat: &crate::request::Chat) -> Shape {
+    chat.shape()
+}
+
+/// What an unusable answer means to the caller.
+fn refuse(invalid: &chat::Invalid) -> ProxyError {
+    if invalid.reported().is_some() {
+        ProxyError::Reported(invalid.reason().into())
+    } else {
+        ProxyError::InvalidAnswer(invalid.reason().into())
+    }
+}
+
+fn is_content_type(headers: &HeaderMap, expected: &str) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|value| value.trim().eq_ignore_ascii_case(expected))
+}
+
+// === impl Incoming ===
+
+impl Incoming {
+    fn head(&self) -> Head {
+        Head {
+            status: StatusCode::from_u16(self.response.status().as_u16())
+                .unwrap_or(StatusCode::BAD_GATEWAY),
+            headers: headers::end_to_end(self.response.headers()),
+            provenance: Provenance::Miss { stored: false },
+        }
+    }
+
+    /// The next decoded piece of the body.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, ProxyError> {
+        let chunk = self
+            .limits
+            .wait(self.response.chunk())
+            .await?
+            .map_err(|error| classify(&error))?;
+        self.received += chunk.as_ref().map_or(0, Bytes::len);
+        if self.received > self.limits.max_bytes {
+            return Err(ProxyError::AnswerTooLarge(self.limits.max_bytes));
+        }
+        Ok(chunk)
+    }
+
+    async fn collect(&mut self) -> Result<Bytes, ProxyError> {
+        self.refuse_beyond(self.response.content_length().unwrap_or(0))?;
+        let Some(first) = self.chunk().await? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = self.chunk().await? else {
+            return Ok(first);
+        };
+        let mut all = BytesMut::from(first);
+        all.extend_from_slice(&second);
+        while let Some(chunk) = self.chunk().await? {
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all.freeze())
+    }
+
+    fn refuse_beyond(&self, length: u64) -> Result<(), ProxyError> {
+        let max_bytes = self.limits.max_bytes;
+        if length > max_bytes as u64 {
+            Err(ProxyError::AnswerTooLarge(max_bytes))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+// === impl Limits ===
+
+impl Limits {
+    /// Waits for a step of the answer, as long as silence and deadline allow.
+    async fn wait<T>(&self, step: impl Future<Output = T>) -> Result<T, ProxyError> {
+        let silence = Instant::now() + self.read_timeout;
+        let (until, slow) = match self.deadline {
+            Some(deadline) if deadline <= silence => (deadline, Slow::Total),
+            _ => (silence, Slow::Silence(self.read_timeout)),
+        };
+        timeout_at(until, step)
+            .await
+            .map_err(|_| ProxyError::Timeout(slow))
+    }
+}

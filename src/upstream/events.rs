@@ -1,0 +1,139 @@
+//! A chat completion that arrives as server-sent events: decoded, watched, and only called complete if
+//! every choice says so.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::stream::unfold;
+use tokio::time::timeout;
+
+use super::{Incoming, refuse};
+use crate::chat::{Usage, Watch};
+use crate::error::ProxyError;
+use crate::metering::{Metrics, estimate_prompt};
+use crate::reply::{Frame, Frames, Worth};
+use crate::request::ProxyRequest;
+use crate::sse::{Decoder, Event};
+
+/// A socket whose stream is over but whose body has not quite ended gets this long to become reusable.
+const DRAIN: Duration = Duration::from_secs(1);
+
+struct Events {
+    /// Gone once the stream is over.
+    incoming: Option<Incoming>,
+    decoder: Decoder,
+    decoded: Vec<Event>,
+    queue: VecDeque<Event>,
+    watch: Watch,
+    request: ProxyRequest,
+    metrics: Arc<Metrics>,
+}
+
+/// Waits for the first byte, within the request's deadline: until then an attempt may fail and be
+/// repeated. From there on the stream's frames follow.
+pub(super) async fn read(
+    mut incoming: Incoming,
+    request: ProxyRequest,
+    metrics: Arc<Metrics>,
+) -> Result<Frames, ProxyError> {
+    let first = incoming.chunk().await?;
+    incoming.limits.deadline = None;
+    let decoder = Decoder::new(incoming.limits.max_bytes);
+    let mut events = Events {
+        incoming: Some(incoming),
+        decoder,
+        decoded: Vec::new(),
+        queue: VecDeque::new(),
+        watch: Watch::new(),
+        request,
+        metrics,
+    };
+    events.accept(first)?;
+    Ok(Box::pin(unfold(Some(events), |state| async {
+        let mut events = state?;
+        let item = events.next().await;
+        let goes_on = matches!(item, Ok(Frame::Chunk(_)));
+        Some((item, goes_on.then_some(events)))
+    })))
+}
+
+impl Events {
+    async fn next(&mut self) -> Result<Frame, ProxyError> {
+        loop {
+            while let Some(event) = self.queue.pop_front() {
+                match event.kind.as_deref() {
+                    // Some providers keep the line alive with events of their own.
+                    Some("ping") => continue,
+                    Some(_) | None if event.data.trim_ascii() == b"[DONE]" => return self.finish(),
+                    Some(_) | None => {}
+                }
+                self.watch
+                    .chunk(&event.data)
+                    .map_err(|invalid| refuse(&invalid))?;
+                return Ok(Frame::Chunk(event.data));
+            }
+            let Some(incoming) = &mut self.incoming else {
+                return self.finish();
+            };
+            let chunk = incoming.chunk().await?;
+            self.accept(chunk)?;
+        }
+    }
+
+    /// Takes what the network brought; `None` is its end.
+    fn accept(&mut self, chunk: Option<Bytes>) -> Result<(), ProxyError> {
+        if let Some(chunk) = chunk {
+            self.decoder
+                .feed(&chunk, &mut self.decoded)
+                .map_err(|error| ProxyError::InvalidAnswer(error.to_string().into()))?;
+            self.queue.extend(self.decoded.drain(..));
+        } else {
+            self.incoming = None;
+            self.queue.extend(self.decoder.finish());
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Frame, ProxyError> {
+        if let Some(incoming) = self.incoming.take() {
+            drain(incoming);
+        }
+        if !self.watch.is_complete() {
+            return Err(ProxyError::ConnectionLost(
+                "the stream ended without a finish_reason".into(),
+            ));
+        }
+        let usage = self
+            .watch
+            .usage()
+            .unwrap_or_else(|| Usage::estimated(estimate_prompt(&self.request), self.watch.text()));
+        self.metrics
+            .answered(self.request.model().unwrap_or_default(), usage);
+        Ok(Frame::End(Some(Worth {
+            usage,
+            storable: true,
+        })))
+    }
+}
+
+/// Reads what follows `[DONE]`, usually only the end of the body, so that the socket can be used again.
+fn drain(mut incoming: Incoming) {
+    if let Some(Ok(None)) = incoming.chunk().now_or_never() {
+        return;
+    }
+    let rest = async move {
+        let _ = timeout(DRAIN, async {
+            while let Ok(Some(_)) = incoming.chunk().await {}
+        })
+        .await;
+        drop(incoming.permit);
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the caller has its answer and need not wait for the socket; bounded by DRAIN"
+    )]
+    tokio::spawn(rest);
+}
