@@ -9,12 +9,14 @@ mod invalid;
 mod merge;
 mod size;
 pub mod unfold;
+pub mod usage;
 pub mod validate;
 pub mod watch;
 
-pub use answer::{Answer, Usage, read_answer};
+pub use answer::{Answer, read_answer};
 pub use fold::fold;
 pub use invalid::{Invalid, Reported};
 pub use unfold::unfold;
+pub use usage::{Usage, with_usage};
 pub use validate::{Fault, validate};
 pub use watch::Watch;

@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 
 use crate::config::Config;
 use crate::error::ProxyError;
-use crate::reply::{Provenance, Reply};
+use crate::reply::Reply;
 use crate::request::ProxyRequest;
 use crate::stack::Stack;
 
@@ -31,6 +31,7 @@ mod body;
 mod create;
 mod dialect;
 mod events;
+mod exchange;
 mod headers;
 mod health;
 mod middleware;
@@ -125,20 +126,11 @@ impl Edge {
             .oneshot(request.clone())
             .await;
         departure.replied();
-        match &result {
-            Ok(reply) => metrics.replied(reply.head().provenance),
-            Err(_) => {
-                metrics.failures.add(1);
-                let looked_up =
-                    request.chat().is_some() && !request.parts().cache_control.is_bypass();
-                if looked_up {
-                    metrics.misses.add(1)
-                } else {
-                    metrics.bypasses.add(1)
-                }
-            }
-        }
-        let reply = result?;
+        let reply = result.inspect_err(|_| {
+            let looked_up = request.chat().is_some() && !request.parts().cache_control.is_bypass();
+            metrics.failed(looked_up);
+        })?;
+        metrics.replied(reply.head().provenance);
         let status = reply.head().status;
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
             && self.shared.config.upstream.api_key.is_some()
@@ -146,20 +138,6 @@ impl Edge {
             return Err(ProxyError::Credentials(status));
         }
         Ok(reply)
-    }
-
-    /// Settles the bill of a complete answer.
-    fn bill(
-        &self,
-        request: &ProxyRequest,
-        provenance: Provenance,
-        worth: crate::reply::Worth,
-    ) -> crate::metering::Bill {
-        let model = request.model().unwrap_or_default();
-        self.shared
-            .stack
-            .metrics
-            .bill(model, provenance, worth, request.saved())
     }
 }
 

@@ -93,9 +93,9 @@ pub fn alias(
     hash.headers(headers);
     hash.part(edit);
     hash.count(injected.len());
-    injected
-        .iter()
-        .for_each(|field| hash.part(field.as_bytes()));
+    for field in injected {
+        hash.part(field.as_bytes());
+    }
     hash.part(body);
     hash.finish()
 }
@@ -149,7 +149,9 @@ impl Parts {
             Node::Array(items) => {
                 self.0.update(b"[");
                 self.count(items.len());
-                items.iter().for_each(|item| self.node(item));
+                for item in items {
+                    self.node(item);
+                }
             }
             Node::Object(members) => self.object(members.iter()),
         }

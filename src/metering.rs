@@ -163,6 +163,17 @@ impl Metrics {
         }
     }
 
+    /// A request has got no reply, after a look-up in vain or without one.
+    pub fn failed(&self, looked_up: bool) {
+        self.failures.add(1);
+        let counter = if looked_up {
+            &self.misses
+        } else {
+            &self.bypasses
+        };
+        counter.add(1);
+    }
+
     /// A request has got a complete answer: what it cost and what it saved.
     pub fn bill(&self, model: &str, provenance: Provenance, worth: Worth, saved: Saved) -> Bill {
         let Usage {

@@ -69,7 +69,7 @@ pub struct Parts {
 /// The body.
 pub enum Content {
     /// A chat completion: compressed, cached, shared.
-    Chat(Chat),
+    Chat(Box<Chat>),
     /// Anything else, forwarded as it is.
     Opaque {
         /// The bytes.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::answer::Usage;
 use super::invalid::{Invalid, parse_object};
 use super::merge::{finish_calls, merge_message, set};
+use super::usage::Usage;
 use super::watch::{MAX_CHOICES, deltas_of, too_many_choices};
 
 /// Folds the data of a stream's events, without `[DONE]`, into one `chat.completion`.

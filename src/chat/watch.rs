@@ -4,9 +4,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::answer::Usage;
 use super::invalid::{Invalid, kind, parse_object, refuse_error};
 use super::size::Size;
+use super::usage::Usage;
 
 /// More choices than any API offers (`OpenAI`: 128); without a limit a hostile upstream could
 /// make us remember one for every chunk.

@@ -11,12 +11,13 @@ use tokio::time::Instant;
 
 use super::access::{self, Context};
 use super::dialect::Dialect;
-use super::events::{self, Encode, usage_json};
-use super::{Edge, body, headers};
+use super::events::{self, Encode};
+use super::exchange::Exchange;
+use super::{Edge, body};
 use crate::error::ProxyError;
 use crate::json::Json;
 use crate::metering::Bill;
-use crate::reply::{Provenance, Reply, StreamKind, Whole, Worth};
+use crate::reply::{Frames, Provenance, Reply, StreamKind, Whole, Worth};
 use crate::request::{Chat, Content, ProxyRequest, Shape};
 use crate::sse;
 
@@ -79,23 +80,18 @@ async fn create(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
-    let request = ProxyRequest::new(parts, Content::Chat(chat));
+    let request = ProxyRequest::new(parts, Content::Chat(Box::new(chat)));
 
-    let reply = edge.ask(&request).await?;
-    let provenance = reply.head().provenance;
-    context.note_reply(&request, provenance.x_cache());
+    let (exchange, reply) = Exchange::begin(edge, context, request).await?;
     let report = Report {
-        edge: edge.clone(),
-        context: context.clone(),
-        request,
-        provenance,
+        exchange,
         ignored: form.ignored,
     };
     let response = match reply {
         Reply::Stream(stream) if stream.kind == StreamKind::Events => match shape {
             Shape::Stream { .. } => report.stream(stream.head.headers, stream.frames),
             Shape::Whole => {
-                let deadline = report.request.parts().deadline;
+                let deadline = report.exchange.request.parts().deadline;
                 let (body, worth) = events::gather(stream.frames, deadline).await?;
                 report.whole(stream.head.headers, &body, worth, wants_text(&incoming))?
             }
@@ -132,10 +128,7 @@ fn wants_text(headers: &HeaderMap) -> bool {
 
 /// What the answer says beside the text.
 struct Report {
-    edge: Edge,
-    context: Context,
-    request: ProxyRequest,
-    provenance: Provenance,
+    exchange: Exchange,
     ignored: Vec<String>,
 }
 
@@ -149,7 +142,7 @@ impl Report {
         as_text: bool,
     ) -> Result<Response, ProxyError> {
         let outcome = Outcome::of_whole(body)?;
-        let bill = self.settle(worth);
+        let bill = self.exchange.settle(worth);
         let (content_type, body) = if as_text {
             ("text/plain; charset=utf-8", outcome.text)
         } else {
@@ -158,7 +151,7 @@ impl Report {
             ("application/json", object.to_string())
         };
         let mut response = Response::new(Body::from(body));
-        *response.headers_mut() = self.headers(head, bill.tokens_saved);
+        *response.headers_mut() = self.exchange.headers(head, bill.tokens_saved);
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -168,20 +161,20 @@ impl Report {
     /// A whole answer for a client that asked for a stream.
     fn replay(&self, head: HeaderMap, body: &[u8], worth: Worth) -> Result<Response, ProxyError> {
         let outcome = Outcome::of_whole(body)?;
-        let bill = self.settle(worth);
+        let bill = self.exchange.settle(worth);
         let mut out = BytesMut::new();
         encode(&json!({"delta": outcome.text}), &mut out);
         encode(&self.object(&outcome, worth, bill), &mut out);
         sse::encode(b"[DONE]", &mut out);
         Ok(events::response(
-            self.headers(head, bill.tokens_saved),
+            self.exchange.headers(head, bill.tokens_saved),
             out.freeze().into(),
         ))
     }
 
     /// A stream for a client that asked for one.
-    fn stream(self, head: HeaderMap, frames: crate::reply::Frames) -> Response {
-        let head = self.headers(head, self.request.saved().tokens);
+    fn stream(self, head: HeaderMap, frames: Frames) -> Response {
+        let head = self.exchange.early_headers(head);
         events::response(
             head,
             events::relay(
@@ -194,41 +187,24 @@ impl Report {
         )
     }
 
-    fn settle(&self, worth: Worth) -> Bill {
-        let bill = self.edge.bill(&self.request, self.provenance, worth);
-        self.context.note_saved(bill.tokens_saved);
-        bill
-    }
-
-    fn headers(&self, mut head: HeaderMap, tokens_saved: u64) -> HeaderMap {
-        headers::tell(
-            &mut head,
-            &self.request,
-            self.provenance,
-            tokens_saved,
-            self.context.begun,
-        );
-        head
-    }
-
     fn object(&self, outcome: &Outcome, worth: Worth, bill: Bill) -> Value {
-        let saved = self.request.saved();
-        let model = outcome.model.as_deref().or(self.request.model());
+        let saved = self.exchange.request.saved();
+        let model = outcome.model.as_deref().or(self.exchange.request.model());
         json!({
             "success": true,
-            "message": message(self.provenance, bill),
+            "message": message(self.exchange.provenance, bill),
             "model": model,
             "finish_reason": outcome.finish_reason,
-            "usage": usage_json(worth.usage),
+            "usage": worth.usage.to_json(),
             "optimizationStats": {
                 "tokensUsed": bill.tokens_used,
                 "tokensSaved": bill.tokens_saved,
                 "compressionSavings": percent(saved.chars, saved.chars_before),
-                "cacheHit": matches!(self.provenance, Provenance::Hit { .. } | Provenance::Stale { .. }),
-                "cacheStatus": self.provenance.x_cache().to_ascii_lowercase(),
+                "cacheHit": matches!(self.exchange.provenance, Provenance::Hit { .. } | Provenance::Stale { .. }),
+                "cacheStatus": self.exchange.provenance.x_cache().to_ascii_lowercase(),
                 "costUsd": usd(bill.cost_nano_usd),
                 "costSavedUsd": usd(bill.saved_nano_usd),
-                "processingTime": seconds(self.context.begun),
+                "processingTime": seconds(self.exchange.context.begun),
             },
             "ignored": self.ignored,
         })
@@ -314,15 +290,15 @@ impl Encode for Events {
     }
 
     fn end(&mut self, worth: Worth, out: &mut BytesMut) {
-        let bill = self.report.settle(worth);
+        let bill = self.report.exchange.settle(worth);
         encode(&self.report.object(&self.outcome, worth, bill), out);
         sse::encode(b"[DONE]", out);
     }
 
     fn error(&mut self, error: &ProxyError, out: &mut BytesMut) {
-        self.report.context.note_error(error);
+        self.report.exchange.context.note_error(error);
         encode(
-            &Dialect::Native.describe(error, &self.report.context.id),
+            &Dialect::Native.describe(error, &self.report.exchange.context.id),
             out,
         );
     }

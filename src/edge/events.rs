@@ -8,11 +8,10 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use futures_util::stream::unfold;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::middleware::IsStream;
-use crate::chat::{self, Usage};
+use crate::chat;
 use crate::error::{ProxyError, Slow};
 use crate::reply::{Frame, Frames, Worth};
 
@@ -97,39 +96,5 @@ pub(super) async fn gather(
         .map_err(|_| ProxyError::Timeout(Slow::Total))??;
     let whole = chat::fold(chunks.iter().map(|chunk| &chunk[..]))
         .map_err(|invalid| ProxyError::InvalidAnswer(invalid.reason().into()))?;
-    Ok((whole.into(), worth))
-}
-
-/// Adds the estimated usage to a whole answer that has none: SDKs expect one, and it says that it is
-/// estimated.
-pub(super) fn with_usage(body: Bytes, usage: Usage) -> Bytes {
-    if !usage.estimated || !body.ends_with(b"}") || has_usage(&body) {
-        return body;
-    }
-    let mut out = BytesMut::from(&body[..body.len() - 1]);
-    out.extend_from_slice(b",\"usage\":");
-    out.extend_from_slice(usage_json(usage).to_string().as_bytes());
-    out.extend_from_slice(b"}");
-    out.freeze()
-}
-
-/// Usage as OpenAI writes it, marked where it is an estimate.
-pub(super) fn usage_json(usage: Usage) -> serde_json::Value {
-    let mut json = json!({
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-    });
-    if usage.estimated {
-        json["estimated"] = true.into();
-    }
-    json
-}
-
-fn has_usage(body: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Probe {
-        usage: Option<serde::de::IgnoredAny>,
-    }
-    serde_json::from_slice::<Probe>(body).is_ok_and(|probe| probe.usage.is_some())
+    Ok((chat::with_usage(whole.into(), worth.usage), worth))
 }

@@ -9,21 +9,25 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::access::{self, Context};
 use super::auth::Caller;
 use super::dialect::Dialect;
-use super::events::{self, Encode, usage_json};
+use super::events;
+use super::exchange::Exchange;
 use super::middleware::IsStream;
 use super::{Edge, body, headers};
 use crate::chat;
 use crate::error::ProxyError;
 use crate::json::{Json, Node};
-use crate::reply::{Frame, Provenance, Reply, StreamKind, Streaming, Whole, Worth};
+use crate::reply::{Frame, Reply, StreamKind, Streaming, Whole, Worth};
 use crate::request::{CacheControl, Chat, Content, Parts, ProxyRequest, Shape};
 use crate::sse;
+
+use stream::Events;
+
+mod stream;
 
 /// `POST /v1/chat/completions`
 pub(super) async fn completions(
@@ -57,128 +61,82 @@ async fn complete(
     let incoming = request.headers().clone();
     let json = parse(body::read(request, &edge.shared.config.server).await?)?;
     chat::validate(json.root()).map_err(|fault| {
-        ProxyError::reject_field(
-            StatusCode::BAD_REQUEST,
-            fault.param.clone(),
-            fault.to_string(),
-        )
+        let message = fault.to_string();
+        ProxyError::reject_field(StatusCode::BAD_REQUEST, fault.param, message)
     })?;
     let chat = Chat::new(json, &[]);
     let shape = chat.shape();
     let parts = edge.parts(Method::POST, path, &incoming, caller)?;
-    let request = ProxyRequest::new(parts, Content::Chat(chat));
-    let reply = edge.ask(&request).await?;
-    let provenance = reply.head().provenance;
-    context.note_reply(&request, provenance.x_cache());
-    let response = match (reply, shape) {
-        (Reply::Stream(stream), Shape::Stream { include_usage })
-            if stream.kind == StreamKind::Events =>
-        {
-            let mut head = stream.head.headers;
-            headers::tell(
-                &mut head,
-                &request,
-                provenance,
-                request.saved().tokens,
-                context.begun,
-            );
-            let encoder = Events {
-                edge: edge.clone(),
-                context: context.clone(),
-                request,
-                provenance,
-                include_usage,
-                first: None,
-                usage_sent: false,
-            };
-            events::response(head, events::relay(stream.frames, encoder))
-        }
-        (Reply::Stream(stream), _) if stream.kind == StreamKind::Events => {
-            let (body, worth) = events::gather(stream.frames, request.parts().deadline).await?;
-            let body = events::with_usage(body, worth.usage);
-            answer(
-                edge,
-                context,
-                &request,
-                stream.head.headers,
-                provenance,
-                worth,
-                body,
-            )
-        }
-        (
-            Reply::Whole(Whole {
-                head,
-                body,
-                answer: Some(worth),
-            }),
-            Shape::Whole,
-        ) => answer(
-            edge,
-            context,
-            &request,
-            head.headers,
-            provenance,
-            worth,
-            events::with_usage(body, worth.usage),
-        ),
-        (
-            Reply::Whole(Whole {
-                head,
-                body,
-                answer: Some(worth),
-            }),
-            Shape::Stream { include_usage },
-        ) => {
-            let body = events::with_usage(body, worth.usage);
-            let chunks = chat::unfold(&body, include_usage)
-                .map_err(|invalid| ProxyError::InvalidAnswer(invalid.reason().into()))?;
-            let mut out = BytesMut::with_capacity(body.len() + 512);
-            chunks.iter().for_each(|chunk| sse::encode(chunk, &mut out));
-            sse::encode(b"[DONE]", &mut out);
-            let mut head = head.headers;
-            let bill = edge.bill(&request, provenance, worth);
-            context.note_saved(bill.tokens_saved);
-            headers::tell(
-                &mut head,
-                &request,
-                provenance,
-                bill.tokens_saved,
-                context.begun,
-            );
-            events::response(head, out.freeze().into())
-        }
-        (reply, _) => relay(&request, reply, context.begun)?,
-    };
-    Ok(access::hold(response, permit))
+    let request = ProxyRequest::new(parts, Content::Chat(Box::new(chat)));
+    let (exchange, reply) = Exchange::begin(edge, context, request).await?;
+    Ok(access::hold(answer(exchange, reply, shape).await?, permit))
+}
+
+/// The answer in the shape that the client asked for, whatever the shape in which it came.
+async fn answer(exchange: Exchange, reply: Reply, shape: Shape) -> Result<Response, ProxyError> {
+    match reply {
+        Reply::Stream(stream) if stream.kind == StreamKind::Events => match shape {
+            Shape::Stream { include_usage } => {
+                let head = exchange.early_headers(stream.head.headers);
+                let encoder = Events::new(exchange, include_usage);
+                Ok(events::response(
+                    head,
+                    events::relay(stream.frames, encoder),
+                ))
+            }
+            Shape::Whole => {
+                let deadline = exchange.request.parts().deadline;
+                let (body, worth) = events::gather(stream.frames, deadline).await?;
+                Ok(whole(&exchange, stream.head.headers, body, worth))
+            }
+        },
+        Reply::Whole(Whole {
+            head,
+            body,
+            answer: Some(worth),
+        }) => match shape {
+            Shape::Stream { include_usage } => {
+                replay(&exchange, head.headers, &body, worth, include_usage)
+            }
+            Shape::Whole => Ok(whole(&exchange, head.headers, body, worth)),
+        },
+        reply => relay(&exchange, reply),
+    }
 }
 
 /// A complete answer as JSON.
-fn answer(
-    edge: &Edge,
-    context: &Context,
-    request: &ProxyRequest,
-    mut head: HeaderMap,
-    provenance: Provenance,
-    worth: Worth,
-    body: Bytes,
-) -> Response {
-    let bill = edge.bill(request, provenance, worth);
-    context.note_saved(bill.tokens_saved);
-    head.insert(
+fn whole(exchange: &Exchange, head: HeaderMap, body: Bytes, worth: Worth) -> Response {
+    let bill = exchange.settle(worth);
+    let mut response = Response::new(Body::from(body));
+    *response.headers_mut() = exchange.headers(head, bill.tokens_saved);
+    response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
-    headers::tell(
-        &mut head,
-        request,
-        provenance,
-        bill.tokens_saved,
-        context.begun,
-    );
-    let mut response = Response::new(Body::from(body));
-    *response.headers_mut() = head;
     response
+}
+
+/// A complete answer as events.
+fn replay(
+    exchange: &Exchange,
+    head: HeaderMap,
+    body: &Bytes,
+    worth: Worth,
+    include_usage: bool,
+) -> Result<Response, ProxyError> {
+    let body = chat::with_usage(body.clone(), worth.usage);
+    let chunks = chat::unfold(&body, include_usage)
+        .map_err(|invalid| ProxyError::InvalidAnswer(invalid.reason().into()))?;
+    let mut out = BytesMut::with_capacity(body.len() + 512);
+    for chunk in &chunks {
+        sse::encode(chunk, &mut out);
+    }
+    sse::encode(b"[DONE]", &mut out);
+    let bill = exchange.settle(worth);
+    Ok(events::response(
+        exchange.headers(head, bill.tokens_saved),
+        out.freeze().into(),
+    ))
 }
 
 async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Response, ProxyError> {
@@ -212,14 +170,12 @@ async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Res
     };
     let parts = edge.parts(method, path, &incoming, caller)?;
     let request = ProxyRequest::new(parts, Content::Opaque { body, model });
-    let reply = edge.ask(&request).await?;
-    context.note_reply(&request, reply.head().provenance.x_cache());
-    Ok(access::hold(relay(&request, reply, context.begun)?, permit))
+    let (exchange, reply) = Exchange::begin(edge, context, request).await?;
+    Ok(access::hold(relay(&exchange, reply)?, permit))
 }
 
 /// A reply as it came.
-fn relay(request: &ProxyRequest, reply: Reply, begun: Instant) -> Result<Response, ProxyError> {
-    let provenance = reply.head().provenance;
+fn relay(exchange: &Exchange, reply: Reply) -> Result<Response, ProxyError> {
     let (head, mut response) = match reply {
         Reply::Whole(Whole { head, body, .. }) => {
             // Half a web server's error page tells an API client nothing, and an SDK less.
@@ -245,8 +201,7 @@ fn relay(request: &ProxyRequest, reply: Reply, begun: Instant) -> Result<Respons
         }
     };
     *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
-    headers::tell(response.headers_mut(), request, provenance, 0, begun);
+    *response.headers_mut() = exchange.headers(head.headers, 0);
     Ok(response)
 }
 
@@ -310,81 +265,4 @@ impl Edge {
             deadline: Instant::now() + config.upstream.total_timeout,
         })
     }
-}
-
-/// OpenAI's way of streaming.
-struct Events {
-    edge: Edge,
-    context: Context,
-    request: ProxyRequest,
-    provenance: Provenance,
-    include_usage: bool,
-    first: Option<Bytes>,
-    usage_sent: bool,
-}
-
-impl Encode for Events {
-    fn chunk(&mut self, data: &Bytes, out: &mut BytesMut) {
-        // A shared call may have been asked for usage by somebody else, or not by him.
-        let is_shared = self.provenance == Provenance::Coalesced;
-        if (is_shared || self.include_usage) && memchr::memmem::find(data, b"\"usage\"").is_some() {
-            let probe = serde_json::from_slice::<UsageProbe>(data).unwrap_or_default();
-            let has_usage = probe.usage.is_some();
-            if has_usage && probe.choices.is_empty() && !self.include_usage {
-                return;
-            }
-            self.usage_sent |= has_usage;
-        }
-        if self.include_usage && self.first.is_none() {
-            self.first = Some(data.clone());
-        }
-        sse::encode(data, out);
-    }
-
-    fn end(&mut self, worth: Worth, out: &mut BytesMut) {
-        if self.include_usage && !self.usage_sent {
-            sse::encode(
-                usage_chunk(self.first.as_deref(), worth)
-                    .to_string()
-                    .as_bytes(),
-                out,
-            );
-        }
-        sse::encode(b"[DONE]", out);
-        let bill = self.edge.bill(&self.request, self.provenance, worth);
-        self.context.note_saved(bill.tokens_saved);
-    }
-
-    fn error(&mut self, error: &ProxyError, out: &mut BytesMut) {
-        self.context.note_error(error);
-        sse::encode(
-            Dialect::OpenAi
-                .describe(error, &self.context.id)
-                .to_string()
-                .as_bytes(),
-            out,
-        );
-    }
-}
-
-#[derive(Default, Deserialize)]
-struct UsageProbe {
-    #[serde(default)]
-    choices: Vec<IgnoredAny>,
-    usage: Option<IgnoredAny>,
-}
-
-/// The last chunk that OpenAI sends for `include_usage`, of the same answer as the first one.
-fn usage_chunk(first: Option<&[u8]>, worth: Worth) -> Value {
-    let first: Value = first
-        .and_then(|data| serde_json::from_slice(data).ok())
-        .unwrap_or_default();
-    json!({
-        "id": first["id"],
-        "object": "chat.completion.chunk",
-        "created": first["created"],
-        "model": first["model"],
-        "choices": [],
-        "usage": usage_json(worth.usage),
-    })
 }

@@ -211,8 +211,8 @@ impl<F: Future<Output = ReplyResult>> Future for CacheFuture<F> {
             } => {
                 let mut result = ready!(call.poll(cx));
                 request.timings().add(Stage::Upstream, begun.elapsed());
-                if let (Some(stale), Some(status)) = (stale.take(), failure(&result)) {
-                    return Poll::Ready(Ok(stale.into_reply(status)));
+                if let (Some(stale), Some(failure)) = (stale.take(), hidden_by_stale(&result)) {
+                    return Poll::Ready(Ok(stale.into_reply(failure)));
                 }
                 if let (true, Ok(reply)) = (*bypass, &mut result) {
                     let provenance = &mut reply.head_mut().provenance;
@@ -226,21 +226,34 @@ impl<F: Future<Output = ReplyResult>> Future for CacheFuture<F> {
     }
 }
 
-/// Whether a result is a failure that a stale answer may hide (RFC 5861 section 4), and with which status.
-fn failure(result: &ReplyResult) -> Option<Option<StatusCode>> {
+/// How an upstream failed whose failure a stale answer hides.
+#[derive(Clone, Copy)]
+struct Failure {
+    /// Its status, where it answered at all.
+    status: Option<StatusCode>,
+}
+
+/// The failure that a stale answer may hide (RFC 5861 section 4), if the result is one.
+fn hidden_by_stale(result: &ReplyResult) -> Option<Failure> {
     match result {
         Ok(reply) => {
             let status = reply.head().status;
             let failed = matches!(status.as_u16(), 500 | 502 | 503 | 504);
-            failed.then_some(Some(status))
+            failed.then_some(Failure {
+                status: Some(status),
+            })
         }
-        Err(ProxyError::CircuitOpen { .. } | ProxyError::SocketsBusy { .. }) => Some(None),
-        Err(error) => error.is_upstream_failure().then_some(None),
+        Err(ProxyError::CircuitOpen { .. } | ProxyError::SocketsBusy { .. }) => {
+            Some(Failure { status: None })
+        }
+        Err(error) => error
+            .is_upstream_failure()
+            .then_some(Failure { status: None }),
     }
 }
 
 impl Stale {
-    fn into_reply(self, upstream_status: Option<StatusCode>) -> Reply {
+    fn into_reply(self, failure: Failure) -> Reply {
         let Self {
             entry,
             age,
@@ -251,7 +264,7 @@ impl Stale {
             Provenance::Stale {
                 age,
                 expired_for,
-                upstream_status,
+                upstream_status: failure.status,
             },
         )
     }

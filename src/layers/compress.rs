@@ -140,18 +140,18 @@ mod tests {
 
     #[test]
     fn edits_text_and_leaves_every_other_byte() {
-        let body = r#"{ "messages":[{"role":"user","content":"two  words"},{"role":"assistant","content":"two  words"},{"role":"user","content":[{"type":"text","text":"more  words"},{"type":"image_url","image_url":{"url":"data:  x"}}]}],"tools":[{"type":"function","function":{"name":"f","description":"two  words"}}], "temperature":1.00}"#;
+        let body = r#"{ "messages":[{"role":"user","content":"This is a  plain sentence."},{"role":"assistant","content":"This is a  plain sentence."},{"role":"user","content":[{"type":"text","text":"And this is  another one."},{"type":"image_url","image_url":{"url":"data:  x"}}]}],"tools":[{"type":"function","function":{"name":"f","description":"This is a  plain sentence."}}], "temperature":1.00}"#;
         let edited = compressed(body).unwrap();
         let expected = body
-            .replacen("two  words", "two words", 1)
-            .replace("more  words", "more words");
+            .replacen("This is a  plain sentence.", "This is a plain sentence.", 1)
+            .replace("And this is  another one.", "And this is another one.");
         assert_eq!(edited.json.text(), &expected);
         assert_eq!(edited.saved.chars, 2);
-        assert_eq!(edited.saved.chars_before, 21);
+        assert_eq!(edited.saved.chars_before, 26 + 25);
     }
 
     #[test]
     fn a_text_with_nothing_to_take_out_is_no_edit() {
-        assert!(compressed(r#"{"messages":[{"role":"user","content":"two words"}]}"#).is_none());
+        assert!(compressed(r#"{"messages":[{"role":"user","content":"This is a plain sentence."}]}"#).is_none());
     }
 }

@@ -79,7 +79,7 @@ mod tests {
         assert!(of(&["foo", "only-if-cached"]).only_if_cached);
         assert_eq!(
             of(&["max-age=\"60\""]).max_age,
-            Some(Duration::from_secs(60))
+            Some(Duration::from_mins(1))
         );
         assert_eq!(
             of(&["max-age=60", "max-age=9"]).max_age,
@@ -87,7 +87,7 @@ mod tests {
         );
         assert_eq!(of(&["max-age=soon"]).max_age, Some(Duration::ZERO));
         assert!(
-            of(&["max-age=99999999999999999999999"]).max_age.unwrap() > Duration::from_secs(3600)
+            of(&["max-age=99999999999999999999999"]).max_age.unwrap() > Duration::from_hours(1)
         );
     }
 

@@ -241,7 +241,7 @@ impl Memory {
 }
 
 /// moka refuses longer lives (1,000 years).
-const MOKA_LONGEST: Duration = Duration::from_secs(1_000 * 365 * 24 * 3600);
+const MOKA_LONGEST: Duration = Duration::from_hours(1_000 * 365 * 24);
 
 #[cfg(test)]
 mod tests {
@@ -252,8 +252,8 @@ mod tests {
     use crate::fingerprint::digest;
 
     const LIMITS: Limits = Limits {
-        ttl: Duration::from_secs(3600),
-        stale_if_error: Duration::from_secs(60),
+        ttl: Duration::from_hours(1),
+        stale_if_error: Duration::from_mins(1),
         max_entries: 3,
         max_bytes: 30_000,
     };

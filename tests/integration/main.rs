@@ -1,1 +1,21 @@
-fn main() {}
+//! The proxy as its users meet it: in one process with a scripted upstream, over real sockets.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod support;
+
+mod binary;
+mod breaker;
+mod cache;
+mod create;
+mod dedup;
+mod edge;
+mod garbage;
+mod limits;
+mod process;
+mod retry;
+mod security;
+mod shutdown;
+mod stats;
+mod stress;
+mod upstream;

@@ -182,7 +182,8 @@ impl Stream for Recording {
                         // A whole answer is judged more strictly than its chunks can be one by one.
                         let storable =
                             chat::read_answer(&whole).is_ok_and(|answer| answer.storable);
-                        slot.store(whole.into(), Worth { storable, ..*worth });
+                        let whole = chat::with_usage(whole.into(), worth.usage);
+                        slot.store(whole, Worth { storable, ..*worth });
                     } else {
                         slot.metrics.refused.add(1);
                     }

@@ -1,0 +1,65 @@
+//! One request and its reply at the edge: what every dialect does with them, the same way.
+
+use http::HeaderMap;
+
+use super::Edge;
+use super::access::Context;
+use super::headers;
+use crate::error::ProxyError;
+use crate::metering::Bill;
+use crate::reply::{Provenance, Reply, Worth};
+use crate::request::ProxyRequest;
+
+/// A request whose reply has begun.
+pub(super) struct Exchange {
+    pub(super) context: Context,
+    pub(super) request: ProxyRequest,
+    pub(super) provenance: Provenance,
+    edge: Edge,
+}
+
+impl Exchange {
+    /// Sends a request through the stack.
+    pub(super) async fn begin(
+        edge: &Edge,
+        context: &Context,
+        request: ProxyRequest,
+    ) -> Result<(Self, Reply), ProxyError> {
+        let reply = edge.ask(&request).await?;
+        let provenance = reply.head().provenance;
+        context.note_reply(&request, provenance.x_cache());
+        let exchange = Self {
+            edge: edge.clone(),
+            context: context.clone(),
+            request,
+            provenance,
+        };
+        Ok((exchange, reply))
+    }
+
+    /// Counts what a complete answer cost and saved.
+    pub(super) fn settle(&self, worth: Worth) -> Bill {
+        let model = self.request.model().unwrap_or_default();
+        let metrics = &self.edge.shared.stack.metrics;
+        let bill = metrics.bill(model, self.provenance, worth, self.request.saved());
+        self.context.note_saved(bill.tokens_saved);
+        bill
+    }
+
+    /// The reply's headers and the proxy's own.
+    pub(super) fn headers(&self, mut head: HeaderMap, tokens_saved: u64) -> HeaderMap {
+        headers::tell(
+            &mut head,
+            &self.request,
+            self.provenance,
+            tokens_saved,
+            self.context.begun,
+        );
+        head
+    }
+
+    /// The same for a reply whose end, and so its whole saving, is not known yet.
+    pub(super) fn early_headers(&self, head: HeaderMap) -> HeaderMap {
+        self.headers(head, self.request.saved().tokens)
+    }
+}

@@ -1,0 +1,89 @@
+//! How a stream looks to clients of OpenAI's protocol.
+
+use bytes::{Bytes, BytesMut};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+
+use crate::edge::dialect::Dialect;
+use crate::edge::events::Encode;
+use crate::edge::exchange::Exchange;
+use crate::error::ProxyError;
+use crate::reply::{Provenance, Worth};
+use crate::sse;
+
+/// OpenAI's way of streaming.
+pub(super) struct Events {
+    exchange: Exchange,
+    include_usage: bool,
+    /// The first chunk, whose id a usage chunk of ours must carry.
+    first: Option<Bytes>,
+    usage_sent: bool,
+}
+
+impl Events {
+    pub(super) fn new(exchange: Exchange, include_usage: bool) -> Self {
+        Self {
+            exchange,
+            include_usage,
+            first: None,
+            usage_sent: false,
+        }
+    }
+}
+
+impl Encode for Events {
+    fn chunk(&mut self, data: &Bytes, out: &mut BytesMut) {
+        // Whoever started a shared call may have asked for usage when this caller did not, or the reverse.
+        let is_shared = self.exchange.provenance == Provenance::Coalesced;
+        if (is_shared || self.include_usage) && memchr::memmem::find(data, b"\"usage\"").is_some() {
+            let probe = serde_json::from_slice::<UsageProbe>(data).unwrap_or_default();
+            let has_usage = probe.usage.is_some();
+            if has_usage && probe.choices.is_empty() && !self.include_usage {
+                return;
+            }
+            self.usage_sent |= has_usage;
+        }
+        if self.include_usage && self.first.is_none() {
+            self.first = Some(data.clone());
+        }
+        sse::encode(data, out);
+    }
+
+    fn end(&mut self, worth: Worth, out: &mut BytesMut) {
+        if self.include_usage && !self.usage_sent {
+            let chunk = usage_chunk(self.first.as_deref(), worth).to_string();
+            sse::encode(chunk.as_bytes(), out);
+        }
+        sse::encode(b"[DONE]", out);
+        self.exchange.settle(worth);
+    }
+
+    fn error(&mut self, error: &ProxyError, out: &mut BytesMut) {
+        self.exchange.context.note_error(error);
+        let event = Dialect::OpenAi.describe(error, &self.exchange.context.id);
+        sse::encode(event.to_string().as_bytes(), out);
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct UsageProbe {
+    #[serde(default)]
+    choices: Vec<IgnoredAny>,
+    usage: Option<IgnoredAny>,
+}
+
+/// The last chunk that OpenAI sends for `include_usage`, of the same answer as the first one.
+fn usage_chunk(first: Option<&[u8]>, worth: Worth) -> Value {
+    let first: Value = first
+        .and_then(|data| serde_json::from_slice(data).ok())
+        .unwrap_or_default();
+    json!({
+        "id": first["id"],
+        "object": "chat.completion.chunk",
+        "created": first["created"],
+        "model": first["model"],
+        "choices": [],
+        "usage": worth.usage.to_json(),
+    })
+}

@@ -1,0 +1,173 @@
+//! The built binary as a child process, with every line that it writes to standard error.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// A process that takes longer for anything hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A command that runs the binary, without the settings of the environment that the tests run in.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pegasus-nest"));
+    command.args(arguments).env_clear().kill_on_drop(true);
+    command
+}
+
+/// Runs the binary to its end.
+pub(crate) async fn run(command: &mut Command) -> Output {
+    let running = command.stdin(Stdio::null()).output();
+    timeout(PATIENCE, running)
+        .await
+        .expect("the binary did not end")
+        .unwrap()
+}
+
+/// A configuration file with this text.
+pub(crate) fn config_file(toml: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::with_suffix(".toml").unwrap();
+    file.write_all(toml.as_bytes()).unwrap();
+    file
+}
+
+/// The binary, serving on a free loopback port. It is killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    address: SocketAddr,
+    stderr: Arc<Mutex<String>>,
+    lines: watch::Receiver<usize>,
+    reader: JoinHandle<()>,
+    _config: NamedTempFile,
+}
+
+impl Process {
+    /// Starts it with these settings and options, and waits until it listens.
+    pub(crate) async fn start(
+        toml: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let config = config_file(toml);
+        let path = config.path().to_str().unwrap().to_owned();
+        let mut child = command(&["--config", &path, "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let (count, mut lines) = watch::channel(0);
+        let mut source = BufReader::new(child.stderr.take().unwrap()).lines();
+        let sink = Arc::clone(&stderr);
+        let reader = tokio::spawn(async move {
+            while let Ok(Some(line)) = source.next_line().await {
+                sink.lock().push_str(&(line + "\n"));
+                count.send_modify(|count| *count += 1);
+            }
+        });
+        let found = timeout(PATIENCE, async {
+            loop {
+                if let Some(address) = listening(&stderr.lock()) {
+                    return Some(address);
+                }
+                if lines.changed().await.is_err() {
+                    return listening(&stderr.lock());
+                }
+            }
+        })
+        .await;
+        let Ok(Some(address)) = found else {
+            panic!("the binary does not listen: {}", stderr.lock());
+        };
+        Self {
+            child,
+            address,
+            stderr,
+            lines,
+            reader,
+            _config: config,
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of a path on it.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// All that it has written to standard error by now.
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.lock().clone()
+    }
+
+    /// Waits until standard error fulfils a condition.
+    pub(crate) async fn wait_for_stderr(&mut self, mut is_met: impl FnMut(&str) -> bool) {
+        let met = timeout(PATIENCE, async {
+            loop {
+                if is_met(&self.stderr.lock()) || self.lines.changed().await.is_err() {
+                    return;
+                }
+            }
+        })
+        .await;
+        assert!(
+            met.is_ok() && is_met(&self.stderr()),
+            "standard error never said it: {}",
+            self.stderr()
+        );
+    }
+
+    /// Sends it a signal, by the name that `kill` knows.
+    pub(crate) async fn signal(&self, name: &str) {
+        // The shell's own kill: the tests stay free of unsafe code, and of another package.
+        let pid = self.child.id().expect("it has ended already");
+        let status = Command::new("/bin/sh")
+            .args(["-c", &format!("kill -s {name} {pid}")])
+            .status()
+            .await
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end; gives its exit status and all of its standard error.
+    pub(crate) async fn wait(mut self) -> (ExitStatus, String) {
+        let status = timeout(PATIENCE, self.child.wait())
+            .await
+            .unwrap_or_else(|_| panic!("the binary does not end: {}", self.stderr.lock()))
+            .unwrap();
+        timeout(PATIENCE, self.reader).await.unwrap().unwrap();
+        let stderr = self.stderr.lock().clone();
+        (status, stderr)
+    }
+
+    /// Stops it in the orderly way; gives all of its standard error.
+    pub(crate) async fn stop(self) -> String {
+        self.signal("TERM").await;
+        let (status, stderr) = self.wait().await;
+        assert!(status.success(), "{status}: {stderr}");
+        stderr
+    }
+}
+
+/// The address in the line that says where it listens.
+fn listening(stderr: &str) -> Option<SocketAddr> {
+    let (_, rest) = stderr.split_once("listening on http://")?;
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')?;
+    rest[..end].parse().ok()
+}

@@ -1,0 +1,75 @@
+//! What every behaviour needs: an upstream that does as it is told, a proxy in front of it, and clients.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+pub(crate) use act::{Act, End};
+pub(crate) use client::{Answer, Events, raw, text_of};
+pub(crate) use gate::Gate;
+pub(crate) use proxy::Proxy;
+pub(crate) use upstream::{Recorded, Upstream};
+
+mod act;
+mod client;
+mod connection;
+mod gate;
+mod proxy;
+mod upstream;
+
+/// Far beyond what any step of a test takes, so that a hang fails with a message.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for a step of a test; fails with its name if it hangs.
+pub(crate) async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
+    match timeout(PATIENCE, Box::pin(step)).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: nothing happened for {PATIENCE:?}"),
+    }
+}
+
+/// A chat request with this prompt.
+pub(crate) fn ask(prompt: &str) -> Value {
+    json!({"model": "m", "messages": [{"role": "user", "content": prompt}]})
+}
+
+/// The same, streaming.
+pub(crate) fn ask_stream(prompt: &str) -> Value {
+    let mut request = ask(prompt);
+    request["stream"] = true.into();
+    request
+}
+
+/// A complete chat completion that says `text`.
+pub(crate) fn completion(text: &str) -> Value {
+    json!({
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000, "model": "m",
+        "choices": [{"index": 0, "finish_reason": "stop",
+            "message": {"role": "assistant", "content": text}}],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18},
+    })
+}
+
+/// One chunk of a streamed completion.
+pub(crate) fn delta(text: &str) -> String {
+    chunk(&json!({"content": text}), None)
+}
+
+/// The last chunk of a streamed completion.
+pub(crate) fn finish(reason: &str) -> String {
+    chunk(&json!({}), Some(reason))
+}
+
+fn chunk(delta: &Value, finish_reason: Option<&str>) -> String {
+    json!({
+        "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "m",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}],
+    })
+    .to_string()
+}
+
+/// One server-sent event.
+pub(crate) fn event(data: &str) -> String {
+    format!("data: {data}\n\n")
+}
