@@ -199,7 +199,7 @@ fn reads_as_sentence(bytes: &[u8], singles: usize, gaps: &[Gap]) -> bool {
     let ended = matches!(bytes.last(), Some(b'.' | b'!' | b'?'));
     gaps.iter().all(|gap| gap.ends_sentence)
         || ended && words >= 3
-        || words >= 5 && singles >= 2 * gaps.len()
+        || words >= 4 && singles >= gaps.len()
 }
 
 /// The number of characters that begin in `bytes`.

@@ -1,1 +1,1 @@
-//! Behaviour of the proxy: edge.
+//! x
