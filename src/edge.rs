@@ -32,6 +32,7 @@ mod create;
 mod dialect;
 mod events;
 mod exchange;
+mod figures;
 mod headers;
 mod health;
 mod middleware;

@@ -10,8 +10,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
-/// Deeper nesting is refused; `serde_json` draws the same line for its own values.
-const MAX_DEPTH: usize = 128;
+/// More arrays and objects inside each other are refused: as many as `serde_json` reads into a value.
+const MAX_DEPTH: usize = 127;
 /// Up to here, comparing keys pair by pair is cheaper than a set.
 const FEW_KEYS: usize = 16;
 
@@ -207,10 +207,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn node(&mut self, depth: usize) -> Result<Node, ParseError> {
-        if depth > MAX_DEPTH {
-            return Err(ParseError::TooDeep);
-        }
         match self.peek() {
+            b'{' | b'[' if depth == MAX_DEPTH => Err(ParseError::TooDeep),
             b'{' => self.object(depth),
             b'[' => self.array(depth),
             b'"' => self.string().map(Node::String),
@@ -383,8 +381,12 @@ mod tests {
                 .next(),
             Some("the body is not valid JSON")
         );
-        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-        assert_eq!(parse(&deep).unwrap_err(), ParseError::TooDeep);
+        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert_eq!(parse(&deep(100_000)).unwrap_err(), ParseError::TooDeep);
+        for levels in [127, 128] {
+            let by_serde = serde_json::from_str::<serde_json::Value>(&deep(levels));
+            assert_eq!(parse(&deep(levels)).is_ok(), by_serde.is_ok(), "{levels}");
+        }
     }
 
     #[test]

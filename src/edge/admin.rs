@@ -10,9 +10,9 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::Edge;
-use super::create::{percent, usd};
 use super::dialect::Dialect;
-use super::health::{circuits, timestamp};
+use super::figures::{percent, timestamp, usd};
+use super::health::circuits;
 
 /// The address of the client's end of the connection.
 #[derive(Debug, Clone, Copy)]

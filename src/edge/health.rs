@@ -1,7 +1,7 @@
 //! `/health`: for load balancers, orchestrators and people. Asks nobody, so that it always answers.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,6 +10,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Edge;
+use super::figures::timestamp;
 
 /// `GET /health`
 pub(super) async fn summary(State(edge): State<Edge>) -> Json<Value> {
@@ -125,17 +126,6 @@ pub(super) fn circuits(edge: &Edge) -> Vec<Value> {
         .iter()
         .map(describe)
         .collect()
-}
-
-/// A time as RFC 3339 with milliseconds, in UTC.
-pub(super) fn timestamp(time: SystemTime) -> String {
-    let since_epoch = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    let millis = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis)
-        .map(|timestamp| format!("{timestamp:.3}"))
-        .unwrap_or_default()
 }
 
 /// Resident bytes, and those of them that no file backs, which is the heap and the stacks. Zero where the

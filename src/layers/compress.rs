@@ -152,6 +152,9 @@ mod tests {
 
     #[test]
     fn a_text_with_nothing_to_take_out_is_no_edit() {
-        assert!(compressed(r#"{"messages":[{"role":"user","content":"This is a plain sentence."}]}"#).is_none());
+        assert!(
+            compressed(r#"{"messages":[{"role":"user","content":"This is a plain sentence."}]}"#)
+                .is_none()
+        );
     }
 }

@@ -1,8 +1,11 @@
 //! Garbage bodies: each gets a 4xx that gives a reason, none a 5xx, a panic or a call upstream.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::Method;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Proxy, Upstream};
@@ -31,7 +34,7 @@ enum Kind {
 
 use Kind::{Array, Bool, Number, Object, String as Text};
 
-const CREATE: [(&str, &[Kind]); 16] = [
+const CREATE: [(&str, &[Kind]); 15] = [
     ("prompt", &[Text]),
     ("model", &[Text]),
     ("system", &[Text]),
@@ -47,7 +50,6 @@ const CREATE: [(&str, &[Kind]); 16] = [
     ("name", &[Text]),
     ("pluginName", &[Text]),
     ("userId", &[Text]),
-    ("system", &[Text]),
 ];
 
 const CHAT: [(&str, &[Kind]); 6] = [
@@ -108,12 +110,7 @@ async fn garbage_for_completions_is_refused_with_a_reason() {
 }
 
 /// Sends all the garbage to one endpoint.
-async fn assault(
-    path: &str,
-    valid: &Value,
-    fields: &[(&str, &[Kind])],
-    required: &[Vec<&str>],
-) {
+async fn assault(path: &str, valid: &Value, fields: &[(&str, &[Kind])], required: &[Vec<&str>]) {
     let upstream = Upstream::start().await;
     let proxy = Proxy::start("", &upstream).await;
     let bodies = garbage(valid, fields, required);
@@ -136,8 +133,9 @@ async fn assault(
         let what = format!("{}: {shown} got {answer:?}", garbage.how);
         if answer.status == 200 {
             assert!(!garbage.is_hopeless, "{what}");
-            let still_valid: Result<Value, _> = serde_json::from_slice(&garbage.body);
-            assert!(still_valid.is_ok_and(|body| body.is_object()), "{what}");
+            let members: Result<BTreeMap<String, IgnoredAny>, _> =
+                serde_json::from_slice(&garbage.body);
+            assert!(members.is_ok(), "{what}");
             passed += usize::from(answer.header("x-cache") == "MISS");
         } else {
             assert!((400..500).contains(&answer.status), "{what}");
@@ -182,9 +180,30 @@ fn garbage(valid: &Value, fields: &[(&str, &[Kind])], required: &[Vec<&str>]) ->
     let text = valid.to_string();
     let members = &text[1..text.len() - 1];
     for body in [
-        "", " ", "\n", "null", "true", "7", "-", "\"prompt\"", "[]", "[[]]", "{}", "[{}]", "{",
-        "}", "{]", "{\"a\"", "{\"a\":}", "nul", "NaN", "\u{feff}{}", "\0", "<html></html>",
-        "prompt=hello", "data: {}\n\n",
+        "",
+        " ",
+        "\n",
+        "null",
+        "true",
+        "7",
+        "-",
+        "\"prompt\"",
+        "[]",
+        "[[]]",
+        "{}",
+        "[{}]",
+        "{",
+        "}",
+        "{]",
+        "{\"a\"",
+        "{\"a\":}",
+        "nul",
+        "NaN",
+        "\u{feff}{}",
+        "\0",
+        "<html></html>",
+        "prompt=hello",
+        "data: {}\n\n",
     ] {
         add("no request", body.into(), true);
     }
@@ -196,32 +215,70 @@ fn garbage(valid: &Value, fields: &[(&str, &[Kind])], required: &[Vec<&str>]) ->
         ("with a comment", format!("{{/* hi */{members}}}")),
         ("in single quotes", text.replace('"', "'")),
         ("after a byte order mark", format!("\u{feff}{text}")),
-        ("with a duplicate key", format!("{{\"model\":\"a\",{members}}}")),
-        ("with duplicate unknown keys", format!("{{\"x\":1,\"x\":2,{members}}}")),
-        ("with an escaped duplicate", format!("{{\"\\u006dodel\":\"a\",{members}}}")),
+        (
+            "with a duplicate key",
+            format!("{{\"model\":\"a\",{members}}}"),
+        ),
+        (
+            "with duplicate unknown keys",
+            format!("{{\"x\":1,\"x\":2,{members}}}"),
+        ),
+        (
+            "with an escaped duplicate",
+            format!("{{\"\\u006dodel\":\"a\",{members}}}"),
+        ),
         ("with NaN", format!("{{\"x\":NaN,{members}}}")),
         ("with infinity", format!("{{\"x\":-Infinity,{members}}}")),
         ("with a leading zero", format!("{{\"x\":012,{members}}}")),
         ("with a bare dot", format!("{{\"x\":1.,{members}}}")),
         ("with a raw NUL", format!("{{\"x\":\"\0\",{members}}}")),
         ("with a raw newline", format!("{{\"x\":\"\n\",{members}}}")),
-        ("with a bad escape", format!("{{\"x\":\"\\x41\",{members}}}")),
-        ("with a lone surrogate", format!("{{\"x\":\"\\ud800\",{members}}}")),
-        ("with a low surrogate", format!("{{\"x\":\"\\udc00\",{members}}}")),
-        ("with a half pair", format!("{{\"x\":\"\\ud83d\\u0041\",{members}}}")),
-        ("with a surrogate key", format!("{{\"\\ud800\":1,{members}}}")),
+        (
+            "with a bad escape",
+            format!("{{\"x\":\"\\x41\",{members}}}"),
+        ),
+        (
+            "with a lone surrogate",
+            format!("{{\"x\":\"\\ud800\",{members}}}"),
+        ),
+        (
+            "with a low surrogate",
+            format!("{{\"x\":\"\\udc00\",{members}}}"),
+        ),
+        (
+            "with a half pair",
+            format!("{{\"x\":\"\\ud83d\\u0041\",{members}}}"),
+        ),
+        (
+            "with a surrogate key",
+            format!("{{\"\\ud800\":1,{members}}}"),
+        ),
     ] {
         add(how, body.into(), true);
     }
-    for depth in [128, 200, 1_000, 20_000, 200_000] {
+    for depth in [200, 1_000, 20_000, 200_000] {
         let (open, close) = ("[".repeat(depth), "]".repeat(depth));
         add("nested alone", format!("{open}{close}").into(), true);
-        add("nested inside", format!("{{\"x\":{open}{close},{members}}}").into(), true);
+        add(
+            "nested inside",
+            format!("{{\"x\":{open}{close},{members}}}").into(),
+            true,
+        );
         let objects = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
-        add("nested objects", format!("{{\"x\":{objects},{members}}}").into(), true);
+        add(
+            "nested objects",
+            format!("{{\"x\":{objects},{members}}}").into(),
+            true,
+        );
         add("never closed", open.into(), true);
     }
-    for bad in [&b"\xff"[..], b"\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf8\x88\x80\x80\x80"] {
+    for bad in [
+        &b"\xff"[..],
+        b"\xc3",
+        b"\xed\xa0\x80",
+        b"\xc0\xaf",
+        b"\xf8\x88\x80\x80\x80",
+    ] {
         let body = [b"{\"x\":\"", bad, b"\",", members.as_bytes(), b"}"].concat();
         add("with bad UTF-8", body, true);
     }
@@ -230,8 +287,14 @@ fn garbage(valid: &Value, fields: &[(&str, &[Kind])], required: &[Vec<&str>]) ->
         let mut body = valid.clone();
         keys.iter().for_each(|key| body[*key] = Value::Null);
         add("with a required field null", body.to_string().into(), true);
-        body.as_object_mut().unwrap().retain(|key, _| !keys.contains(&key.as_str()));
-        add("with a required field missing", body.to_string().into(), true);
+        body.as_object_mut()
+            .unwrap()
+            .retain(|key, _| !keys.contains(&key.as_str()));
+        add(
+            "with a required field missing",
+            body.to_string().into(),
+            true,
+        );
     }
     let mut random = fastrand::Rng::with_seed(SEED);
     while all.len() < BODIES {
@@ -289,7 +352,11 @@ fn wrong_types(
             if !kinds.contains(kind) {
                 let mut body = valid.clone();
                 body[*name] = value.clone();
-                add(&format!("{name} of a wrong type"), body.to_string().into(), true);
+                add(
+                    &format!("{name} of a wrong type"),
+                    body.to_string().into(),
+                    true,
+                );
             }
         }
         if *kinds == [Number] {
@@ -300,7 +367,11 @@ fn wrong_types(
                 // The spellings of integers are the upstream's affair where any integer will do.
                 let is_hopeless = *name != "seed" && *name != "top_logprobs";
                 let body = text.replace("\"@\"", number);
-                add(&format!("{name} beyond all numbers"), body.into(), is_hopeless);
+                add(
+                    &format!("{name} beyond all numbers"),
+                    body.into(),
+                    is_hopeless,
+                );
             }
         }
     }

@@ -10,7 +10,6 @@ use crate::reply::Whole;
 /// The first choice of an answer.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    pub(super) text: String,
     pub(super) model: Option<String>,
     pub(super) finish_reason: Option<String>,
 }
@@ -38,19 +37,24 @@ struct Message {
 }
 
 impl Outcome {
-    /// Reads a whole answer; one without a word in it is no answer.
-    pub(super) fn of_whole(body: &[u8]) -> Result<Self, ProxyError> {
+    /// Reads a whole answer and its text; one without a word in it is no answer.
+    pub(super) fn of_whole(body: &[u8]) -> Result<(Self, String), ProxyError> {
         let mut outcome = Self::default();
-        outcome.text = outcome.chunk(body);
-        if outcome.text.is_empty() {
-            let reason = if outcome.finish_reason.as_deref() == Some("length") {
-                "it used all its tokens before it said anything; raise max_tokens"
-            } else {
-                "it is empty"
-            };
-            return Err(ProxyError::InvalidAnswer(reason.into()));
+        let text = outcome.chunk(body);
+        if text.is_empty() {
+            return Err(outcome.silence());
         }
-        Ok(outcome)
+        Ok((outcome, text))
+    }
+
+    /// Why an answer without a word is none.
+    pub(super) fn silence(&self) -> ProxyError {
+        let reason = if self.finish_reason.as_deref() == Some("length") {
+            "it used all its tokens before it said anything; raise max_tokens"
+        } else {
+            "it is empty"
+        };
+        ProxyError::InvalidAnswer(reason.into())
     }
 
     /// Reads a chunk, or a whole answer, and gives the text that it adds.
@@ -134,7 +138,11 @@ mod tests {
 
     #[test]
     fn reads_the_text_in_all_its_forms() {
-        let text = |body: &str| Outcome::of_whole(body.as_bytes()).map(|o| o.text).ok();
+        let text = |body: &str| {
+            Outcome::of_whole(body.as_bytes())
+                .map(|(_, text)| text)
+                .ok()
+        };
         assert_eq!(
             text(r#"{"choices":[{"message":{"content":"a"}}]}"#).as_deref(),
             Some("a")

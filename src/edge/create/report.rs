@@ -1,0 +1,234 @@
+//! What `/create` tells of an answer: the text, what it cost, what was saved.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, header};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::outcome::Outcome;
+use crate::edge::dialect::Dialect;
+use crate::edge::events::{self, Encode};
+use crate::edge::exchange::Exchange;
+use crate::edge::figures::{percent, usd};
+use crate::error::ProxyError;
+use crate::metering::Bill;
+use crate::reply::{Frames, Provenance, Worth};
+use crate::sse;
+
+/// Writes the answers of one exchange.
+pub(super) struct Report {
+    exchange: Exchange,
+    ignored: Vec<String>,
+}
+
+/// The answer as clients read it; its fields in the order in which people do.
+#[derive(Serialize)]
+struct Answer<'a> {
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<&'a str>,
+    message: String,
+    model: Option<&'a str>,
+    finish_reason: Option<&'a str>,
+    usage: Value,
+    #[serde(rename = "optimizationStats")]
+    stats: Stats,
+    ignored: &'a [String],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stats {
+    tokens_used: u64,
+    tokens_saved: u64,
+    compression_savings: String,
+    cache_hit: bool,
+    cache_status: String,
+    cost_usd: f64,
+    cost_saved_usd: f64,
+    processing_time: String,
+}
+
+// === impl Report ===
+
+impl Report {
+    pub(super) fn new(exchange: Exchange, ignored: Vec<String>) -> Self {
+        Self { exchange, ignored }
+    }
+
+    /// When the client will have waited long enough.
+    pub(super) fn deadline(&self) -> Instant {
+        self.exchange.request.parts().deadline
+    }
+
+    /// The answer as one object, or as text.
+    pub(super) fn whole(
+        &self,
+        head: HeaderMap,
+        body: &[u8],
+        worth: Worth,
+        as_text: bool,
+    ) -> Result<Response, ProxyError> {
+        let (outcome, text) = Outcome::of_whole(body)?;
+        let bill = self.exchange.settle(worth);
+        let (content_type, body) = if as_text {
+            ("text/plain; charset=utf-8", text)
+        } else {
+            let answer = self.answer(&outcome, Some(&text), worth, bill);
+            ("application/json", to_json(&answer))
+        };
+        let mut response = Response::new(Body::from(body));
+        *response.headers_mut() = self.exchange.headers(head, bill.tokens_saved);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        Ok(response)
+    }
+
+    /// A whole answer for a client that asked for a stream.
+    pub(super) fn replay(
+        &self,
+        head: HeaderMap,
+        body: &[u8],
+        worth: Worth,
+    ) -> Result<Response, ProxyError> {
+        let (outcome, text) = Outcome::of_whole(body)?;
+        let bill = self.exchange.settle(worth);
+        let mut out = BytesMut::new();
+        encode(&json!({"delta": text}), &mut out);
+        encode(&self.answer(&outcome, None, worth, bill), &mut out);
+        sse::encode(b"[DONE]", &mut out);
+        let head = self.exchange.headers(head, bill.tokens_saved);
+        Ok(events::response(head, out.freeze().into()))
+    }
+
+    /// A stream for a client that asked for one.
+    pub(super) fn stream(self, head: HeaderMap, frames: Frames) -> Response {
+        let head = self.exchange.early_headers(head);
+        let encoder = Events {
+            report: self,
+            outcome: Outcome::default(),
+            has_spoken: false,
+        };
+        events::response(head, events::relay(frames, encoder))
+    }
+
+    fn answer<'a>(
+        &'a self,
+        outcome: &'a Outcome,
+        text: Option<&'a str>,
+        worth: Worth,
+        bill: Bill,
+    ) -> Answer<'a> {
+        let Exchange {
+            request,
+            provenance,
+            context,
+            ..
+        } = &self.exchange;
+        let saved = request.saved();
+        Answer {
+            success: true,
+            response: text,
+            message: message(*provenance, bill),
+            model: outcome.model.as_deref().or(request.model()),
+            finish_reason: outcome.finish_reason.as_deref(),
+            usage: worth.usage.to_json(),
+            stats: Stats {
+                tokens_used: bill.tokens_used,
+                tokens_saved: bill.tokens_saved,
+                compression_savings: percent(saved.chars, saved.chars_before),
+                cache_hit: matches!(
+                    provenance,
+                    Provenance::Hit { .. } | Provenance::Stale { .. }
+                ),
+                cache_status: provenance.x_cache().to_ascii_lowercase(),
+                cost_usd: usd(bill.cost_nano_usd),
+                cost_saved_usd: usd(bill.saved_nano_usd),
+                processing_time: seconds(context.begun),
+            },
+            ignored: &self.ignored,
+        }
+    }
+}
+
+fn message(provenance: Provenance, bill: Bill) -> String {
+    let Bill {
+        tokens_used: used,
+        tokens_saved: saved,
+        ..
+    } = bill;
+    match provenance {
+        Provenance::Hit { .. } => format!("Answered from cache, {saved} tokens saved"),
+        Provenance::Stale { .. } => {
+            format!(
+                "Answered from an expired cache entry because the upstream fails, {saved} tokens saved"
+            )
+        }
+        Provenance::Coalesced => {
+            format!(
+                "Answered by an identical request that was already under way, {saved} tokens saved"
+            )
+        }
+        Provenance::Miss { .. } | Provenance::Bypass { .. } if saved > 0 => {
+            format!("Answered by the model with {used} tokens, {saved} saved by compression")
+        }
+        Provenance::Miss { .. } | Provenance::Bypass { .. } => {
+            format!("Answered by the model with {used} tokens")
+        }
+    }
+}
+
+fn seconds(begun: Instant) -> String {
+    let elapsed = begun.elapsed();
+    // "0.0s" would say nothing of a hit, which takes microseconds.
+    if elapsed.as_millis() < 100 {
+        format!("{:.4}s", elapsed.as_secs_f64())
+    } else {
+        format!("{:.1}s", elapsed.as_secs_f64())
+    }
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    // Nothing in these structs can fail to be written: string keys, finite numbers.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn encode(event: &impl Serialize, out: &mut BytesMut) {
+    sse::encode(to_json(event).as_bytes(), out);
+}
+
+/// `/create`'s way of streaming.
+struct Events {
+    report: Report,
+    outcome: Outcome,
+    has_spoken: bool,
+}
+
+impl Encode for Events {
+    fn chunk(&mut self, data: &Bytes, out: &mut BytesMut) {
+        let delta = self.outcome.chunk(data);
+        if !delta.is_empty() {
+            self.has_spoken = true;
+            encode(&json!({"delta": delta}), out);
+        }
+    }
+
+    fn end(&mut self, worth: Worth, out: &mut BytesMut) {
+        if !self.has_spoken {
+            return self.error(&self.outcome.silence(), out);
+        }
+        let bill = self.report.exchange.settle(worth);
+        encode(&self.report.answer(&self.outcome, None, worth, bill), out);
+        sse::encode(b"[DONE]", out);
+    }
+
+    fn error(&mut self, error: &ProxyError, out: &mut BytesMut) {
+        let context = &self.report.exchange.context;
+        context.note_error(error);
+        encode(&Dialect::Native.describe(error, &context.id), out);
+    }
+}
