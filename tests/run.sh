@@ -124,6 +124,11 @@ client_suites() {
         "$target/clients-venv/bin/python" tests/clients/run.py
 }
 
+readme_examples() {
+    PEGASUS_NEST_BIN="$target/release/pegasus-nest" \
+        "$target/clients-venv/bin/python" tests/clients/readme.py
+}
+
 if ! has cargo && [[ -f $HOME/.cargo/env ]]; then
     # shellcheck source=/dev/null
     . "$HOME/.cargo/env"
@@ -139,6 +144,7 @@ step "tests" all_tests
 step "release build" build_release
 step "client SDKs" install_sdks
 step "client suites" client_suites
+step "examples of README" readme_examples
 
 printf '\n'
 printf '%s\n' "${times[@]}"

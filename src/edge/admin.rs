@@ -1,12 +1,14 @@
 //! `/api`: what was saved, and clearing the cache.
 
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
 use axum::Extension;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Edge;
@@ -40,81 +42,136 @@ pub(super) async fn clear(
     tracing::info!(cleared, "cache cleared");
     Json(json!({
         "message": "🧹 Optimization cache cleared successfully",
-        "timestamp": timestamp(std::time::SystemTime::now()),
+        "timestamp": timestamp(SystemTime::now()),
         "cleared": cleared,
     }))
     .into_response()
 }
 
-fn report(edge: &Edge) -> Value {
-    let stack = &edge.shared.stack;
-    let m = &stack.metrics;
+/// The statistics: first what dashboards have always read, in the order in which people do.
+#[derive(Serialize)]
+struct Report {
+    message: &'static str,
+    timestamp: String,
+    performance: Performance,
+    savings: Savings,
+    status: &'static str,
+    #[serde(flatten)]
+    more: More,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Performance {
+    total_requests: u64,
+    total_tokens: u64,
+    average_tokens_per_request: u64,
+    cache_hit_rate: String,
+    cache_size: u64,
+    compression_savings: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Savings {
+    cache_hits: u64,
+    cache_misses: u64,
+    estimated_tokens_saved: u64,
+    #[serde(rename = "estimatedCostSavings")]
+    estimated_cost_saved: String,
+}
+
+/// The sections that stand beside them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct More {
+    tokens: Value,
+    cost: Value,
+    unpriced_models: Vec<String>,
+    compression: Value,
+    cache: Value,
+    dedup: Value,
+    upstream: Value,
+    circuit_breakers: Vec<Value>,
+}
+
+fn report(edge: &Edge) -> Report {
+    let m = &edge.shared.stack.metrics;
     let requests = m.requests.get();
     let tokens = m.prompt_tokens.get() + m.completion_tokens.get();
     let hits = m.hits.get() + m.stale_hits.get();
     let misses = m.misses.get();
-    let compressed = m.compression_tokens_saved.get();
-    let tokens_saved = m.cache_tokens_saved.get() + m.dedup_tokens_saved.get() + compressed;
-    let saved_usd = usd(m.saved_nano_usd.get());
-    let store = &stack.store;
-    json!({
-        "message": "🚀 Pegasus Nest API Optimization Statistics",
-        "timestamp": timestamp(std::time::SystemTime::now()),
-        "performance": {
-            "totalRequests": requests,
-            "totalTokens": tokens,
-            "averageTokensPerRequest": (tokens + requests / 2).checked_div(requests).unwrap_or(0),
-            "cacheHitRate": percent(hits, hits + misses),
-            "cacheSize": store.len(),
-            "compressionSavings": format!("{} characters saved", m.compression_chars_saved.get()),
+    let tokens_saved =
+        m.cache_tokens_saved.get() + m.dedup_tokens_saved.get() + m.compression_tokens_saved.get();
+    Report {
+        message: "🚀 Pegasus Nest API Optimization Statistics",
+        timestamp: timestamp(SystemTime::now()),
+        performance: Performance {
+            total_requests: requests,
+            total_tokens: tokens,
+            average_tokens_per_request: (tokens + requests / 2).checked_div(requests).unwrap_or(0),
+            cache_hit_rate: percent(hits, hits + misses),
+            cache_size: edge.shared.stack.store.len(),
+            compression_savings: format!("{} characters saved", m.compression_chars_saved.get()),
         },
-        "savings": {
-            "cacheHits": hits,
-            "cacheMisses": misses,
-            "estimatedTokensSaved": tokens_saved,
-            "estimatedCostSavings": format!("${saved_usd:.4}"),
+        savings: Savings {
+            cache_hits: hits,
+            cache_misses: misses,
+            estimated_tokens_saved: tokens_saved,
+            estimated_cost_saved: format!("${:.4}", usd(m.saved_nano_usd.get())),
         },
-        "status": if requests == 0 { "Waiting for requests" } else { "Optimization Active" },
-        "tokens": {
+        status: if requests == 0 {
+            "Waiting for requests"
+        } else {
+            "Optimization Active"
+        },
+        more: more(edge),
+    }
+}
+
+fn more(edge: &Edge) -> More {
+    let (config, stack) = (&edge.shared.config, &edge.shared.stack);
+    let m = &stack.metrics;
+    More {
+        tokens: json!({
             "prompt": m.prompt_tokens.get(),
             "completion": m.completion_tokens.get(),
             "answers": m.answers.get(),
             "answersWithEstimatedTokens": m.estimated_answers.get(),
             "savedByCache": m.cache_tokens_saved.get(),
             "savedByDedup": m.dedup_tokens_saved.get(),
-            "savedByCompression": { "tokens": compressed, "estimated": true },
-        },
-        "cost": {
+        }),
+        cost: json!({
             "spentUsd": usd(m.cost_nano_usd.get()),
-            "savedUsd": saved_usd,
-            "unpricedModels": m.unpriced_models(),
-        },
-        "unpricedModels": m.unpriced_models(),
-        "compression": {
-            "level": edge.shared.config.compression.level.to_string(),
+            "savedUsd": usd(m.saved_nano_usd.get()),
+        }),
+        unpriced_models: m.unpriced_models(),
+        compression: json!({
+            "level": config.compression.level.to_string(),
             "charactersSaved": m.compression_chars_saved.get(),
-            "tokensSaved": compressed,
-        },
-        "cache": {
-            "enabled": edge.shared.config.cache.enabled,
-            "entries": store.len(),
-            "bytes": store.bytes(),
+            "tokensSaved": m.compression_tokens_saved.get(),
+            "estimated": true,
+        }),
+        cache: json!({
+            "enabled": config.cache.enabled,
+            "entries": stack.store.len(),
+            "bytes": stack.store.bytes(),
             "hits": m.hits.get(),
             "staleHits": m.stale_hits.get(),
-            "misses": misses,
+            "misses": m.misses.get(),
             "bypasses": m.bypasses.get(),
             "stored": m.stored.get(),
             "refused": m.refused.get(),
             "expired": m.expired.get(),
-        },
-        "dedup": { "joined": m.joined.get(), "inFlight": stack.flights.len() },
-        "upstream": {
+        }),
+        dedup: json!({ "joined": m.joined.get(), "inFlight": stack.flights.len() }),
+        upstream: json!({
             "attempts": m.attempts.get(),
             "retries": m.retries.get(),
             "reconnects": m.reconnects.get(),
             "failures": m.failures.get(),
             "clientsGone": m.departed.get(),
-        },
-        "circuitBreakers": circuits(edge),
-    })
+        }),
+        circuit_breakers: circuits(edge),
+    }
 }

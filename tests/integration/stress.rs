@@ -1,1 +1,54 @@
-//! Behaviour of the proxy: stress.
+//! The gap between a cache miss and joining a flight: an earlier flight may land in it, and must be found.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::support::{Proxy, Upstream, ask, ask_stream, text_of, within};
+
+const KEYS: usize = 400;
+const CALLERS: usize = 8;
+const SETTINGS: &str = "server.max_in_flight = 10000\ncache.max_entries = 100000";
+/// As many rounds as fit: the gap is narrow.
+const FOR: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn identical_requests_are_one_call_however_they_fall() {
+    race(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn identical_requests_are_one_call_in_both_shapes() {
+    race(true).await;
+}
+
+async fn race(half_stream: bool) {
+    // Two sockets a caller and some for the upstream: more than a shell allows by itself.
+    rlimit::increase_nofile_limit(16_384).unwrap();
+    let upstream = Upstream::start().await;
+    upstream.script(|request| request.answer(&request.prompt()));
+    let proxy = Arc::new(Proxy::start(SETTINGS, &upstream).await);
+    let begun = Instant::now();
+    let mut round = 0;
+    while round == 0 || begun.elapsed() < FOR {
+        let mut callers = JoinSet::new();
+        for number in 0..KEYS * CALLERS {
+            let proxy = Arc::clone(&proxy);
+            let prompt = format!("{round}/{}", number / CALLERS);
+            let streams = half_stream && number % 2 == 0;
+            callers.spawn(async move {
+                let text = if streams {
+                    text_of(&proxy.stream(&ask_stream(&prompt)).await.all().await)
+                } else {
+                    proxy.chat(&ask(&prompt)).await.text()
+                };
+                assert_eq!(text, prompt);
+            });
+        }
+        within("all callers of a round", callers.join_all()).await;
+        round += 1;
+        assert_eq!(upstream.calls(), round * KEYS, "after {round} rounds");
+    }
+}

@@ -1,9 +1,15 @@
 //! Past its life an answer still stands in for an upstream that fails.
 
-use super::{Act, End, SHAPES, ask, start, text_and_source};
+use super::{Act, End, Proxy, SHAPES, ask, start, text_and_source};
 
-/// Every answer is past its life as soon as a request has gone by.
+/// Every answer is soon past its life.
 const SHORT: &str = "cache.ttl = \"1ms\"\nretry.max_attempts = 1\n";
+
+/// Asks until the stored answer is past its life: then there is none for those who take no other.
+async fn expire(proxy: &Proxy) {
+    let control = [("cache-control", "only-if-cached")];
+    while proxy.chat_with(&ask("q"), &control).await.status != 504 {}
+}
 
 #[tokio::test]
 async fn a_stale_answer_stands_in_for_every_kind_of_failure() {
@@ -16,8 +22,9 @@ async fn a_stale_answer_stands_in_for_every_kind_of_failure() {
         Act::bytes("nonsense\r\n\r\n"),
         Act::response(200, &[("content-type", "application/json")], "{}"),
     ];
-    let (upstream, proxy) = start(SHORT).await;
+    let (upstream, proxy) = start(&format!("{SHORT}breaker.enabled = false")).await;
     proxy.chat(&ask("q")).await;
+    expire(&proxy).await;
     for (at, failure) in failures.into_iter().enumerate() {
         upstream.set(failure);
         let answer = proxy.chat(&ask("q")).await;
@@ -45,6 +52,7 @@ async fn a_stale_answer_comes_in_either_shape() {
     for (first, second) in SHAPES {
         let (upstream, proxy) = start(SHORT).await;
         text_and_source(&proxy, "q", first).await;
+        expire(&proxy).await;
         upstream.set(Act::error(500, &[]));
         let stale = text_and_source(&proxy, "q", second).await;
         assert_eq!(stale, ("Hello.".to_owned(), "STALE".to_owned()));
@@ -56,6 +64,7 @@ async fn an_open_circuit_answers_from_stale_entries_without_a_call() {
     let settings = format!("{SHORT}breaker.failure_threshold = 2");
     let (upstream, proxy) = start(&settings).await;
     proxy.chat(&ask("q")).await;
+    expire(&proxy).await;
     upstream.set(Act::error(500, &[]));
     for prompt in ["a", "b"] {
         assert_eq!(proxy.chat(&ask(prompt)).await.status, 500);
@@ -71,6 +80,7 @@ async fn an_open_circuit_answers_from_stale_entries_without_a_call() {
 async fn the_clients_own_mistakes_are_not_hidden() {
     let (upstream, proxy) = start(SHORT).await;
     proxy.chat(&ask("q")).await;
+    expire(&proxy).await;
     for status in [400, 404, 429] {
         upstream.set(Act::error(status, &[]));
         assert_eq!(proxy.chat(&ask("q")).await.status, status);
@@ -82,11 +92,13 @@ async fn no_stale_answer_where_it_is_not_wanted() {
     let settings = format!("{SHORT}cache.stale_if_error = \"0s\"");
     let (upstream, proxy) = start(&settings).await;
     proxy.chat(&ask("q")).await;
+    expire(&proxy).await;
     upstream.set(Act::error(500, &[]));
     assert_eq!(proxy.chat(&ask("q")).await.status, 500);
 
     let (upstream, proxy) = start(SHORT).await;
     proxy.chat(&ask("q")).await;
+    expire(&proxy).await;
     upstream.set(Act::error(500, &[]));
     let fresh_only = [("cache-control", "no-cache")];
     assert_eq!(proxy.chat_with(&ask("q"), &fresh_only).await.status, 500);
