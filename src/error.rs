@@ -43,6 +43,9 @@ pub enum ProxyError {
     /// No connection could be made.
     #[error("the upstream cannot be reached: {0}")]
     Unreachable(Arc<str>),
+    /// A connection out of the pool was dead already: not a byte of an answer came.
+    #[error("the upstream had closed the connection: {0}")]
+    DeadSocket(Arc<str>),
     /// The connection ended before the answer did.
     #[error("the upstream closed the connection before its answer was complete: {0}")]
     ConnectionLost(Arc<str>),
@@ -133,6 +136,7 @@ impl ProxyError {
             }
             Self::OnlyIfCached | Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Unreachable(_)
+            | Self::DeadSocket(_)
             | Self::ConnectionLost(_)
             | Self::InvalidAnswer(_)
             | Self::Reported(_)
@@ -151,7 +155,7 @@ impl ProxyError {
             Self::Overloaded { .. } => "overloaded",
             Self::SocketsBusy { .. } => "upstream_sockets_busy",
             Self::Unreachable(_) => "upstream_unreachable",
-            Self::ConnectionLost(_) => "upstream_connection_lost",
+            Self::DeadSocket(_) | Self::ConnectionLost(_) => "upstream_connection_lost",
             Self::InvalidAnswer(_) => "upstream_invalid_answer",
             Self::Reported(_) => "upstream_error",
             Self::AnswerTooLarge(_) => "upstream_answer_too_large",
@@ -194,6 +198,7 @@ impl ProxyError {
     pub fn is_upstream_failure(&self) -> bool {
         match self {
             Self::Unreachable(_)
+            | Self::DeadSocket(_)
             | Self::ConnectionLost(_)
             | Self::InvalidAnswer(_)
             | Self::Reported(_)

@@ -16,11 +16,12 @@ use crate::error::{ProxyError, Slow};
 use crate::layers::{ReplyFuture, ReplyResult};
 use crate::metering::{Metrics, estimate_prompt};
 use crate::reply::{Head, Provenance, Reply, StreamKind, Streaming, Whole, Worth};
-use crate::request::{ProxyRequest, Shape, Socket};
+use crate::request::{Chat, ProxyRequest, Shape, Socket};
 
 use failure::classify;
 use sockets::{SocketPermit, Sockets};
 
+mod dial;
 mod events;
 mod failure;
 mod headers;
@@ -105,30 +106,30 @@ impl Upstream {
             deadline: Some(deadline),
             max_bytes: config.max_response_bytes,
         };
-        let sending = self.prepare(&request)?.send();
-        let response = limits
-            .wait(sending)
-            .await?
-            .map_err(|error| classify(&error))?;
+        let (sent, dialled) = dial::watch(self.prepare(&request)?.send(), limits).await;
+        let response = sent?.map_err(|error| match classify(&error) {
+            ProxyError::ConnectionLost(detail) if !dialled => ProxyError::DeadSocket(detail),
+            error => error,
+        })?;
         let incoming = Incoming {
             response,
             permit,
             limits,
             received: 0,
         };
+        let status = incoming.response.status();
+        if status.is_informational() || status.as_u16() >= 600 {
+            let reason = format!("its status {} ends no exchange", status.as_u16());
+            return Err(ProxyError::InvalidAnswer(reason.into()));
+        }
         match request.chat() {
-            Some(_) if incoming.response.status().is_success() => {
-                self.completion(request, incoming).await
-            }
-            Some(_) if incoming.response.status().is_redirection() => {
-                let status = incoming.response.status();
-                Err(ProxyError::InvalidAnswer(
-                    format!(
-                        "it redirects ({status}), which is never followed; check upstream.base_url"
-                    )
-                    .into(),
-                ))
-            }
+            Some(_) if status.is_success() => self.completion(request, incoming).await,
+            Some(_) if status.is_redirection() => Err(ProxyError::InvalidAnswer(
+                format!(
+                    "it redirects ({status}), which is never followed; check upstream.base_url"
+                )
+                .into(),
+            )),
             _ => forward(&request, incoming).await,
         }
     }
@@ -150,7 +151,7 @@ impl Upstream {
         if let Some(credential) = own_key.as_ref().or(parts.authorization.as_ref()) {
             headers.insert(header::AUTHORIZATION, credential.clone());
         }
-        if matches!(request.chat().map(chat_shape), Some(Shape::Stream { .. })) {
+        if matches!(request.chat().map(Chat::shape), Some(Shape::Stream { .. })) {
             // A compressor at the other end would hold tokens back until its block is full.
             headers.insert(
                 header::ACCEPT_ENCODING,
@@ -222,6 +223,7 @@ fn client(config: &config::Upstream, max_idle: usize) -> Result<reqwest::Client,
         .pool_idle_timeout(config.idle_timeout)
         .pool_max_idle_per_host(max_idle)
         .tcp_nodelay(true)
+        .connector_layer(dial::Notice)
         // What the proxy asks must reach the upstream that the operator named, and nobody else.
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
@@ -248,6 +250,11 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult 
         || status.is_server_error()
         || request.parts().method == Method::HEAD;
     if is_small || is_content_type(incoming.response.headers(), "application/json") {
+        if request.parts().method == Method::HEAD
+            && let Some(length) = incoming.response.headers().get(header::CONTENT_LENGTH)
+        {
+            head.headers.insert(header::CONTENT_LENGTH, length.clone());
+        }
         let body = incoming.collect().await?;
         return Ok(Reply::Whole(Whole {
             head,
@@ -264,10 +271,6 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult 
         kind: StreamKind::Raw,
         frames: raw::read(incoming),
     }))
-}
-
-fn chat_shape(chat: &crate::request::Chat) -> Shape {
-    chat.shape()
 }
 
 /// What an unusable answer means to the caller.

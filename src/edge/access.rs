@@ -87,7 +87,8 @@ pub(super) async fn log(mut request: Request, next: Next) -> Response {
         method: request.method().clone(),
         path: shorten(request.uri().path()),
         status: None,
-        complete: false,
+        // The answer to HEAD has no body that could be cut.
+        complete: request.method() == Method::HEAD,
     };
     request.extensions_mut().insert(context.clone());
     let mut response = next.run(request).await;
@@ -103,8 +104,12 @@ pub(super) async fn log(mut request: Request, next: Next) -> Response {
 }
 
 /// Keeps `guard` until the response's body has ended.
-pub(super) fn hold<G: Ended + Send + 'static>(response: Response, guard: G) -> Response {
+pub(super) fn hold<G: Ended + Send + 'static>(response: Response, mut guard: G) -> Response {
     response.map(|body| {
+        // hyper does not ask a body that is empty from the start.
+        if body.is_end_stream() {
+            guard.complete();
+        }
         Body::new(Guarded {
             body,
             guard: Some(guard),

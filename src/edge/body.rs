@@ -1,5 +1,7 @@
 //! Reads a request's body: not too large, not too slow, of the type that its handler reads.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::{Bytes, BytesMut};
@@ -10,6 +12,10 @@ use tokio::time::timeout;
 use crate::config;
 use crate::error::ProxyError;
 
+/// How long, and how far, the rest of a body that is too large is read after the answer.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
+
 /// Reads all of a body.
 pub(super) async fn read(request: Request, config: &config::Server) -> Result<Bytes, ProxyError> {
     let limit = config.max_body_bytes;
@@ -19,6 +25,7 @@ pub(super) async fn read(request: Request, config: &config::Server) -> Result<By
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     // Said before the first byte is read: the client may not even have begun to send.
     if announced.is_some_and(|length| length > limit as u64) {
+        linger(request.into_body());
         return Err(too_large(limit));
     }
     timeout(
@@ -53,6 +60,7 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, ProxyError> {
         };
         length += data.len();
         if length > limit {
+            linger(body);
             return Err(too_large(limit));
         }
         if first.is_none() && rest.is_empty() {
@@ -65,6 +73,25 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, ProxyError> {
         }
     }
     Ok(first.unwrap_or_else(|| rest.freeze()))
+}
+
+/// Reads on for a while and throws it away: a connection that is closed while its client still sends is reset,
+/// and the client never reads why.
+fn linger(mut body: Body) {
+    let rest = async move {
+        let mut length = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            length += frame.data_ref().map_or(0, Bytes::len);
+            if length > LINGER_BYTES {
+                break;
+            }
+        }
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the response must not wait for it; bounded in time and bytes"
+    )]
+    tokio::spawn(timeout(LINGER, rest));
 }
 
 fn too_large(limit: usize) -> ProxyError {

@@ -20,6 +20,9 @@ use crate::reply::{Frame, Frames, Worth};
 /// pauses of a model that writes.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// What a caller waits beyond its deadline for the layers below to say why nothing came.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
 /// How one dialect writes a stream.
 pub(super) trait Encode: Send + 'static {
     /// One chunk of the upstream's, to as many events as it takes.
@@ -91,7 +94,8 @@ pub(super) async fn gather(
             }
         }
     };
-    let (chunks, worth) = timeout_at(deadline, all)
+    // Where the upstream itself is late, its own timer speaks first, so that the breaker hears of it.
+    let (chunks, worth) = timeout_at(deadline + LAST_WORD, all)
         .await
         .map_err(|_| ProxyError::Timeout(Slow::Total))??;
     let whole = chat::fold(chunks.iter().map(|chunk| &chunk[..]))

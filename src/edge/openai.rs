@@ -18,7 +18,7 @@ use super::events;
 use super::exchange::Exchange;
 use super::middleware::IsStream;
 use super::{Edge, body, headers};
-use crate::chat;
+use crate::chat::{self, Watch};
 use crate::error::ProxyError;
 use crate::json::{Json, Node};
 use crate::reply::{Frame, Reply, StreamKind, Streaming, Whole, Worth};
@@ -128,10 +128,19 @@ fn replay(
     let chunks = chat::unfold(&body, include_usage)
         .map_err(|invalid| ProxyError::InvalidAnswer(invalid.reason().into()))?;
     let mut out = BytesMut::with_capacity(body.len() + 512);
+    let mut watch = Watch::new();
     for chunk in &chunks {
+        // What was just written can be read; all that is asked is whether it ends.
+        let _ = watch.chunk(chunk);
         sse::encode(chunk, &mut out);
     }
-    sse::encode(b"[DONE]", &mut out);
+    if watch.is_complete() {
+        sse::encode(b"[DONE]", &mut out);
+    } else {
+        let reason = "a choice has no finish_reason";
+        let error = ProxyError::InvalidAnswer(reason.into());
+        Events::break_off(&exchange.context, &error, &mut out);
+    }
     let bill = exchange.settle(worth);
     Ok(events::response(
         exchange.headers(head, bill.tokens_saved),

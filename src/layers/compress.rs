@@ -74,10 +74,8 @@ fn compress_messages(json: &Json, level: Level) -> Option<Edited> {
     let mut edits: Vec<(Range<usize>, String)> = Vec::new();
     let mut saved = Saved::default();
     for text in texts(json.root()) {
-        let before = count_chars(&text.value);
-        saved.chars_before += before;
         if let Some(after) = compressor::compress(&text.value, level) {
-            saved.chars += before.saturating_sub(count_chars(&after));
+            saved.chars += count_chars(&text.value).saturating_sub(count_chars(&after));
             saved.tokens += tokens::estimate_saved(&text.value, &after);
             edits.push((text.span.clone(), after));
         }
@@ -85,6 +83,9 @@ fn compress_messages(json: &Json, level: Level) -> Option<Edited> {
     if edits.is_empty() {
         return None;
     }
+    saved.chars_before = texts(json.root())
+        .map(|text| count_chars(&text.value))
+        .sum();
     // The text was valid and only valid strings were put in, so this cannot fail; if it did, the
     // client's own bytes are always right.
     let json = json.replace(&edits).ok()?;

@@ -4,11 +4,10 @@
 use std::task::{Context, Poll};
 
 use futures_util::stream::unfold;
-use tokio::time::timeout_at;
 use tower::{Layer, Service, ServiceExt as _};
 
 use super::{ReplyFuture, ReplyResult};
-use crate::error::{ProxyError, Slow};
+use crate::error::ProxyError;
 use crate::reply::{Frame, Provenance, Reply, Streaming};
 use crate::request::ProxyRequest;
 
@@ -73,16 +72,13 @@ where
         };
         let clone = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, clone);
-        let deadline = request.parts().deadline;
         // Joined here and not in the future: a request counts from when it arrives, not from its first poll.
         let seat = self
             .flights
             .join_or_start(fingerprint, || ready.oneshot(request));
-        Box::pin(async move {
-            timeout_at(deadline, seat.into_reply())
-                .await
-                .unwrap_or(Err(ProxyError::Timeout(Slow::Total)))
-        })
+        // No timer: the flight has its leader's deadline, which no follower's precedes, and its own end is
+        // what the breaker learns from.
+        Box::pin(seat.into_reply())
     }
 }
 

@@ -55,7 +55,8 @@ struct Policy {
 enum Verdict {
     /// The caller gets it.
     Final,
-    /// A pooled socket was dead: at once again on a new one, which is no retry of the upstream's work.
+    /// A pooled socket was dead: at once again on a new one, which cannot be dead in that way. No work of
+    /// the upstream's is repeated, so this is no retry.
     Reconnect,
     /// Again, not before this time has passed.
     Again { at_least: Duration },
@@ -186,13 +187,8 @@ fn judge(request: &ProxyRequest, result: &ReplyResult) -> Verdict {
             }
         }
         Err(ProxyError::Unreachable(_) | ProxyError::Timeout(Slow::Connect)) => again,
-        Err(ProxyError::ConnectionLost(_)) if request.is_repeatable() => {
-            if request.socket == Socket::Pooled {
-                Verdict::Reconnect
-            } else {
-                again
-            }
-        }
+        Err(ProxyError::DeadSocket(_)) if request.is_repeatable() => Verdict::Reconnect,
+        Err(ProxyError::ConnectionLost(_)) if request.is_repeatable() => again,
         Err(_) => Verdict::Final,
     }
 }

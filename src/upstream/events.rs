@@ -15,7 +15,7 @@ use crate::chat::{Usage, Watch};
 use crate::error::ProxyError;
 use crate::metering::{Metrics, estimate_prompt};
 use crate::reply::{Frame, Frames, Worth};
-use crate::request::ProxyRequest;
+use crate::request::{Chat, ProxyRequest, Shape};
 use crate::sse::{Decoder, Event};
 
 /// A socket whose stream is over but whose body has not quite ended gets this long to become reusable.
@@ -40,7 +40,9 @@ pub(super) async fn read(
     metrics: Arc<Metrics>,
 ) -> Result<Frames, ProxyError> {
     let first = incoming.chunk().await?;
-    incoming.limits.deadline = None;
+    if matches!(request.chat().map(Chat::shape), Some(Shape::Stream { .. })) {
+        incoming.limits.deadline = None;
+    }
     let decoder = Decoder::new(incoming.limits.max_bytes);
     let mut events = Events {
         incoming: Some(incoming),

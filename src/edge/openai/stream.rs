@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+use crate::edge::access::Context;
 use crate::edge::dialect::Dialect;
 use crate::edge::events::Encode;
 use crate::edge::exchange::Exchange;
@@ -29,6 +30,13 @@ impl Events {
             first: None,
             usage_sent: false,
         }
+    }
+
+    /// Ends a stream in such a way that it does not look finished.
+    pub(super) fn break_off(context: &Context, error: &ProxyError, out: &mut BytesMut) {
+        context.note_error(error);
+        let event = Dialect::OpenAi.describe(error, &context.id);
+        sse::encode(event.to_string().as_bytes(), out);
     }
 }
 
@@ -60,9 +68,7 @@ impl Encode for Events {
     }
 
     fn error(&mut self, error: &ProxyError, out: &mut BytesMut) {
-        self.exchange.context.note_error(error);
-        let event = Dialect::OpenAi.describe(error, &self.exchange.context.id);
-        sse::encode(event.to_string().as_bytes(), out);
+        Self::break_off(&self.exchange.context, error, out);
     }
 }
 
