@@ -13,6 +13,8 @@ pub mod usage;
 pub mod validate;
 pub mod watch;
 
+use bytes::Bytes;
+
 pub use answer::{Answer, read_answer};
 pub use fold::fold;
 pub use invalid::{Invalid, Reported};
@@ -20,3 +22,9 @@ pub use unfold::unfold;
 pub use usage::{Usage, with_usage};
 pub use validate::{Fault, validate};
 pub use watch::Watch;
+
+/// The whole answer of a complete stream's chunks, with its usage, which is marked where it is an estimate.
+pub fn whole_of(chunks: &[Bytes], usage: Usage) -> Result<Bytes, Invalid> {
+    let whole = fold(chunks.iter().map(|chunk| &chunk[..]))?;
+    Ok(with_usage(whole.into(), usage))
+}

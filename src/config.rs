@@ -51,6 +51,7 @@ pub struct Server {
     pub max_connections: usize,
     pub header_read_timeout: Duration,
     pub body_read_timeout: Duration,
+    pub write_timeout: Duration,
     pub max_in_flight: usize,
     /// May be zero: nothing is waited for.
     pub shutdown_grace: Duration,

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{any, get, post};
-use http::{HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
@@ -20,7 +20,7 @@ use crate::request::ProxyRequest;
 use crate::stack::Stack;
 
 use auth::Guard;
-use dialect::Dialect;
+use dialect::failure;
 
 pub use server::run;
 
@@ -37,6 +37,7 @@ mod headers;
 mod health;
 mod middleware;
 mod openai;
+mod patient;
 mod server;
 
 /// What the routes share. Cheap to clone.
@@ -127,9 +128,9 @@ impl Edge {
             .oneshot(request.clone())
             .await;
         departure.replied();
-        let reply = result.inspect_err(|_| {
+        let reply = result.inspect_err(|error| {
             let looked_up = request.chat().is_some() && !request.parts().cache_control.is_bypass();
-            metrics.failed(looked_up);
+            metrics.failed(looked_up, error.is_upstream_failure());
         })?;
         metrics.replied(reply.head().provenance);
         let status = reply.head().status;
@@ -180,20 +181,28 @@ async fn index() -> Response {
     response
 }
 
-async fn not_found(State(edge): State<Edge>, uri: Uri, headers: http::HeaderMap) -> Response {
-    let dialect = Dialect::of(uri.path());
+async fn not_found(State(edge): State<Edge>, headers: HeaderMap) -> Response {
     if let Err(error) = edge.shared.guard.caller(&headers) {
-        return dialect.error(&error);
+        return failure(&error);
     }
-    dialect.error(&ProxyError::reject(
+    failure(&ProxyError::reject(
         StatusCode::NOT_FOUND,
         "not_found",
         "there is no such endpoint; GET / lists those there are",
     ))
 }
 
-async fn method_not_allowed(uri: Uri, method: http::Method) -> Response {
-    Dialect::of(uri.path()).error(&ProxyError::reject(
+async fn method_not_allowed(
+    State(edge): State<Edge>,
+    uri: Uri,
+    method: http::Method,
+    headers: HeaderMap,
+) -> Response {
+    let is_open = uri.path() == "/" || uri.path().starts_with("/health");
+    if let (false, Err(error)) = (is_open, edge.shared.guard.caller(&headers)) {
+        return failure(&error);
+    }
+    failure(&ProxyError::reject(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
         format!("{method} is not possible here; the Allow header lists what is"),

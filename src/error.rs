@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
 
 /// There is no reply for the caller. An upstream's own error status is a reply, not a `ProxyError`.
 ///
@@ -127,6 +127,34 @@ impl ProxyError {
         }))
     }
 
+    /// What an upstream's error status without a body that a client can read means: the status where it is of use,
+    /// with the upstream's own Retry-After.
+    pub fn upstream_status(status: StatusCode, said: Option<&str>, headers: &HeaderMap) -> Self {
+        let (outward, code) = match status.as_u16() {
+            401 | 403 => (status, "upstream_refused_credentials"),
+            429 => (status, "rate_limited"),
+            400..=499 => (status, "upstream_rejected"),
+            503 => (status, "upstream_unavailable"),
+            504 => (status, "upstream_timeout"),
+            _ => (StatusCode::BAD_GATEWAY, "upstream_error"),
+        };
+        let retry_after = headers
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .map(ToOwned::to_owned);
+        let message = match said {
+            Some(said) => format!("the upstream answered {status}: {said}"),
+            None => format!("the upstream answered {status}"),
+        };
+        Self::Rejected(Arc::new(Rejection {
+            status: outward,
+            code,
+            message,
+            param: None,
+            retry_after,
+        }))
+    }
+
     /// The status that the caller gets.
     pub fn status(&self) -> StatusCode {
         match self {
@@ -202,9 +230,10 @@ impl ProxyError {
             | Self::ConnectionLost(_)
             | Self::InvalidAnswer(_)
             | Self::Reported(_)
-            | Self::AnswerTooLarge(_)
             | Self::Timeout(_) => true,
-            Self::Rejected(_)
+            // The limit is the proxy's own, and one question's long answer says nothing about the next.
+            Self::AnswerTooLarge(_)
+            | Self::Rejected(_)
             | Self::OnlyIfCached
             | Self::CircuitOpen { .. }
             | Self::Overloaded { .. }

@@ -57,16 +57,18 @@ pub fn digest(bytes: &[u8]) -> Fingerprint {
     Fingerprint(Sha256::digest(bytes).into())
 }
 
-/// The identity of a chat request: the caller's scope, the headers that can change the answer and every
+/// The identity of a chat request: the caller's scope, path and query, the headers that can change the answer and every
 /// field but those that only shape it and those that the proxy itself `injected`.
 pub fn fingerprint(
     scope: Scope,
+    path: &str,
     headers: &HeaderMap,
     root: &Node,
     injected: &[&str],
 ) -> Fingerprint {
     let mut hash = Parts::new(VERSION);
     scope.hash(&mut hash);
+    hash.part(path.as_bytes());
     hash.headers(headers);
     match root {
         Node::Object(members) => hash.object(
@@ -83,6 +85,7 @@ pub fn fingerprint(
 /// compressor and the canonical form. `edit` names the compressor's version and level.
 pub fn alias(
     scope: Scope,
+    path: &str,
     headers: &HeaderMap,
     edit: &[u8],
     injected: &[&str],
@@ -90,6 +93,7 @@ pub fn alias(
 ) -> Fingerprint {
     let mut hash = Parts::new(ALIAS_VERSION);
     scope.hash(&mut hash);
+    hash.part(path.as_bytes());
     hash.headers(headers);
     hash.part(edit);
     hash.count(injected.len());
@@ -197,9 +201,11 @@ mod tests {
     use super::*;
     use crate::json::Json;
 
+    const PATH: &str = "/chat/completions";
+
     fn of(text: &str) -> Fingerprint {
         let json = Json::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
-        fingerprint(Scope::Anonymous, &HeaderMap::new(), json.root(), &[])
+        fingerprint(Scope::Anonymous, PATH, &HeaderMap::new(), json.root(), &[])
     }
 
     #[test]
@@ -256,14 +262,15 @@ mod tests {
         ];
         let set: std::collections::HashSet<_> = scopes
             .iter()
-            .map(|s| fingerprint(*s, &none, json.root(), &[]))
+            .map(|s| fingerprint(*s, PATH, &none, json.root(), &[]))
             .collect();
         assert_eq!(set.len(), 4);
-        let plain =
-            |headers: &HeaderMap| fingerprint(Scope::Global, headers, json.root(), &["max_tokens"]);
+        let plain = |headers: &HeaderMap| {
+            fingerprint(Scope::Global, PATH, headers, json.root(), &["max_tokens"])
+        };
         assert_eq!(
             plain(&none),
-            fingerprint(Scope::Global, &none, other.root(), &[])
+            fingerprint(Scope::Global, PATH, &none, other.root(), &[])
         );
         let mut headers = HeaderMap::new();
         headers.insert("user-agent", "curl".parse().unwrap());
@@ -276,13 +283,19 @@ mod tests {
     #[test]
     fn an_alias_covers_bytes_level_scope_and_injections() {
         let none = HeaderMap::new();
-        let base = alias(Scope::Global, &none, b"1safe", &[], b"{}");
-        assert_ne!(base, alias(Scope::Global, &none, b"1safe", &[], b"{ }"));
-        assert_ne!(base, alias(Scope::Global, &none, b"1off", &[], b"{}"));
-        assert_ne!(base, alias(Scope::Anonymous, &none, b"1safe", &[], b"{}"));
+        let base = alias(Scope::Global, PATH, &none, b"1safe", &[], b"{}");
         assert_ne!(
             base,
-            alias(Scope::Global, &none, b"1safe", &["max_tokens"], b"{}")
+            alias(Scope::Global, PATH, &none, b"1safe", &[], b"{ }")
+        );
+        assert_ne!(base, alias(Scope::Global, PATH, &none, b"1off", &[], b"{}"));
+        assert_ne!(
+            base,
+            alias(Scope::Anonymous, PATH, &none, b"1safe", &[], b"{}")
+        );
+        assert_ne!(
+            base,
+            alias(Scope::Global, PATH, &none, b"1safe", &["max_tokens"], b"{}")
         );
     }
 

@@ -12,6 +12,9 @@ use serde::de::IgnoredAny;
 
 /// More arrays and objects inside each other are refused: as many as `serde_json` reads into a value.
 const MAX_DEPTH: usize = 127;
+/// More values than any request has. A value takes far more memory than the two bytes in which it can be
+/// written, so without this bound a small body would make a large tree.
+const MAX_VALUES: usize = 250_000;
 /// Up to here, comparing keys pair by pair is cheaper than a set.
 const FEW_KEYS: usize = 16;
 
@@ -69,6 +72,9 @@ pub enum ParseError {
     /// Arrays and objects stand too deep inside each other.
     #[error("the body is nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
+    /// More values than the tree may hold.
+    #[error("the body has more than {MAX_VALUES} JSON values")]
+    TooMany,
     /// Readers disagree about which of two equal keys counts, so none is taken.
     #[error("the key {0:?} appears twice in one object; send it once")]
     DuplicateKey(Box<str>),
@@ -81,7 +87,12 @@ impl Json {
             std::str::from_utf8(&text).map_err(|error| ParseError::NotUtf8(error.valid_up_to()))?;
         serde_json::from_str::<IgnoredAny>(utf8)
             .map_err(|error| ParseError::Syntax(error.to_string()))?;
-        let root = Walk { text: utf8, at: 0 }.node(0)?;
+        let root = Walk {
+            text: utf8,
+            at: 0,
+            values: 0,
+        }
+        .node(0)?;
         Ok(Self { text, root })
     }
 
@@ -203,10 +214,15 @@ impl Node {
 struct Walk<'a> {
     text: &'a str,
     at: usize,
+    values: usize,
 }
 
 impl Walk<'_> {
     fn node(&mut self, depth: usize) -> Result<Node, ParseError> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(ParseError::TooMany);
+        }
         match self.peek() {
             b'{' | b'[' if depth == MAX_DEPTH => Err(ParseError::TooDeep),
             b'{' => self.object(depth),
@@ -381,6 +397,8 @@ mod tests {
                 .next(),
             Some("the body is not valid JSON")
         );
+        let many = format!("[{}0]", "0,".repeat(MAX_VALUES));
+        assert_eq!(parse(&many).unwrap_err(), ParseError::TooMany);
         let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
         assert_eq!(parse(&deep(100_000)).unwrap_err(), ParseError::TooDeep);
         for levels in [127, 128] {

@@ -2,18 +2,28 @@
 
 use std::io::IsTerminal as _;
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{Log, LogFormat};
 
-/// Starts logging; a later call changes nothing.
-pub fn init(log: &Log) {
+/// Lines that may wait for whoever reads them; more are dropped.
+const MAX_WAITING_LINES: usize = 8_192;
+
+/// Starts logging; a later call changes nothing. Whoever drops the guard waits, briefly, for the last lines.
+pub fn init(log: &Log) -> WorkerGuard {
+    // Written by a thread of its own: a pipe that nobody reads must not stop the requests.
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(MAX_WAITING_LINES)
+        .thread_name("log")
+        .finish(std::io::stderr());
     let variable = std::env::var_os("RUST_LOG").map(|value| value.to_string_lossy().into_owned());
     let (filter, is_bad) = filter(variable.as_deref(), &log.level);
     // An error on the way to a closed pipe must not be told on that pipe: it would panic.
     let builder = fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .log_internal_errors(false);
     // Who logged first keeps the right to: tests start several servers in one process.
     let _ = match log.format {
@@ -27,6 +37,7 @@ pub fn init(log: &Log) {
     if is_bad {
         tracing::warn!(filter = %log.level, "RUST_LOG is no valid filter and is not used");
     }
+    guard
 }
 
 /// The filter to use, and whether the variable had to be passed over.
@@ -68,7 +79,7 @@ mod tests {
             level: "off".to_owned(),
             format,
         };
-        init(&log(LogFormat::Text));
-        init(&log(LogFormat::Json));
+        let _first = init(&log(LogFormat::Text));
+        let _second = init(&log(LogFormat::Json));
     }
 }

@@ -31,7 +31,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, mut config: Config) -> anyhow::Result<()> {
-    logging::init(&config.log);
+    // Dropped last, so that the last lines are written.
+    let _log = logging::init(&config.log);
     raise_descriptor_limit(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -77,7 +77,7 @@ pub struct Metrics {
     pub bypasses: Counter,
     /// The client left before the head of its reply.
     pub departed: Counter,
-    /// Requests without a reply to pass on.
+    /// Requests that the upstream failed: without a reply to pass on, after all retries.
     pub failures: Counter,
     /// Attempts that were sent upstream.
     pub attempts: Counter,
@@ -164,8 +164,8 @@ impl Metrics {
     }
 
     /// A request has got no reply, after a look-up in vain or without one.
-    pub fn failed(&self, looked_up: bool) {
-        self.failures.add(1);
+    pub fn failed(&self, looked_up: bool, by_upstream: bool) {
+        self.failures.add(u64::from(by_upstream));
         let counter = if looked_up {
             &self.misses
         } else {

@@ -58,8 +58,17 @@ pub type Frames = Pin<Box<dyn Stream<Item = Result<Frame, ProxyError>> + Send>>;
 pub enum Frame {
     /// The next piece.
     Chunk(Bytes),
-    /// The stream ended well; for events with what it was worth.
-    End(Option<Worth>),
+    /// The stream ended well.
+    End(Ending),
+}
+
+/// What is known of a stream once it has ended well.
+#[derive(Debug, Clone, Default)]
+pub struct Ending {
+    /// What a chat completion was worth.
+    pub worth: Option<Worth>,
+    /// The whole answer, where somebody has put it together already: once for all who share the stream.
+    pub whole: Option<Bytes>,
 }
 
 /// What a complete chat answer cost, and whether it may be kept.

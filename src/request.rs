@@ -76,6 +76,8 @@ pub enum Content {
         body: Bytes,
         /// The model it names, for the breaker.
         model: Option<Box<str>>,
+        /// Whether it asks for an answer piece by piece.
+        wants_stream: bool,
     },
 }
 
@@ -216,6 +218,14 @@ impl ProxyRequest {
         }
     }
 
+    /// Whether the client asks for an answer piece by piece.
+    pub fn wants_stream(&self) -> bool {
+        match &self.shared.content {
+            Content::Chat(chat) => matches!(chat.shape, Shape::Stream { .. }),
+            Content::Opaque { wants_stream, .. } => *wants_stream,
+        }
+    }
+
     /// How long the stages took.
     pub fn timings(&self) -> &Timings {
         &self.shared.timings
@@ -277,23 +287,31 @@ impl ProxyRequest {
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         let chat = self.chat()?;
         let json = self.outgoing()?;
-        let Parts { scope, headers, .. } = self.parts();
-        Some(
-            *chat.fingerprint.get_or_init(|| {
-                fingerprint::fingerprint(*scope, headers, json.root(), chat.injected)
-            }),
-        )
+        let Parts {
+            scope,
+            path,
+            headers,
+            ..
+        } = self.parts();
+        Some(*chat.fingerprint.get_or_init(|| {
+            fingerprint::fingerprint(*scope, path, headers, json.root(), chat.injected)
+        }))
     }
 
     /// The identity of what came in, which costs one hash and no compression.
     pub fn alias(&self) -> Option<Fingerprint> {
         let chat = self.chat()?;
-        let Parts { scope, headers, .. } = self.parts();
+        let Parts {
+            scope,
+            path,
+            headers,
+            ..
+        } = self.parts();
         Some(*chat.alias.get_or_init(|| {
             let level = chat.level.get().copied().unwrap_or(Level::Off);
             let edit = format!("{} {level}", compressor::VERSION);
             let body = chat.original.text();
-            fingerprint::alias(*scope, headers, edit.as_bytes(), chat.injected, body)
+            fingerprint::alias(*scope, path, headers, edit.as_bytes(), chat.injected, body)
         }))
     }
 

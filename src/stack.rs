@@ -52,7 +52,7 @@ pub fn build(config: &Config) -> Result<Stack, reqwest::Error> {
         // Above the cache: prompts that differ only in what it takes out share an entry.
         .layer(CompressLayer::new(config.compression.level))
         // Above dedup: a hit takes no lock and joins no flight.
-        .layer(option_layer(cache.then(|| CacheLayer::new(store.clone()))))
+        .layer(CacheLayer::new(cache.then(|| store.clone())))
         // Above the breaker: fifty identical requests are one call, hence one verdict.
         .layer(option_layer(
             dedup.then(|| DedupLayer::new(flights.clone())),

@@ -16,7 +16,7 @@ use crate::error::{ProxyError, Slow};
 use crate::layers::{ReplyFuture, ReplyResult};
 use crate::metering::{Metrics, estimate_prompt};
 use crate::reply::{Head, Provenance, Reply, StreamKind, Streaming, Whole, Worth};
-use crate::request::{Chat, ProxyRequest, Shape, Socket};
+use crate::request::{ProxyRequest, Socket};
 
 use failure::classify;
 use sockets::{SocketPermit, Sockets};
@@ -99,18 +99,28 @@ impl Upstream {
             ..
         } = &*self.shared;
         let deadline = request.parts().deadline;
+        let asked = Instant::now();
         let permit = sockets.acquire(deadline).await?;
+        let queued = asked.elapsed();
         metrics.attempts.add(1);
         let limits = Limits {
             read_timeout: config.read_timeout,
             deadline: Some(deadline),
             max_bytes: config.max_response_bytes,
         };
-        let (sent, dialled) = dial::watch(self.prepare(&request)?.send(), limits).await;
-        let response = sent?.map_err(|error| match classify(&error) {
-            ProxyError::ConnectionLost(detail) if !dialled => ProxyError::DeadSocket(detail),
+        // A call that spent its time in the queue says nothing about the upstream when the rest is too short.
+        let is_late = queued > (deadline - asked) / 2;
+        let overloaded = |error| match error {
+            ProxyError::Timeout(Slow::Total) if is_late => sockets.busy(),
             error => error,
-        })?;
+        };
+        let (sent, dialled) = dial::watch(self.prepare(&request)?.send(), limits).await;
+        let response = sent
+            .map_err(overloaded)?
+            .map_err(|error| match classify(&error) {
+                ProxyError::ConnectionLost(detail) if !dialled => ProxyError::DeadSocket(detail),
+                error => error,
+            })?;
         let incoming = Incoming {
             response,
             permit,
@@ -123,7 +133,9 @@ impl Upstream {
             return Err(ProxyError::InvalidAnswer(reason.into()));
         }
         match request.chat() {
-            Some(_) if status.is_success() => self.completion(request, incoming).await,
+            Some(_) if status.is_success() => {
+                self.completion(request, incoming).await.map_err(overloaded)
+            }
             Some(_) if status.is_redirection() => Err(ProxyError::InvalidAnswer(
                 format!(
                     "it redirects ({status}), which is never followed; check upstream.base_url"
@@ -151,7 +163,7 @@ impl Upstream {
         if let Some(credential) = own_key.as_ref().or(parts.authorization.as_ref()) {
             headers.insert(header::AUTHORIZATION, credential.clone());
         }
-        if matches!(request.chat().map(Chat::shape), Some(Shape::Stream { .. })) {
+        if request.wants_stream() {
             // A compressor at the other end would hold tokens back until its block is full.
             headers.insert(
                 header::ACCEPT_ENCODING,
@@ -275,10 +287,18 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult 
 
 /// What an unusable answer means to the caller.
 fn refuse(invalid: &chat::Invalid) -> ProxyError {
-    if invalid.reported().is_some() {
-        ProxyError::Reported(invalid.reason().into())
-    } else {
-        ProxyError::InvalidAnswer(invalid.reason().into())
+    let Some(reported) = invalid.reported() else {
+        return ProxyError::InvalidAnswer(invalid.reason().into());
+    };
+    match reported
+        .status()
+        .and_then(|status| StatusCode::from_u16(status).ok())
+    {
+        // Some providers put a refusal into an answer whose status says 200. It is no failure of theirs.
+        Some(status) if status.is_client_error() => {
+            ProxyError::upstream_status(status, Some(&reported.message), &HeaderMap::new())
+        }
+        _ => ProxyError::Reported(invalid.reason().into()),
     }
 }
 

@@ -62,8 +62,10 @@ impl Gaps {
                     }
                 }
                 b'`' | b'"' => {
-                    let length = span(&bytes[at..]);
+                    let length = found.foldable.then(|| span(&bytes[at..])).flatten();
                     found.foldable &= length.is_some();
+                    // A mark without its partner settles the line: to look for the partners of the marks
+                    // after it would cost the square of their number.
                     at += length.unwrap_or(1);
                 }
                 _ => {

@@ -77,6 +77,7 @@ impl Server {
             max_connections: reader.integer("server.max_connections", 1..=MANY),
             header_read_timeout: reader.timeout("server.header_read_timeout"),
             body_read_timeout: reader.timeout("server.body_read_timeout"),
+            write_timeout: reader.timeout("server.write_timeout"),
             max_in_flight: reader.integer("server.max_in_flight", 1..=MANY),
             shutdown_grace: reader.delay("server.shutdown_grace"),
             cors_origins: reader.list("server.cors_origins", accept::origin),

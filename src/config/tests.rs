@@ -52,6 +52,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(server.max_connections, 4096);
     assert_eq!(server.header_read_timeout, seconds(10));
     assert_eq!(server.body_read_timeout, seconds(30));
+    assert_eq!(server.write_timeout, seconds(30));
     assert_eq!(server.max_in_flight, 1024);
     assert_eq!(server.shutdown_grace, seconds(30));
     assert!(server.cors_origins.is_empty());

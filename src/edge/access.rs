@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use super::dialect::Failed;
+use super::dialect::{Dialect, Failed};
 use crate::error::ProxyError;
 use crate::request::ProxyRequest;
 
@@ -90,11 +90,12 @@ pub(super) async fn log(mut request: Request, next: Next) -> Response {
         // The answer to HEAD has no body that could be cut.
         complete: request.method() == Method::HEAD,
     };
+    let dialect = Dialect::of(request.uri().path());
     request.extensions_mut().insert(context.clone());
     let mut response = next.run(request).await;
     if let Some(failed) = response.extensions_mut().remove::<Failed>() {
         context.note_error(&failed.error);
-        failed.render(&mut response, &context.id);
+        failed.render(dialect, &mut response, &context.id);
     }
     if let Ok(id) = HeaderValue::try_from(&*context.id) {
         response.headers_mut().insert(REQUEST_ID, id);

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Edge;
-use super::dialect::Dialect;
+use super::dialect::failure;
 use super::figures::{percent, timestamp, usd};
 use super::health::circuits;
 
@@ -24,7 +24,7 @@ pub(super) struct Peer(pub(super) SocketAddr);
 pub(super) async fn stats(State(edge): State<Edge>, headers: HeaderMap) -> Response {
     match edge.shared.guard.caller(&headers) {
         Ok(_) => Json(report(&edge)).into_response(),
-        Err(error) => Dialect::Native.error(&error),
+        Err(error) => failure(&error),
     }
 }
 
@@ -36,7 +36,7 @@ pub(super) async fn clear(
 ) -> Response {
     let peer = peer.map(|Extension(Peer(address))| address);
     if let Err(error) = edge.shared.guard.operator(&headers, peer) {
-        return Dialect::Native.error(&error);
+        return failure(&error);
     }
     let cleared = edge.shared.stack.store.clear();
     tracing::info!(cleared, "cache cleared");

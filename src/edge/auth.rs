@@ -89,7 +89,7 @@ impl Guard {
             Some(_) => Err(unauthorized(
                 "this takes the admin token: send Authorization: Bearer with auth.admin_token",
             )),
-            None if peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) => Ok(()),
+            None if is_local(headers, peer) => Ok(()),
             None => Err(ProxyError::reject(
                 StatusCode::FORBIDDEN,
                 "forbidden",
@@ -97,6 +97,30 @@ impl Guard {
             )),
         }
     }
+}
+
+/// Whether a request comes from this machine, and on nobody else's behalf: a reverse proxy beside us names its
+/// client in a header, and a page under a foreign name that resolves to us has that name for Host.
+fn is_local(headers: &HeaderMap, peer: Option<SocketAddr>) -> bool {
+    let relayed = ["forwarded", "x-forwarded-for", "x-real-ip"];
+    peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
+        && !relayed.iter().any(|name| headers.contains_key(*name))
+        && headers
+            .get(header::HOST)
+            .is_none_or(|host| is_address(host.as_bytes()))
+}
+
+/// Whether an authority is `localhost` or an IP address: a name that no foreign name server can point here.
+pub(super) fn is_address(authority: &[u8]) -> bool {
+    let Ok(authority) = std::str::from_utf8(authority) else {
+        return false;
+    };
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok()
 }
 
 fn unauthorized(message: &str) -> ProxyError {
@@ -188,6 +212,17 @@ mod tests {
                 .status(),
             403
         );
+        for (name, value) in [
+            ("x-forwarded-for", "1.2.3.4"),
+            ("host", "evil.example:3000"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            assert!(guard.operator(&headers, LOCAL).is_err(), "{name}");
+        }
+        for host in ["localhost:3000", "127.0.0.1", "[::1]:3000", "[::1]"] {
+            assert!(is_address(host.as_bytes()), "{host}");
+        }
         assert_eq!(
             guard
                 .operator(&HeaderMap::new(), None)

@@ -19,13 +19,25 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 /// Reads all of a body.
 pub(super) async fn read(request: Request, config: &config::Server) -> Result<Bytes, ProxyError> {
     let limit = config.max_body_bytes;
+    let encoding = request.headers().get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| encoding != "identity") {
+        let message = "the body must not be compressed: send it without Content-Encoding";
+        return Err(ProxyError::reject(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_content_encoding",
+            message,
+        ));
+    }
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     // Said before the first byte is read: the client may not even have begun to send.
     if announced.is_some_and(|length| length > limit as u64) {
-        linger(request.into_body());
+        // A client that waits for leave to send has nothing to be read.
+        if !request.headers().contains_key(header::EXPECT) {
+            linger(request.into_body());
+        }
         return Err(too_large(limit));
     }
     timeout(

@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::access::{self, Context};
-use super::dialect::Dialect;
+use super::dialect::failure;
 use super::events;
 use super::exchange::Exchange;
 use super::{Edge, body};
@@ -32,7 +32,7 @@ pub(super) async fn prompt(
     request: Request,
 ) -> Response {
     let answer = create(&edge, &context, request, Endpoint::Prompt).await;
-    answer.unwrap_or_else(|error| Dialect::Native.error(&error))
+    answer.unwrap_or_else(|error| failure(&error))
 }
 
 /// `POST /create/chat`
@@ -42,7 +42,7 @@ pub(super) async fn turn(
     request: Request,
 ) -> Response {
     let answer = create(&edge, &context, request, Endpoint::Turn).await;
-    answer.unwrap_or_else(|error| Dialect::Native.error(&error))
+    answer.unwrap_or_else(|error| failure(&error))
 }
 
 async fn create(
@@ -53,9 +53,10 @@ async fn create(
 ) -> Result<Response, ProxyError> {
     let caller = edge.shared.guard.caller(request.headers())?;
     body::expect_json(request.headers())?;
-    let permit = edge.admit()?;
     let incoming = request.headers().clone();
     let bytes = body::read(request, &edge.shared.config.server).await?;
+    // Not before the body is here: slow senders must not take the places of others.
+    let permit = edge.admit()?;
     let form = Form::read(&bytes, endpoint, &edge.shared.config)?;
 
     let json = Json::parse(form.completion.into()).map_err(|error| {
@@ -103,16 +104,24 @@ async fn create(
     Ok(access::hold(response, permit))
 }
 
-/// Whether the client prefers the bare text.
+/// Whether the client prefers the bare text to JSON.
 fn wants_text(headers: &HeaderMap) -> bool {
     let accept = headers
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let mut types = accept
-        .split(',')
-        .map(|item| item.split(';').next().unwrap_or_default().trim());
-    types
-        .next()
-        .is_some_and(|first| first.eq_ignore_ascii_case("text/plain"))
+    let quality = |wanted: &str| {
+        accept.split(',').find_map(|item| {
+            let mut parts = item.split(';').map(str::trim);
+            let is_wanted = parts
+                .next()
+                .is_some_and(|name| name.eq_ignore_ascii_case(wanted));
+            let weight = parts
+                .find_map(|part| part.strip_prefix("q="))
+                .unwrap_or("1");
+            is_wanted.then(|| weight.parse().unwrap_or(1.0_f32))
+        })
+    };
+    let text = quality("text/plain").unwrap_or(0.0);
+    text > 0.0 && quality("application/json").is_none_or(|json| text > json)
 }

@@ -16,10 +16,10 @@ pub(super) enum Dialect {
     OpenAi,
 }
 
-/// An error on its way out. It becomes a body where the request's id is known, and is logged there, once.
+/// An error on its way out. It becomes a body where the request's path and id are known, and is logged there,
+/// once.
 #[derive(Clone)]
 pub(super) struct Failed {
-    pub(super) dialect: Dialect,
     pub(super) error: ProxyError,
 }
 
@@ -31,17 +31,6 @@ impl Dialect {
         } else {
             Self::Native
         }
-    }
-
-    /// The response to a failure, whose body is still to come.
-    pub(super) fn error(self, error: &ProxyError) -> Response {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = error.status();
-        response.extensions_mut().insert(Failed {
-            dialect: self,
-            error: error.clone(),
-        });
-        response
     }
 
     /// What an error looks like as JSON.
@@ -68,10 +57,20 @@ impl Dialect {
     }
 }
 
+/// The response to a failure, whose body is still to come.
+pub(super) fn failure(error: &ProxyError) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = error.status();
+    response.extensions_mut().insert(Failed {
+        error: error.clone(),
+    });
+    response
+}
+
 impl Failed {
     /// Gives the response its body and the headers that its status asks for.
-    pub(super) fn render(&self, response: &mut Response, request_id: &str) {
-        let body = self.dialect.describe(&self.error, request_id).to_string();
+    pub(super) fn render(&self, dialect: Dialect, response: &mut Response, request_id: &str) {
+        let body = dialect.describe(&self.error, request_id).to_string();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

@@ -42,8 +42,8 @@ pub(super) fn relay(frames: Frames, encoder: impl Encode) -> Body {
             match timeout(KEEP_ALIVE, frames.next()).await {
                 Err(_) => out.extend_from_slice(b": keep-alive\n"),
                 Ok(Some(Ok(Frame::Chunk(data)))) => encoder.chunk(&data, &mut out),
-                Ok(Some(Ok(Frame::End(worth)))) => {
-                    encoder.end(worth.unwrap_or_default(), &mut out);
+                Ok(Some(Ok(Frame::End(ending)))) => {
+                    encoder.end(ending.worth.unwrap_or_default(), &mut out);
                     return Some((Ok::<_, ProxyError>(out.freeze()), None));
                 }
                 Ok(Some(Err(error))) => {
@@ -88,17 +88,21 @@ pub(super) async fn gather(
         loop {
             match frames.next().await {
                 Some(Ok(Frame::Chunk(chunk))) => chunks.push(chunk),
-                Some(Ok(Frame::End(worth))) => return Ok((chunks, worth.unwrap_or_default())),
+                Some(Ok(Frame::End(ending))) => return Ok((chunks, ending)),
                 Some(Err(error)) => return Err(error),
                 None => return Err(ProxyError::ConnectionLost("the stream ended early".into())),
             }
         }
     };
     // Where the upstream itself is late, its own timer speaks first, so that the breaker hears of it.
-    let (chunks, worth) = timeout_at(deadline + LAST_WORD, all)
+    let (chunks, ending) = timeout_at(deadline + LAST_WORD, all)
         .await
         .map_err(|_| ProxyError::Timeout(Slow::Total))??;
-    let whole = chat::fold(chunks.iter().map(|chunk| &chunk[..]))
-        .map_err(|invalid| ProxyError::InvalidAnswer(invalid.reason().into()))?;
-    Ok((chat::with_usage(whole.into(), worth.usage), worth))
+    let worth = ending.worth.unwrap_or_default();
+    let whole = match ending.whole {
+        Some(whole) => whole,
+        None => chat::whole_of(&chunks, worth.usage)
+            .map_err(|invalid| ProxyError::InvalidAnswer(invalid.reason().into()))?,
+    };
+    Ok((whole, worth))
 }

@@ -18,7 +18,8 @@ use tower_http::compression::predicate::{DefaultPredicate, Predicate as _, SizeA
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::access;
-use super::dialect::Dialect;
+use super::auth::is_address;
+use super::dialect::failure;
 use crate::config;
 use crate::error::ProxyError;
 
@@ -87,29 +88,18 @@ async fn check(
 ) -> Response {
     let headers = request.headers();
     let hosts = headers.get_all(header::HOST).iter().count();
-    let dialect = Dialect::of(request.uri().path());
     if hosts > 1 || (hosts == 0 && request.version() >= Version::HTTP_11) {
         let message = "a request must have exactly one Host header";
-        return dialect.error(&ProxyError::reject(
+        return failure(&ProxyError::reject(
             StatusCode::BAD_REQUEST,
             "bad_host",
             message,
         ));
     }
-    let is_foreign = headers
-        .get("sec-fetch-site")
-        .is_some_and(|site| matches!(site.as_bytes(), b"cross-site" | b"same-site"));
-    let is_navigation = headers
-        .get("sec-fetch-mode")
-        .is_some_and(|mode| mode == "navigate");
-    let is_known = headers
-        .get(header::ORIGIN)
-        .is_some_and(|origin| origins.contains(origin));
-    let is_link = is_navigation && request.method() == Method::GET && request.uri().path() == "/";
-    if is_foreign && !is_known && !is_link {
+    if is_foreign(&request, &origins) {
         let message =
             "pages of other origins may not call this proxy; add theirs to server.cors_origins";
-        return dialect.error(&ProxyError::reject(
+        return failure(&ProxyError::reject(
             StatusCode::FORBIDDEN,
             "cross_origin",
             message,
@@ -118,9 +108,43 @@ async fn check(
     next.run(request).await
 }
 
+/// Whether a browser sends this for a page that nobody allowed to call. Other clients send neither header.
+fn is_foreign(request: &Request, origins: &[HeaderValue]) -> bool {
+    let headers = request.headers();
+    let origin = headers.get(header::ORIGIN);
+    if origin.is_some_and(|origin| origins.contains(origin)) {
+        return false;
+    }
+    let path = request.uri().path();
+    let changes = !matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    ) || path == "/api/clear-cache";
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    match (site, origin) {
+        // A link to the page for people is no call.
+        (Some(b"cross-site" | b"same-site"), _) => path != "/",
+        // Over plain HTTP to anything but localhost browsers tell the origin alone. What a page may read is
+        // decided by the browser; what it may do is decided here.
+        (None, Some(origin)) => changes && !is_own(origin, headers.get(header::HOST)),
+        _ => false,
+    }
+}
+
+/// Whether an origin is the proxy's own page. A foreign name that resolves to us is not: its owner wrote the page.
+fn is_own(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+    let Some(host) = host.map(HeaderValue::as_bytes) else {
+        return false;
+    };
+    let authority = [&b"http://"[..], b"https://"]
+        .into_iter()
+        .find_map(|scheme| origin.as_bytes().strip_prefix(scheme));
+    authority == Some(host) && is_address(host)
+}
+
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response<Body> {
     // The panic hook has told the log where it was; the client learns only that it was not its fault.
-    Dialect::Native.error(&ProxyError::Internal(
+    failure(&ProxyError::Internal(
         "an unexpected defect; the operator's log has its place",
     ))
 }

@@ -9,18 +9,19 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::access::{self, Context};
 use super::auth::Caller;
-use super::dialect::Dialect;
+use super::dialect::failure;
 use super::events;
 use super::exchange::Exchange;
 use super::middleware::IsStream;
 use super::{Edge, body, headers};
 use crate::chat::{self, Watch};
 use crate::error::ProxyError;
-use crate::json::{Json, Node};
+use crate::json::Json;
 use crate::reply::{Frame, Reply, StreamKind, Streaming, Whole, Worth};
 use crate::request::{CacheControl, Chat, Content, Parts, ProxyRequest, Shape};
 use crate::sse;
@@ -36,7 +37,7 @@ pub(super) async fn completions(
     request: Request,
 ) -> Response {
     let answer = complete(&edge, &context, request).await;
-    answer.unwrap_or_else(|error| Dialect::OpenAi.error(&error))
+    answer.unwrap_or_else(|error| failure(&error))
 }
 
 /// Any other path below `/v1`.
@@ -46,7 +47,7 @@ pub(super) async fn forward(
     request: Request,
 ) -> Response {
     let answer = pass_on(&edge, &context, request).await;
-    answer.unwrap_or_else(|error| Dialect::OpenAi.error(&error))
+    answer.unwrap_or_else(|error| failure(&error))
 }
 
 async fn complete(
@@ -56,10 +57,12 @@ async fn complete(
 ) -> Result<Response, ProxyError> {
     let caller = edge.shared.guard.caller(request.headers())?;
     body::expect_json(request.headers())?;
-    let permit = edge.admit()?;
     let path = path_and_query(&request)?;
     let incoming = request.headers().clone();
-    let json = parse(body::read(request, &edge.shared.config.server).await?)?;
+    let body = body::read(request, &edge.shared.config.server).await?;
+    // Not before the body is here: slow senders must not take the places of others.
+    let permit = edge.admit()?;
+    let json = Json::parse(body).map_err(|error| invalid_json(&error))?;
     chat::validate(json.root()).map_err(|fault| {
         let message = fault.to_string();
         ProxyError::reject_field(StatusCode::BAD_REQUEST, fault.param, message)
@@ -150,7 +153,6 @@ fn replay(
 
 async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Response, ProxyError> {
     let caller = edge.shared.guard.caller(request.headers())?;
-    let permit = edge.admit()?;
     let path = path_and_query(&request)?;
     let method = request.method().clone();
     if matches!(method, Method::TRACE | Method::CONNECT) {
@@ -167,18 +169,25 @@ async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Res
         .and_then(|value| value.to_str().ok())
         .is_some_and(body::is_json);
     let body = body::read(request, &edge.shared.config.server).await?;
+    let permit = edge.admit()?;
     // SDKs announce JSON on calls without a body, too.
-    let model = if is_json && !body.is_empty() {
-        let json = parse(body.clone())?;
-        json.root()
-            .get("model")
-            .and_then(Node::as_str)
-            .map(Into::into)
+    let probe = if is_json && !body.is_empty() {
+        Probe::read(&body).map_err(|error| invalid_json(&error))?
     } else {
-        None
+        Probe::default()
     };
+    let accepts_events = incoming.get(header::ACCEPT).is_some_and(|value| {
+        memchr::memmem::find(value.as_bytes(), b"text/event-stream").is_some()
+    });
     let parts = edge.parts(method, path, &incoming, caller)?;
-    let request = ProxyRequest::new(parts, Content::Opaque { body, model });
+    let request = ProxyRequest::new(
+        parts,
+        Content::Opaque {
+            body,
+            model: probe.model,
+            wants_stream: probe.stream || accepts_events,
+        },
+    );
     let (exchange, reply) = Exchange::begin(edge, context, request).await?;
     Ok(access::hold(relay(&exchange, reply)?, permit))
 }
@@ -189,8 +198,10 @@ fn relay(exchange: &Exchange, reply: Reply) -> Result<Response, ProxyError> {
         Reply::Whole(Whole { head, body, .. }) => {
             // Half a web server's error page tells an API client nothing, and an SDK less.
             if head.status.is_server_error() && !is_openai_error(&body) {
-                return Err(ProxyError::Reported(
-                    format!("it answered {}", head.status).into(),
+                return Err(ProxyError::upstream_status(
+                    head.status,
+                    None,
+                    &head.headers,
                 ));
             }
             (head, Response::new(Body::from(body)))
@@ -223,21 +234,52 @@ fn is_openai_error(body: &[u8]) -> bool {
     serde_json::from_slice::<Probe>(body).is_ok()
 }
 
-fn parse(body: Bytes) -> Result<Json, ProxyError> {
-    Json::parse(body).map_err(|error| {
-        ProxyError::reject(StatusCode::BAD_REQUEST, "invalid_json", error.to_string())
-    })
+/// What a body that is passed on as it is tells of itself, if it is an object.
+#[derive(Default)]
+struct Probe {
+    model: Option<Box<str>>,
+    stream: bool,
+}
+
+impl Probe {
+    /// Fails only if the body is no JSON at all; whatever else it is, it is the upstream's to judge.
+    fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Fields<'a> {
+            #[serde(borrow)]
+            model: Option<&'a RawValue>,
+            #[serde(borrow)]
+            stream: Option<&'a RawValue>,
+        }
+        serde_json::from_slice::<IgnoredAny>(body)?;
+        let Ok(fields) = serde_json::from_slice::<Fields<'_>>(body) else {
+            return Ok(Self::default());
+        };
+        let model = fields.model.map(RawValue::get);
+        Ok(Self {
+            model: model.and_then(|model| serde_json::from_str(model).ok()),
+            stream: fields.stream.is_some_and(|stream| stream.get() == "true"),
+        })
+    }
+}
+
+fn invalid_json(error: &impl ToString) -> ProxyError {
+    ProxyError::reject(StatusCode::BAD_REQUEST, "invalid_json", error.to_string())
 }
 
 /// Path and query below `upstream.base_url`.
 fn path_and_query(request: &Request) -> Result<Box<str>, ProxyError> {
     let uri = request.uri();
     let path = uri.path().strip_prefix("/v1").unwrap_or(uri.path());
-    // URL parsers resolve these, with `%2e` and `\` in their place, and so leave the upstream's base path.
-    let climbs = path.split(['/', '\\']).any(|segment| {
-        let segment = segment.to_ascii_lowercase().replace("%2e", ".");
-        segment == "." || segment == ".."
-    });
+    // URL parsers and servers resolve these, however they are written, and so leave the upstream's base path.
+    let plain = path
+        .to_ascii_lowercase()
+        .replace("%2e", ".")
+        .replace("%2f", "/")
+        .replace("%5c", "\\");
+    let climbs = plain
+        .split(['/', '\\'])
+        .any(|segment| segment == "." || segment == "..");
     if climbs || path.contains('\\') {
         let message = "the path must not contain . or .. segments";
         return Err(ProxyError::reject(

@@ -16,11 +16,13 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tower::ServiceExt as _;
 
 use super::Edge;
 use super::admin::Peer;
+use super::patient::Patient;
 use crate::config;
 
 /// More headers, or more bytes of them, get 431.
@@ -37,6 +39,8 @@ pub async fn run(edge: Edge, listener: TcpListener, shutdown: impl Future<Output
         config.max_connections.min(Semaphore::MAX_PERMITS),
     ));
     let graceful = GracefulShutdown::new();
+    // Dropped at the end of all, which cuts off what is still there.
+    let mut tasks = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     let mut sweeper = pin!(sweep(&edge));
     loop {
@@ -55,17 +59,15 @@ pub async fn run(edge: Edge, listener: TcpListener, shutdown: impl Future<Output
                 let connection = graceful
                     .watcher()
                     .watch(serve(stream, peer, &router, &config));
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "a connection is nobody's child; the graceful shutdown waits for it"
-                )]
-                tokio::spawn(async move {
+                tasks.spawn(async move {
                     // Errors here are the client's: it hung up, was too slow or spoke no HTTP.
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "connection ended");
                     }
                     drop(permit);
                 });
+                // What has ended meanwhile is forgotten.
+                while tasks.try_join_next().is_some() {}
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -88,7 +90,7 @@ fn serve(
     router: &Router,
     config: &config::Server,
 ) -> http1::Connection<
-    TokioIo<TcpStream>,
+    TokioIo<Patient<TcpStream>>,
     impl hyper::service::Service<
         http::Request<Incoming>,
         Response = axum::response::Response,
@@ -109,7 +111,10 @@ fn serve(
         .header_read_timeout(config.header_read_timeout)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(
+            TokioIo::new(Patient::new(stream, config.write_timeout)),
+            TowerToHyperService::new(router),
+        )
 }
 
 /// Removes expired entries now and then, for ever.

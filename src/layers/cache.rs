@@ -26,14 +26,14 @@ mod record;
 /// Makes [`Cache`] services over one store.
 #[derive(Clone)]
 pub struct CacheLayer {
-    store: Memory,
+    store: Option<Memory>,
 }
 
 /// Looks requests up.
 #[derive(Clone)]
 pub struct Cache<S> {
     inner: S,
-    store: Memory,
+    store: Option<Memory>,
 }
 
 pin_project! {
@@ -64,8 +64,8 @@ pub struct Stale {
 // === impl CacheLayer ===
 
 impl CacheLayer {
-    /// Answers from this store.
-    pub fn new(store: Memory) -> Self {
+    /// Answers from this store. Without one every request is a bypass, and `only-if-cached` still holds.
+    pub fn new(store: Option<Memory>) -> Self {
         Self { store }
     }
 }
@@ -98,12 +98,10 @@ where
     fn call(&mut self, request: ProxyRequest) -> Self::Future {
         let begun = Instant::now();
         let control = request.parts().cache_control;
-        let bypass = request.chat().is_none() || control.is_bypass();
-        let found = if bypass {
-            Found::Nothing
-        } else {
-            look_up(&self.store, &request)
-        };
+        let wanted = request.chat().is_some() && !control.is_bypass();
+        let store = self.store.as_ref().filter(|_| wanted);
+        let bypass = store.is_none();
+        let found = store.map_or(Found::Nothing, |store| look_up(store, &request));
         if request.chat().is_some() {
             // The compressor, if it ran for the look-up, is measured by itself.
             let lookup = begun

@@ -187,8 +187,16 @@ fn judge(request: &ProxyRequest, result: &ReplyResult) -> Verdict {
             }
         }
         Err(ProxyError::Unreachable(_) | ProxyError::Timeout(Slow::Connect)) => again,
-        Err(ProxyError::DeadSocket(_)) if request.is_repeatable() => Verdict::Reconnect,
-        Err(ProxyError::ConnectionLost(_)) if request.is_repeatable() => again,
+        Err(ProxyError::DeadSocket(_))
+            if request.is_repeatable() && request.socket == Socket::Pooled =>
+        {
+            Verdict::Reconnect
+        }
+        Err(ProxyError::DeadSocket(_) | ProxyError::ConnectionLost(_))
+            if request.is_repeatable() =>
+        {
+            again
+        }
         Err(_) => Verdict::Final,
     }
 }

@@ -1,6 +1,7 @@
 //! The first tier: moka with least-recently-used eviction, bounded in entries and in bytes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
@@ -51,6 +52,8 @@ struct Shared {
     limits: Limits,
     entries: Cache<Fingerprint, SharedEntry>,
     aliases: Cache<Fingerprint, (Fingerprint, Saved)>,
+    /// What the entries weigh together; moka's own sum counts shares.
+    bytes: Arc<AtomicU64>,
     /// Counts the clears. Held for reading while storing: an answer that was in flight during a clear is
     /// either stored before it, and cleared, or not at all.
     generation: RwLock<u64>,
@@ -94,14 +97,22 @@ impl Memory {
         // moka's weights are u32, so beyond 4 GiB they count in larger units.
         let unit = limits.max_bytes / u64::from(u32::MAX) + 1;
         let weigher = move |_: &Fingerprint, entry: &SharedEntry| {
-            let bytes = (entry.body.len() as u64 + ENTRY_OVERHEAD).max(share);
+            let bytes = weight(entry).max(share);
             u32::try_from((bytes / unit).max(1)).unwrap_or(u32::MAX)
         };
+        let bytes = Arc::new(AtomicU64::new(0));
         let entries = Cache::builder()
             .name("answers")
             .eviction_policy(EvictionPolicy::lru())
             .weigher(weigher)
             .max_capacity(limits.max_bytes / unit)
+            .eviction_listener({
+                let bytes = Arc::clone(&bytes);
+                // Whatever the cause, a replaced entry included.
+                move |_, entry: SharedEntry, _| {
+                    bytes.fetch_sub(weight(&entry), Ordering::Relaxed);
+                }
+            })
             .build();
         let aliases = Cache::builder()
             .name("aliases")
@@ -118,6 +129,7 @@ impl Memory {
             limits,
             entries,
             aliases,
+            bytes,
             generation: RwLock::new(0),
         };
         Self {
@@ -174,13 +186,16 @@ impl Memory {
     /// Keeps an answer, unless the store was cleared since the call began or the answer is larger than all
     /// the store. Says whether it is kept.
     pub fn store(&self, fingerprint: Fingerprint, entry: Entry, begun: Generation) -> bool {
-        if entry.body.len() as u64 + ENTRY_OVERHEAD > self.shared.limits.max_bytes {
+        if weight(&entry) > self.shared.limits.max_bytes {
             return false;
         }
         let generation = self.shared.generation.read();
         if *generation != begun.0 {
             return false;
         }
+        self.shared
+            .bytes
+            .fetch_add(weight(&entry), Ordering::Relaxed);
         self.shared.entries.insert(fingerprint, Arc::new(entry));
         // Without this, moka evicts in the order of its last housekeeping, not of the last use.
         self.shared.entries.run_pending_tasks();
@@ -232,12 +247,13 @@ impl Memory {
 
     /// The bytes of the answers kept, bodies and an allowance for each entry.
     pub fn bytes(&self) -> u64 {
-        self.shared
-            .entries
-            .iter()
-            .map(|(_, entry)| entry.body.len() as u64 + ENTRY_OVERHEAD)
-            .sum()
+        self.shared.bytes.load(Ordering::Relaxed)
     }
+}
+
+/// What an entry costs in bytes: its body and an allowance for what stands around it.
+fn weight(entry: &Entry) -> u64 {
+    entry.body.len() as u64 + ENTRY_OVERHEAD
 }
 
 /// moka refuses longer lives (1,000 years).
@@ -297,6 +313,8 @@ mod tests {
     async fn bytes_bound_it_too() {
         let memory = Memory::new(LIMITS);
         assert!(put(&memory, 1, 20_000));
+        assert!(put(&memory, 1, 20_000));
+        assert_eq!(memory.bytes(), 20_200);
         assert!(put(&memory, 2, 20_000));
         assert_eq!([1, 2].map(|n| has(&memory, n)), [false, true]);
         assert!(!put(&memory, 3, 40_000), "larger than the whole store");
@@ -326,6 +344,7 @@ mod tests {
         memory.remember(key(7), key(1), Saved::default());
         let begun = memory.generation();
         assert_eq!(memory.clear(), 1);
+        assert_eq!(memory.bytes(), 0);
         assert!(!memory.store(key(2), entry(10), begun));
         assert!(memory.is_empty() && memory.resolve(key(7)).is_none());
         assert!(put(&memory, 2, 10));

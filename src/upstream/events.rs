@@ -14,12 +14,15 @@ use super::{Incoming, refuse};
 use crate::chat::{Usage, Watch};
 use crate::error::ProxyError;
 use crate::metering::{Metrics, estimate_prompt};
-use crate::reply::{Frame, Frames, Worth};
-use crate::request::{Chat, ProxyRequest, Shape};
+use crate::reply::{Ending, Frame, Frames, Worth};
+use crate::request::ProxyRequest;
 use crate::sse::{Decoder, Event};
 
 /// A socket whose stream is over but whose body has not quite ended gets this long to become reusable.
 const DRAIN: Duration = Duration::from_secs(1);
+
+/// What an event costs in memory at least, however short it is; counted against the same bound as bytes.
+const EVENT_BYTES: usize = 64;
 
 struct Events {
     /// Gone once the stream is over.
@@ -27,6 +30,9 @@ struct Events {
     decoder: Decoder,
     decoded: Vec<Event>,
     queue: VecDeque<Event>,
+    /// Events so far.
+    count: usize,
+    max_bytes: usize,
     watch: Watch,
     request: ProxyRequest,
     metrics: Arc<Metrics>,
@@ -40,15 +46,18 @@ pub(super) async fn read(
     metrics: Arc<Metrics>,
 ) -> Result<Frames, ProxyError> {
     let first = incoming.chunk().await?;
-    if matches!(request.chat().map(Chat::shape), Some(Shape::Stream { .. })) {
+    if request.wants_stream() {
         incoming.limits.deadline = None;
     }
-    let decoder = Decoder::new(incoming.limits.max_bytes);
+    let max_bytes = incoming.limits.max_bytes;
+    let decoder = Decoder::new(max_bytes);
     let mut events = Events {
         incoming: Some(incoming),
         decoder,
         decoded: Vec::new(),
         queue: VecDeque::new(),
+        count: 0,
+        max_bytes,
         watch: Watch::new(),
         request,
         metrics,
@@ -91,7 +100,11 @@ impl Events {
             self.decoder
                 .feed(&chunk, &mut self.decoded)
                 .map_err(|error| ProxyError::InvalidAnswer(error.to_string().into()))?;
+            self.count += self.decoded.len();
             self.queue.extend(self.decoded.drain(..));
+            if self.count.saturating_mul(EVENT_BYTES) > self.max_bytes {
+                return Err(ProxyError::AnswerTooLarge(self.max_bytes));
+            }
         } else {
             self.incoming = None;
             self.queue.extend(self.decoder.finish());
@@ -114,10 +127,11 @@ impl Events {
             .unwrap_or_else(|| Usage::estimated(estimate_prompt(&self.request), self.watch.text()));
         self.metrics
             .answered(self.request.model().unwrap_or_default(), usage);
-        Ok(Frame::End(Some(Worth {
+        let worth = Some(Worth {
             usage,
             storable: true,
-        })))
+        });
+        Ok(Frame::End(Ending { worth, whole: None }))
     }
 }
 

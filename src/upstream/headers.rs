@@ -27,9 +27,10 @@ pub(super) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     for (name, value) in headers {
         let dropped = HOP_BY_HOP.contains(&name.as_str())
             || name == header::SET_COOKIE
-            // The body is framed anew, and decoded.
+            // The body is framed anew. What reqwest decoded has lost its Content-Encoding already.
             || name == header::CONTENT_LENGTH
-            || name == header::CONTENT_ENCODING
+            // Which pages may read an answer is for the proxy's operator to say, not for the upstream.
+            || name.as_str().starts_with("access-control-")
             || nominated.iter().any(|other| name.as_str().eq_ignore_ascii_case(other));
         if dropped {
             continue;
@@ -71,6 +72,7 @@ mod tests {
             ("x-request-id", "r1"),
             ("x-ratelimit-remaining-tokens", "7"),
             ("retry-after", "3"),
+            ("access-control-allow-origin", "*"),
             ("transfer-encoding", "chunked"),
         ] {
             headers.append(name, value.parse().unwrap());

@@ -3,7 +3,7 @@
 use futures_util::stream::unfold;
 
 use super::Incoming;
-use crate::reply::{Frame, Frames};
+use crate::reply::{Ending, Frame, Frames};
 
 /// Reads until the body ends; the socket is busy for as long.
 pub(super) fn read(mut incoming: Incoming) -> Frames {
@@ -13,7 +13,7 @@ pub(super) fn read(mut incoming: Incoming) -> Frames {
         let mut incoming = state?;
         match incoming.chunk().await {
             Ok(Some(chunk)) => Some((Ok(Frame::Chunk(chunk)), Some(incoming))),
-            Ok(None) => Some((Ok(Frame::End(None)), None)),
+            Ok(None) => Some((Ok(Frame::End(Ending::default())), None)),
             Err(error) => Some((Err(error), None)),
         }
     }))

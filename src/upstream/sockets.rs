@@ -32,17 +32,21 @@ impl Sockets {
         }
     }
 
-    /// Waits in line for a socket, until the deadline.
-    pub(super) async fn acquire(&self, deadline: Instant) -> Result<SocketPermit, ProxyError> {
-        let busy = || ProxyError::SocketsBusy {
+    /// What a call gets that found no socket in time.
+    pub(super) fn busy(&self) -> ProxyError {
+        ProxyError::SocketsBusy {
             limit: self.cap,
             retry_after: Duration::from_secs(1),
-        };
+        }
+    }
+
+    /// Waits in line for a socket, until the deadline.
+    pub(super) async fn acquire(&self, deadline: Instant) -> Result<SocketPermit, ProxyError> {
         if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
             return Ok(SocketPermit { _permit: permit });
         }
         let queued = timeout_at(deadline, Arc::clone(&self.free).acquire_owned()).await;
-        let permit = queued.map_err(|_| busy())?.map_err(|_| busy())?;
+        let permit = queued.map_err(|_| self.busy())?.map_err(|_| self.busy())?;
         sleep(SETTLE).await;
         Ok(SocketPermit { _permit: permit })
     }

@@ -1,5 +1,7 @@
 //! Identical requests in flight are one call, whoever leaves, however fast they read.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -33,7 +35,7 @@ async fn end_of(events: Events) -> String {
     text_of(&all)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_hundred_identical_requests_half_of_them_streaming_are_one_call() {
     for upstream_streams in [false, true] {
         let (upstream, proxy) = start().await;
@@ -44,10 +46,10 @@ async fn a_hundred_identical_requests_half_of_them_streaming_are_one_call() {
             Act::says("Hello.")
         };
         upstream.set(act.after(&gate));
-        let proxy = std::sync::Arc::new(proxy);
+        let proxy = Arc::new(proxy);
         let mut callers = JoinSet::new();
         for number in 0..100 {
-            let proxy = std::sync::Arc::clone(&proxy);
+            let proxy = Arc::clone(&proxy);
             callers.spawn(async move {
                 if number % 2 == 0 {
                     let events = proxy.stream(&ask_stream("q")).await;
@@ -122,21 +124,21 @@ async fn a_leader_that_leaves_fails_nobody() {
             let gate = gate.clone();
             move |request| request.answer("Hello.").after(&gate)
         });
-        let proxy = std::sync::Arc::new(proxy);
-        let call = |proxy: std::sync::Arc<Proxy>| async move {
+        let proxy = Arc::new(proxy);
+        let call = |proxy: Arc<Proxy>| async move {
             if streams {
                 end_of(proxy.stream(&ask_stream("q")).await).await
             } else {
                 proxy.chat(&ask("q")).await.text()
             }
         };
-        let leader = tokio::spawn(call(std::sync::Arc::clone(&proxy)));
+        let leader = tokio::spawn(call(Arc::clone(&proxy)));
         upstream
             .wait_for("the call", |counts| counts.calls == 1)
             .await;
         let mut followers = JoinSet::new();
         for _ in 0..99 {
-            followers.spawn(call(std::sync::Arc::clone(&proxy)));
+            followers.spawn(call(Arc::clone(&proxy)));
         }
         wait_for_requests(&proxy, 100).await;
         leader.abort();
@@ -187,10 +189,10 @@ async fn when_all_have_left_the_upstream_call_is_dropped_and_the_key_is_free() {
             Act::only(End::Silence)
         };
         upstream.once(act.then(End::Silence));
-        let proxy = std::sync::Arc::new(proxy);
+        let proxy = Arc::new(proxy);
         let callers: Vec<_> = (0..3)
             .map(|_| {
-                let proxy = std::sync::Arc::clone(&proxy);
+                let proxy = Arc::clone(&proxy);
                 tokio::spawn(async move { proxy.stream(&ask_stream("q")).await.all().await })
             })
             .collect();
@@ -216,10 +218,10 @@ async fn a_failure_is_shared_and_the_key_is_free_afterwards() {
     let (upstream, proxy) = start().await;
     let gate = Gate::new();
     upstream.once(Act::error(400, &[("x-mark", "same")]).after(&gate));
-    let proxy = std::sync::Arc::new(proxy);
+    let proxy = Arc::new(proxy);
     let mut callers = JoinSet::new();
     for number in 0..10 {
-        let proxy = std::sync::Arc::clone(&proxy);
+        let proxy = Arc::clone(&proxy);
         let request = if number % 2 == 0 {
             ask("q")
         } else {
@@ -241,10 +243,10 @@ async fn a_failure_is_shared_and_the_key_is_free_afterwards() {
 async fn different_questions_are_never_mixed() {
     let (upstream, proxy) = start().await;
     upstream.script(|request| request.answer(&format!("echo {}", request.prompt())));
-    let proxy = std::sync::Arc::new(proxy);
+    let proxy = Arc::new(proxy);
     let mut workers = JoinSet::new();
     for worker in 0..40 {
-        let proxy = std::sync::Arc::clone(&proxy);
+        let proxy = Arc::clone(&proxy);
         workers.spawn(async move {
             for round in 0..10 {
                 let prompt = format!("question {worker} {round}");

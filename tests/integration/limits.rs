@@ -1,1 +1,144 @@
-//! Behaviour of the proxy: limits.
+//! How much the proxy takes on at once, and what it says to the rest.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::support::{Act, Gate, Proxy, Upstream, ask, ask_stream, delta, event, finish, within};
+
+const TWO: &str = "[server]\nmax_in_flight = 2";
+
+async fn assert_full(proxy: &Proxy) {
+    let openai = proxy.chat(&ask("one too many")).await;
+    let native = proxy
+        .post("/create", &json!({"prompt": "one too many"}), &[])
+        .await;
+    let other = proxy.get("/v1/models").await;
+    for answer in [&openai, &native, &other] {
+        assert_eq!(answer.status, 503, "{answer:?}");
+        let seconds: u64 = answer.header("retry-after").parse().unwrap();
+        assert!((1..=60).contains(&seconds), "{answer:?}");
+    }
+    assert_eq!(openai.json()["error"]["type"], "overloaded_error");
+    assert_eq!(openai.json()["error"]["code"], "overloaded");
+    assert_eq!(native.json()["code"], "overloaded");
+    // What tells how the proxy is must answer also when it is busy.
+    for path in ["/health", "/health/ready", "/api/optimization-stats"] {
+        assert_eq!(proxy.get(path).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn beyond_max_in_flight_it_is_503_until_one_has_ended() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(TWO, &upstream).await;
+    let gate = Gate::new();
+    let behind = gate.clone();
+    upstream.script(move |request| request.answer("Hello.").after(&behind));
+    let (one, two) = (ask("one"), ask("two"));
+    let both = async { tokio::join!(proxy.chat(&one), proxy.chat(&two)) };
+    let then = async {
+        upstream
+            .wait_for("two calls", |counts| counts.busy == 2)
+            .await;
+        assert_full(&proxy).await;
+        assert_eq!(upstream.calls(), 2);
+        gate.open();
+    };
+    let ((one, two), ()) = tokio::join!(both, then);
+    assert_eq!((one.status, two.status), (200, 200));
+    for prompt in ["three", "four", "five"] {
+        assert_eq!(proxy.chat(&ask(prompt)).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_counts_until_its_last_byte() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(TWO, &upstream).await;
+    let gate = Gate::new();
+    let slow = Act::stream()
+        .chunk(event(&delta("one ")))
+        .wait(&gate)
+        .chunk(event(&delta("two")))
+        .chunk(event(&finish("stop")))
+        .chunk(event("[DONE]"))
+        .last_chunk();
+    upstream.set(slow);
+    let mut first = proxy.stream(&ask_stream("one")).await;
+    let second = proxy.stream(&ask_stream("two")).await;
+    assert!(
+        first.next().await.is_some(),
+        "its head and its first event are here"
+    );
+    assert_full(&proxy).await;
+    gate.open();
+    for stream in [first, second] {
+        assert_eq!(
+            stream.all().await.last().map(String::as_str),
+            Some("[DONE]")
+        );
+    }
+    assert_eq!(proxy.chat(&ask_stream("three")).await.status, 200);
+}
+
+#[tokio::test]
+async fn clients_that_leave_give_their_place_back() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(TWO, &upstream).await;
+    let never = Gate::new();
+    upstream.script({
+        let never = never.clone();
+        move |request| request.answer("Hello.").after(&never)
+    });
+    for (round, prompt) in ["a", "b", "c", "d"].iter().enumerate() {
+        let question = ask(prompt);
+        let asked = upstream.wait_for("the call", |counts| counts.calls == round + 1);
+        tokio::select! {
+            answer = proxy.chat(&question) => panic!("{answer:?}"),
+            _ = asked => {}
+        }
+        // Dropping the request closes its connection; the proxy hangs up in its turn.
+        upstream
+            .wait_for("the hang-up", |counts| counts.hang_ups == round + 1)
+            .await;
+    }
+}
+
+async fn exchange(client: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    client
+        .write_all(b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"{\"status\":\"ok\"}") {
+        if client.read_buf(&mut answer).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(answer)
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_one_to_end() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start("[server]\nmax_connections = 2", &upstream).await;
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = TcpStream::connect(proxy.address).await.unwrap();
+        within("an answer", exchange(&mut client)).await.unwrap();
+        clients.push(client);
+    }
+    let mut third = TcpStream::connect(proxy.address).await.unwrap();
+    let mut waiting = Box::pin(exchange(&mut third));
+    // A proxy that let it in would answer in no time.
+    let early = timeout(Duration::from_millis(200), &mut waiting).await;
+    assert!(early.is_err(), "it was let in: {early:?}");
+    within("the others are served meanwhile", exchange(&mut clients[1]))
+        .await
+        .unwrap();
+    drop(clients.remove(0));
+    within("the third one's turn", waiting).await.unwrap();
+}

@@ -1,12 +1,15 @@
 //! What is tried again, how often, and what never is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::support::{Act, End, Proxy, Upstream, ask, ask_stream, delta, event, text_of, within};
+use crate::support::{
+    Act, End, Gate, Proxy, Upstream, ask, ask_stream, delta, event, text_of, within,
+};
 
 async fn start(settings: &str) -> (Upstream, Proxy) {
     let upstream = Upstream::start().await;
@@ -165,26 +168,37 @@ async fn a_stream_that_fails_before_its_first_byte_is_repeated() {
 }
 
 #[tokio::test]
+async fn without_retries_a_fresh_socket_that_breaks_is_one_attempt() {
+    let json = [("content-type", "application/json")];
+    for act in [
+        Act::only(End::Close),
+        Act::only(End::Reset),
+        Act::chunked(200, &json).chunk("{").then(End::Close),
+    ] {
+        let (upstream, proxy) = start("retry.max_attempts = 1").await;
+        upstream.set(act);
+        assert_eq!(proxy.chat(&ask("q")).await.status, 502);
+        assert_eq!(upstream.calls(), 1);
+    }
+}
+
+#[tokio::test]
 async fn stale_sockets_in_the_pool_go_unnoticed() {
     let (upstream, proxy) = start("retry.max_attempts = 1\nretry.budget = 0").await;
-    // Every connection serves one request well and dies over its second.
-    upstream.script(|request| match request.nth {
-        0 => Act::says(&request.prompt()),
-        _ => Act::only(End::Reset),
-    });
-    let proxy = std::sync::Arc::new(proxy);
-    let gate = crate::support::Gate::new();
-    for round in 0..2 {
-        if round == 0 {
-            let gate = gate.clone();
-            upstream.script(move |request| match request.nth {
-                0 => Act::says(&request.prompt()).after(&gate),
-                _ => Act::only(End::Reset),
-            });
+    let proxy = Arc::new(proxy);
+    let gate = Gate::new();
+    // Every connection serves one request well, eight at once, and dies over its second.
+    upstream.script({
+        let gate = gate.clone();
+        move |request| match request.nth {
+            0 => Act::says(&request.prompt()).after(&gate),
+            _ => Act::only(End::Reset),
         }
+    });
+    for round in 0..2 {
         let mut callers = JoinSet::new();
         for number in 0..8 {
-            let proxy = std::sync::Arc::clone(&proxy);
+            let proxy = Arc::clone(&proxy);
             callers.spawn(async move {
                 let prompt = format!("{round} {number}");
                 let answer = proxy.chat(&ask(&prompt)).await;
@@ -199,7 +213,10 @@ async fn stale_sockets_in_the_pool_go_unnoticed() {
         }
         within("all callers", callers.join_all()).await;
     }
-    let stale = upstream.requests().iter().filter(|r| r.nth > 0).count();
-    assert!(stale >= 1, "no pooled socket was tried");
-    assert_eq!(upstream.calls(), 16 + stale);
+    let stale = upstream
+        .requests()
+        .iter()
+        .filter(|request| request.nth > 0)
+        .count();
+    assert_eq!((stale, upstream.calls()), (8, 24));
 }

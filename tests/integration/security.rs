@@ -1,1 +1,311 @@
-//! Behaviour of the proxy: security.
+//! Who may do what, whose credential goes where, and what never leaves the house.
+
+use http::Method;
+use serde_json::json;
+
+use crate::support::{Act, Answer, Proxy, Upstream, ask, completion};
+
+mod browsers;
+mod logs;
+
+const TOKENS: &str = "[upstream]\napi_key = \"sk-own\"\n\
+    [auth]\nclient_tokens = [\"client-1\", \"client-2\"]\nadmin_token = \"admin-1\"\n";
+
+async fn with_token(proxy: &Proxy, method: Method, path: &str, token: Option<&str>) -> Answer {
+    let mut request = proxy.request(method.clone(), path);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    if method == Method::POST {
+        let body = json!({"prompt": "hi", "message": "hi", "model": "m",
+            "messages": [{"role": "user", "content": "hi"}]});
+        request = request
+            .header("content-type", "application/json")
+            .body(body.to_string());
+    }
+    proxy.send(request).await
+}
+
+#[tokio::test]
+async fn with_client_tokens_everything_but_health_and_the_page_asks_for_one() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(TOKENS, &upstream).await;
+    for (method, path) in [
+        (Method::POST, "/create"),
+        (Method::POST, "/create/chat"),
+        (Method::POST, "/v1/chat/completions"),
+        (Method::POST, "/v1/embeddings"),
+        (Method::GET, "/v1/models"),
+        (Method::GET, "/api/optimization-stats"),
+        (Method::GET, "/api/clear-cache"),
+        (Method::GET, "/nowhere"),
+    ] {
+        let calls = upstream.calls();
+        for bad in [
+            None,
+            Some(""),
+            Some("client-3"),
+            Some("client-"),
+            Some("sk-own"),
+        ] {
+            let answer = with_token(&proxy, method.clone(), path, bad).await;
+            assert_eq!(answer.status, 401, "{path} {bad:?}");
+            assert_eq!(answer.header("www-authenticate"), "Bearer", "{path}");
+            let body = answer.json();
+            let code = if path.starts_with("/v1") {
+                &body["error"]["code"]
+            } else {
+                &body["code"]
+            };
+            assert_eq!(code, "unauthorized", "{path}");
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            assert!(
+                !text.contains("client-") && !text.contains("sk-own"),
+                "{text}"
+            );
+        }
+        assert_eq!(upstream.calls(), calls, "{path}");
+        for good in ["client-1", "client-2", "admin-1"] {
+            let answer = with_token(&proxy, method.clone(), path, Some(good)).await;
+            assert_ne!(answer.status, 401, "{path} {good}");
+        }
+    }
+    let paths = [
+        "/",
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/health/detailed",
+        "/health/circuit-breakers",
+    ];
+    for path in paths {
+        assert_eq!(
+            with_token(&proxy, Method::GET, path, None).await.status,
+            200,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_the_proxy_never_goes_up_and_its_own_key_always_does() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(TOKENS, &upstream).await;
+    for token in ["client-1", "admin-1"] {
+        for (method, path) in [
+            (Method::POST, "/create"),
+            (Method::POST, "/v1/chat/completions"),
+            (Method::GET, "/v1/models"),
+        ] {
+            assert_eq!(
+                with_token(&proxy, method, path, Some(token)).await.status,
+                200
+            );
+        }
+    }
+    for sent in upstream.requests() {
+        let credentials: Vec<_> = sent
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "authorization")
+            .collect();
+        assert_eq!(credentials.len(), 1);
+        assert_eq!(credentials[0].1, "Bearer sk-own");
+        assert!(!format!("{:?}", sent.headers).contains("client-"));
+    }
+}
+
+#[tokio::test]
+async fn client_tokens_without_an_own_key_leave_the_upstream_without_a_credential() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start("[auth]\nclient_tokens = [\"client-1\"]", &upstream).await;
+    let answer = with_token(&proxy, Method::GET, "/v1/models", Some("client-1")).await;
+    assert_eq!(answer.status, 200);
+    assert!(!upstream.last().has_header("authorization"));
+}
+
+#[tokio::test]
+async fn the_clients_credential_goes_up_only_where_the_proxy_has_none() {
+    let upstream = Upstream::start().await;
+    for (settings, expected) in [
+        ("", "Bearer sk-mine"),
+        ("[upstream]\napi_key = \"sk-own\"", "Bearer sk-own"),
+        ("[auth]\nadmin_token = \"admin-1\"", "Bearer sk-mine"),
+    ] {
+        let proxy = Proxy::start(settings, &upstream).await;
+        for (method, path) in [
+            (Method::POST, "/create"),
+            (Method::POST, "/v1/chat/completions"),
+            (Method::GET, "/v1/models"),
+        ] {
+            let answer = with_token(&proxy, method, path, Some("sk-mine")).await;
+            assert_eq!(answer.status, 200, "{settings} {path}");
+            assert_eq!(
+                upstream.last().header("authorization"),
+                expected,
+                "{settings} {path}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn clearing_the_cache_takes_the_admin_token_where_one_is_set() {
+    let upstream = Upstream::start().await;
+    let methods = [Method::GET, Method::POST, Method::DELETE];
+    // Without one, this machine may, and these tests run on it.
+    let open = Proxy::start("", &upstream).await;
+    for method in methods.clone() {
+        open.chat(&ask("to be cleared")).await;
+        let answer = with_token(&open, method, "/api/clear-cache", None).await;
+        assert_eq!(answer.status, 200);
+        let body = answer.json();
+        assert_eq!(
+            body["message"],
+            "🧹 Optimization cache cleared successfully"
+        );
+        assert_eq!(body["cleared"], 1, "{body}");
+        assert!(body["timestamp"].as_str().unwrap().ends_with('Z'), "{body}");
+        assert_eq!(
+            open.chat(&ask("to be cleared")).await.header("x-cache"),
+            "MISS"
+        );
+    }
+    for settings in ["[auth]\nadmin_token = \"admin-1\"", TOKENS] {
+        let proxy = Proxy::start(settings, &upstream).await;
+        for method in methods.clone() {
+            let clear = async |token| {
+                let answer = with_token(&proxy, method.clone(), "/api/clear-cache", token).await;
+                answer.status
+            };
+            assert_eq!(clear(None).await, 401, "{settings}");
+            assert!(
+                [401, 403].contains(&clear(Some("wrong")).await),
+                "{settings}"
+            );
+            assert_eq!(clear(Some("admin-1")).await, 200, "{settings}");
+            if settings == TOKENS {
+                assert_eq!(clear(Some("client-1")).await, 403);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn headers_go_up_by_the_list_alone() {
+    let upstream = Upstream::start().await;
+    let settings = "[upstream]\nforward_headers = [\"x-tenant\"]";
+    let proxy = Proxy::start(settings, &upstream).await;
+    let kept = [
+        ("user-agent", "my-client/1"),
+        ("idempotency-key", "i"),
+        ("openai-organization", "o"),
+        ("anthropic-version", "a"),
+        ("http-referer", "https://example.com"),
+        ("x-title", "t"),
+        ("x-stainless-lang", "js"),
+        ("x-openrouter-x", "r"),
+        (
+            "traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ),
+        ("tracestate", "s=1"),
+        ("x-tenant", "acme"),
+    ];
+    let dropped = [
+        ("cookie", "session=1"),
+        ("proxy-authorization", "Basic eA=="),
+        ("te", "trailers"),
+        ("keep-alive", "timeout=5"),
+        ("proxy-connection", "keep-alive"),
+        ("upgrade", "h2c"),
+        ("x-forwarded-for", "1.2.3.4"),
+        ("forwarded", "for=1.2.3.4"),
+        ("x-api-key", "secret"),
+        ("origin", "https://example.com"),
+        ("referer", "https://example.com/x"),
+        ("x-request-id", "mine"),
+        ("x-pegasus-compression", "off"),
+        ("cache-control", "no-cache"),
+        ("if-none-match", "\"x\""),
+        ("range", "bytes=0-1"),
+    ];
+    for path in ["/create", "/v1/chat/completions", "/v1/embeddings"] {
+        let mut headers: Vec<_> = kept.iter().chain(&dropped).copied().collect();
+        headers.push(("connection", "keep-alive, upgrade"));
+        let body = json!({"prompt": path, "model": "m",
+            "messages": [{"role": "user", "content": "hi"}]});
+        let answer = proxy.post(path, &body, &headers).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let sent = upstream.last();
+        for (name, value) in kept {
+            assert_eq!(sent.header(name), value, "{path} {name}");
+        }
+        for (name, value) in dropped {
+            let came = sent.header(name);
+            assert!(came.is_empty() || came != value, "{path} {name}: {came}");
+        }
+        assert_eq!(sent.header("host"), upstream.address.to_string());
+        assert!(
+            !format!("{:?}", sent.headers).contains("127.0.0.1:0"),
+            "{sent:?}"
+        );
+    }
+    // Whatever Connection names is of this connection only, also if the list has it.
+    let named = [
+        ("connection", "x-title, traceparent"),
+        ("x-title", "t"),
+        ("traceparent", "p"),
+    ];
+    proxy.chat_with(&ask("named"), &named).await;
+    let sent = upstream.last();
+    assert!(
+        !sent.has_header("x-title") && !sent.has_header("traceparent"),
+        "{sent:?}"
+    );
+}
+
+#[tokio::test]
+async fn headers_come_back_end_to_end_without_cookies() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start("", &upstream).await;
+    let kept = [
+        ("x-ratelimit-remaining-tokens", "7"),
+        ("openai-processing-ms", "12"),
+        ("anthropic-organization-id", "o"),
+        ("x-custom", "c"),
+    ];
+    let dropped = [
+        "set-cookie",
+        "keep-alive",
+        "proxy-authenticate",
+        "x-private",
+        "upgrade",
+    ];
+    let mut headers = vec![
+        ("content-type", "application/json"),
+        ("set-cookie", "session=1"),
+        ("keep-alive", "timeout=5"),
+        ("proxy-authenticate", "Basic"),
+        ("connection", "x-private, keep-alive"),
+        ("x-private", "1"),
+        ("upgrade", "h2c"),
+        ("x-request-id", "req_1"),
+    ];
+    headers.extend(kept);
+    upstream.set(Act::response(200, &headers, completion("hi").to_string()));
+    let answers = [
+        proxy.chat(&ask("back")).await,
+        proxy.get("/v1/models").await,
+    ];
+    for answer in answers {
+        assert_eq!(answer.status, 200);
+        for (name, value) in kept {
+            assert_eq!(answer.header(name), value);
+        }
+        for name in dropped {
+            assert_eq!(answer.header(name), "", "{name}");
+        }
+        assert_eq!(answer.header("x-upstream-request-id"), "req_1");
+    }
+}

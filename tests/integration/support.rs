@@ -23,10 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits for a step of a test; fails with its name if it hangs.
 pub(crate) async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
-    match timeout(PATIENCE, Box::pin(step)).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: nothing happened for {PATIENCE:?}"),
-    }
+    let done = timeout(PATIENCE, Box::pin(step)).await;
+    done.unwrap_or_else(|_| panic!("{what}: nothing happened for {PATIENCE:?}"))
 }
 
 /// A chat request with this prompt.

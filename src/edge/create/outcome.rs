@@ -1,10 +1,9 @@
 //! What a chat completion says, less all that `/create`'s clients never asked for.
 
-use http::header;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::error::{ProxyError, Rejection};
+use crate::error::ProxyError;
 use crate::reply::Whole;
 
 /// The first choice of an answer.
@@ -92,36 +91,8 @@ impl Message {
 
 /// What an upstream's error status means here.
 pub(super) fn refusal(whole: &Whole) -> ProxyError {
-    let status = whole.head.status;
     let said = provider_message(&whole.body);
-    if status.is_client_error() {
-        let code = match status.as_u16() {
-            401 | 403 => "upstream_refused_credentials",
-            429 => "rate_limited",
-            _ => "upstream_rejected",
-        };
-        let message = match said {
-            Some(said) => format!("the upstream answered {status}: {said}"),
-            None => format!("the upstream answered {status}"),
-        };
-        let retry_after = whole
-            .head
-            .headers
-            .get(header::RETRY_AFTER)
-            .and_then(|value| value.to_str().ok())
-            .map(ToOwned::to_owned);
-        return ProxyError::Rejected(std::sync::Arc::new(Rejection {
-            status,
-            code,
-            message,
-            param: None,
-            retry_after,
-        }));
-    }
-    ProxyError::Reported(match said {
-        Some(said) => format!("it answered {status}: {said}").into(),
-        None => format!("it answered {status}").into(),
-    })
+    ProxyError::upstream_status(whole.head.status, said.as_deref(), &whole.head.headers)
 }
 
 /// The provider's own words, if it wrote them where OpenAI does.

@@ -263,6 +263,10 @@ impl Permit {
             circuits,
         } = &*self.shared;
         let mut circuits = circuits.lock();
+        if circuits.len() >= MAX_CIRCUITS && !circuits.contains_key(&self.model) {
+            // Nothing is lost with a circuit that is closed and has no failures.
+            circuits.retain(|_, circuit| circuit.state != State::Closed || circuit.failures > 0);
+        }
         let model = known(&circuits, &self.model);
         let circuit = circuits
             .entry(Arc::clone(model))

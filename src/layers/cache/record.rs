@@ -114,7 +114,9 @@ where
                     if whole.head.status == StatusCode::OK
                         && let Some(worth) = whole.answer
                     {
-                        let stored = slot.store(whole.body.clone(), worth);
+                        // A copy: the body is a window into a larger buffer of the socket's, which a stored
+                        // reference would keep whole.
+                        let stored = slot.store(Bytes::copy_from_slice(&whole.body), worth);
                         whole.head.provenance = Provenance::Miss { stored };
                     }
                     Ok(Reply::Whole(whole))
@@ -156,6 +158,19 @@ impl Slot {
         }
         kept
     }
+
+    /// Puts a stream's answer together and keeps it if it is good.
+    fn keep(&self, chunks: &[Bytes], worth: Worth) -> Option<Bytes> {
+        let Ok(whole) = chat::whole_of(chunks, worth.usage) else {
+            self.metrics.refused.add(1);
+            return None;
+        };
+        // A whole answer is judged more strictly than its chunks can be one by one.
+        let storable =
+            worth.storable && chat::read_answer(&whole).is_ok_and(|answer| answer.storable);
+        self.store(whole.clone(), Worth { storable, ..worth });
+        Some(whole)
+    }
 }
 
 // === impl Recording ===
@@ -164,29 +179,17 @@ impl Stream for Recording {
     type Item = Result<Frame, ProxyError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let item = ready!(self.frames.poll_next_unpin(cx));
-        match &item {
+        let mut item = ready!(self.frames.poll_next_unpin(cx));
+        match &mut item {
             Some(Ok(Frame::Chunk(chunk))) => {
-                if self.slot.is_some() {
-                    let chunk = chunk.clone();
-                    self.chunks.push(chunk);
-                }
+                let chunk = chunk.clone();
+                self.chunks.push(chunk);
             }
             // Before the end is passed on, so that nobody can ask between the flight and the store.
-            Some(Ok(Frame::End(worth))) => {
+            Some(Ok(Frame::End(ending))) => {
                 let chunks = std::mem::take(&mut self.chunks);
-                if let (Some(slot), Some(worth)) = (self.slot.take(), worth) {
-                    if worth.storable
-                        && let Ok(whole) = chat::fold(chunks.iter().map(|c| &c[..]))
-                    {
-                        // A whole answer is judged more strictly than its chunks can be one by one.
-                        let storable =
-                            chat::read_answer(&whole).is_ok_and(|answer| answer.storable);
-                        let whole = chat::with_usage(whole.into(), worth.usage);
-                        slot.store(whole, Worth { storable, ..*worth });
-                    } else {
-                        slot.metrics.refused.add(1);
-                    }
+                if let (Some(slot), Some(worth)) = (self.slot.take(), ending.worth) {
+                    ending.whole = slot.keep(&chunks, worth);
                 }
             }
             Some(Err(_)) | None => {

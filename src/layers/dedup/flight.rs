@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use crate::error::ProxyError;
 use crate::fingerprint::Fingerprint;
 use crate::layers::ReplyResult;
-use crate::reply::{self, Frame, Reply, StreamKind, Whole, Worth};
+use crate::reply::{self, Ending, Frame, Reply, StreamKind, Whole};
 
 /// How far, in bytes, a stream may run ahead of its fastest reader before it waits for one. Enough to keep a
 /// fast reader busy, too little for a slow one to fill memory.
@@ -42,7 +42,7 @@ struct Flight {
 struct Log {
     head: Option<Result<Head, ProxyError>>,
     chunks: Vec<Bytes>,
-    end: Option<Result<Option<Worth>, ProxyError>>,
+    end: Option<Result<Ending, ProxyError>>,
     /// Bytes in `chunks`.
     written: usize,
     /// Bytes that the fastest reader has taken.
@@ -192,7 +192,7 @@ impl Landing {
                     });
                     self.flight.wait_for_readers().await;
                 }
-                Some(Ok(Frame::End(worth))) => return self.land(|log| log.end = Some(Ok(worth))),
+                Some(Ok(Frame::End(ending))) => return self.land(|log| log.end = Some(Ok(ending))),
                 Some(Err(error)) => return self.land(|log| log.end = Some(Err(error))),
                 None => return self.land(|_| ()),
             }

@@ -102,8 +102,9 @@ async fn an_endless_stream_with_one_slow_reader_is_held_back() {
         .await;
 }
 
-/// What two loopback connections hold at most by themselves, as Linux sizes their buffers.
-const SOCKET_BUFFERS: usize = 2 * (6 + 4) << 20;
+/// What two connections hold at most by themselves: 6 MiB to read and 4 MiB to write each, as Linux sizes
+/// its buffers.
+const SOCKET_BUFFERS: usize = 20 << 20;
 
 #[tokio::test]
 async fn a_joiner_of_a_broken_stream_is_told_as_well() {

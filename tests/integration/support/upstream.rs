@@ -186,7 +186,7 @@ impl Recorded {
     pub(crate) fn answer(&self, text: &str) -> Act {
         if self.json()["stream"] == true {
             let half = text.len() / 2;
-            let half = (half..).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            let half = text.floor_char_boundary(half);
             Act::streams(&[&text[..half], &text[half..]])
         } else {
             Act::says(text)
