@@ -8,7 +8,8 @@ use pegasus_nest::cli::{self, Cli, Command};
 use pegasus_nest::config::{self, Config};
 use pegasus_nest::{demo, logging, serve};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// The client's end, the upstream's end, and some for the log, the listener and the runtime.
 const DESCRIPTORS_BESIDE_SOCKETS: u64 = 64;
@@ -54,36 +55,42 @@ fn run(cli: &Cli, mut config: Config) -> anyhow::Result<()> {
         let upstream = &config.upstream.base_url;
         tracing::info!(addr = %address, upstream, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
         warn_of_surprises(&config);
-        let stop = stop_signal().context("cannot listen for signals")?;
-        serve(config, listener, stop).await.context("cannot set up the upstream client")?;
+        let (stop, stop_at_once) = stop_signals().context("cannot listen for signals")?;
+        tokio::select! {
+            served = serve(config, listener, stop) => {
+                served.context("cannot set up the upstream client")?;
+            }
+            () = stop_at_once => anyhow::bail!("a second signal: stopped before all requests had ended"),
+        }
         drop(demo);
         tracing::info!("stopped");
         Ok(())
     })
 }
 
-/// Ready with the first SIGTERM or SIGINT; a second one ends the process at once.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+/// Two futures: the first is ready with the first SIGTERM or SIGINT, the second with the second.
+fn stop_signals() -> io::Result<(impl Future<Output = ()>, impl Future<Output = ()>)> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    let (hand_over, taken) = oneshot::channel();
+    let first = async move {
+        either(&mut terminate, &mut interrupt).await;
+        let _ = hand_over.send((terminate, interrupt));
+    };
+    let second = async move {
+        match taken.await {
+            Ok((mut terminate, mut interrupt)) => either(&mut terminate, &mut interrupt).await,
+            Err(_) => std::future::pending().await,
         }
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "it waits beside the draining, to cut it short"
-        )]
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            tracing::warn!("a second signal: stopping at once");
-            std::process::exit(1);
-        });
-    })
+    };
+    Ok((first, second))
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
 }
 
 /// Each request may need two sockets; the usual soft limit of 1,024 descriptors is too low for that.

@@ -270,6 +270,18 @@ fn hostile_input_ends() {
     }
 }
 
+/// Runs of ascending length have no partner each, so whoever looks for each one's partner pays the square.
+#[test]
+fn marks_without_partners_cost_no_more_than_others() {
+    let mut text = "This is  a sentence ".to_owned();
+    for length in 1..1_500 {
+        text.push_str(&"`".repeat(length));
+        text.push('a');
+    }
+    assert!(text.len() > 1_000_000);
+    stays(&text);
+}
+
 #[test]
 fn odd_ends_are_no_ends() {
     stays("> ```\n\t\nWe went home.  It was late.");

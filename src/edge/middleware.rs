@@ -19,6 +19,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::access;
 use super::auth::is_address;
+use super::body::is_json;
 use super::dialect::failure;
 use crate::config;
 use crate::error::ProxyError;
@@ -124,22 +125,30 @@ fn is_foreign(request: &Request, origins: &[HeaderValue]) -> bool {
     match (site, origin) {
         // A link to the page for people is no call.
         (Some(b"cross-site" | b"same-site"), _) => path != "/",
-        // Over plain HTTP to anything but localhost browsers tell the origin alone. What a page may read is
-        // decided by the browser; what it may do is decided here.
-        (None, Some(origin)) => changes && !is_own(origin, headers.get(header::HOST)),
+        // Over plain HTTP to anything but localhost browsers tell the origin alone. What a page may read is for
+        // the browser to decide, what it may do is decided here.
+        (None, Some(origin)) => changes && may_come_unasked(origin, headers),
         _ => false,
     }
 }
 
-/// Whether an origin is the proxy's own page. A foreign name that resolves to us is not: its owner wrote the page.
-fn is_own(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
-    let Some(host) = host.map(HeaderValue::as_bytes) else {
-        return false;
-    };
+/// Whether a page could have sent this without the leave that a preflight asks for.
+fn may_come_unasked(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
     let authority = [&b"http://"[..], b"https://"]
         .into_iter()
         .find_map(|scheme| origin.as_bytes().strip_prefix(scheme));
-    authority == Some(host) && is_address(host)
+    if let (Some(authority), Some(host)) = (authority, host)
+        && authority == host
+    {
+        // Our own page, or that of somebody whose name resolves to us.
+        return !is_address(host);
+    }
+    // JSON from elsewhere has been through a preflight, which only known origins pass.
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    !content_type.is_some_and(is_json)
 }
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response<Body> {

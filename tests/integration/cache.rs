@@ -258,7 +258,9 @@ async fn a_cache_that_is_switched_off_answers_nothing() {
     let (upstream, proxy) = start("cache.enabled = false").await;
     for _ in 0..2 {
         let answer = proxy.chat(&ask("q")).await;
-        assert_eq!((answer.status, answer.header("x-cache")), (200, "MISS"));
+        assert_eq!((answer.status, answer.header("x-cache")), (200, "BYPASS"));
     }
+    let only = [("cache-control", "only-if-cached")];
+    assert_eq!(proxy.chat_with(&ask("q"), &only).await.status, 504);
     assert_eq!(upstream.calls(), 2);
 }

@@ -120,10 +120,16 @@ async fn errors_of_the_upstream_keep_their_status_and_its_words() {
                 assert_eq!(answer.header("retry-after"), "120");
             }
         }
-        for status in [500, 502, 503, 504] {
-            upstream.set(Act::error(status, &[]));
+        for (status, outward, code) in [
+            (500, 502, "upstream_error"),
+            (502, 502, "upstream_error"),
+            (503, 503, "upstream_unavailable"),
+            (504, 504, "upstream_timeout"),
+        ] {
+            upstream.set(Act::error(status, &[("retry-after", "3600")]));
             let answer = proxy.post(path, &body, &[]).await;
-            assert_error(&answer, 502, "upstream_error");
+            assert_error(&answer, outward, code);
+            assert_eq!(answer.header("retry-after"), "3600");
         }
         // A stream that never began is an error like any other.
         upstream.set(Act::error(400, &[]));
