@@ -2,7 +2,7 @@
 //! all requests.
 //!
 //! Retries multiply a load that is already too much for the upstream. Three bounds keep that in check:
-//! the attempts of one call, the call's deadline, and the [`Budget`], which lets retries be only a share of
+//! the attempts of one call, the call's deadline, and the budget, which lets retries be only a share of
 //! all calls however many of them fail. A reply is judged by its head, so a stream that has begun is
 //! never repeated.
 

@@ -20,7 +20,7 @@ use crate::reply::{Frame, Frames, Provenance, Reply, StreamKind, Worth};
 use crate::request::ProxyRequest;
 use crate::store::{Entry, Generation, Memory};
 
-/// Makes [`Record`] services over one store.
+/// Makes `Record` services over one store.
 #[derive(Clone)]
 pub struct RecordLayer {
     store: Memory,
