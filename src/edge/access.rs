@@ -178,40 +178,32 @@ impl Drop for Line {
         let (cache, model, tokens_saved) =
             (notes.cache, notes.model.as_deref(), notes.tokens_saved);
         let aborted = (!*complete).then_some(true);
+        // The level of an event is part of its static description, hence a macro.
+        macro_rules! tell {
+            ($level:ident) => {
+                tracing::$level!(
+                    method,
+                    path,
+                    status,
+                    cache,
+                    ms,
+                    model,
+                    tokens_saved,
+                    error,
+                    detail,
+                    aborted,
+                    id,
+                    "request"
+                )
+            };
+        }
+        let broken_off = error.is_some() && *status == Some(200);
         if path.starts_with("/health") {
-            tracing::debug!(method, path, status, ms, id, "request");
-        } else if status.is_some_and(|status| status >= 500)
-            || (error.is_some() && *status == Some(200))
-        {
-            tracing::warn!(
-                method,
-                path,
-                status,
-                cache,
-                ms,
-                model,
-                tokens_saved,
-                error,
-                detail,
-                aborted,
-                id,
-                "request"
-            );
+            tell!(debug);
+        } else if broken_off || status.is_some_and(|status| status >= 500) {
+            tell!(warn);
         } else {
-            tracing::info!(
-                method,
-                path,
-                status,
-                cache,
-                ms,
-                model,
-                tokens_saved,
-                error,
-                detail,
-                aborted,
-                id,
-                "request"
-            );
+            tell!(info);
         }
     }
 }

@@ -9,7 +9,6 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::access::{self, Context};
@@ -26,8 +25,10 @@ use crate::reply::{Frame, Reply, StreamKind, Streaming, Whole, Worth};
 use crate::request::{CacheControl, Chat, Content, Parts, ProxyRequest, Shape};
 use crate::sse;
 
+use probe::Probe;
 use stream::Events;
 
+mod probe;
 mod stream;
 
 /// `POST /v1/chat/completions`
@@ -232,35 +233,6 @@ fn is_openai_error(body: &[u8]) -> bool {
         _error: IgnoredAny,
     }
     serde_json::from_slice::<Probe>(body).is_ok()
-}
-
-/// What a body that is passed on as it is tells of itself, if it is an object.
-#[derive(Default)]
-struct Probe {
-    model: Option<Box<str>>,
-    stream: bool,
-}
-
-impl Probe {
-    /// Fails only if the body is no JSON at all; whatever else it is, it is the upstream's to judge.
-    fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Fields<'a> {
-            #[serde(borrow)]
-            model: Option<&'a RawValue>,
-            #[serde(borrow)]
-            stream: Option<&'a RawValue>,
-        }
-        serde_json::from_slice::<IgnoredAny>(body)?;
-        let Ok(fields) = serde_json::from_slice::<Fields<'_>>(body) else {
-            return Ok(Self::default());
-        };
-        let model = fields.model.map(RawValue::get);
-        Ok(Self {
-            model: model.and_then(|model| serde_json::from_str(model).ok()),
-            stream: fields.stream.is_some_and(|stream| stream.get() == "true"),
-        })
-    }
 }
 
 fn invalid_json(error: &impl ToString) -> ProxyError {

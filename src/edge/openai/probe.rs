@@ -1,0 +1,56 @@
+//! Looks at a body that is passed on as it is, without keeping any of it.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+/// What a body that is passed on as it is tells of itself, if it is an object.
+#[derive(Default)]
+pub(super) struct Probe {
+    pub(super) model: Option<Box<str>>,
+    pub(super) stream: bool,
+}
+
+impl Probe {
+    /// Fails only if the body is no JSON at all; whatever else it is, it is the upstream's to judge.
+    pub(super) fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Fields<'a> {
+            #[serde(borrow)]
+            model: Option<&'a RawValue>,
+            #[serde(borrow)]
+            stream: Option<&'a RawValue>,
+        }
+        serde_json::from_slice::<IgnoredAny>(body)?;
+        let Ok(fields) = serde_json::from_slice::<Fields<'_>>(body) else {
+            return Ok(Self::default());
+        };
+        let model = fields.model.map(RawValue::get);
+        Ok(Self {
+            model: model.and_then(|model| serde_json::from_str(model).ok()),
+            stream: fields.stream.is_some_and(|stream| stream.get() == "true"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_is_there_and_minds_nothing_else() {
+        let of = |body: &str| {
+            Probe::read(body.as_bytes())
+                .map(|p| (p.model, p.stream))
+                .ok()
+        };
+        assert_eq!(
+            of(r#"{"model":"m","stream":true}"#),
+            Some((Some("m".into()), true))
+        );
+        assert_eq!(of(r#"{"model":5,"stream":"yes"}"#), Some((None, false)));
+        assert_eq!(of(r#"{"model":"a","model":"b"}"#), Some((None, false)));
+        assert_eq!(of("[1]"), Some((None, false)));
+        assert_eq!(of("{"), None);
+    }
+}
