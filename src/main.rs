@@ -1,15 +1,19 @@
 //! The binary: reads the configuration, binds, serves, drains.
 
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use pegasus_nest::cli::{self, Cli, Command};
 use pegasus_nest::config::{self, Config};
 use pegasus_nest::{demo, logging, serve};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+
+/// More than kernels grant by default; they take what they can.
+const BACKLOG: u32 = 4_096;
 
 /// The client's end, the upstream's end, and some for the log, the listener and the runtime.
 const DESCRIPTORS_BESIDE_SOCKETS: u64 = 64;
@@ -41,8 +45,7 @@ fn run(cli: &Cli, mut config: Config) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let listen = config.server.listen;
-        let listener =
-            TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let listener = bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
         let demo = if cli.demo {
             let demo = demo::start().await.context("cannot start the simulated model")?;
             config.upstream.base_url.clone_from(&demo.base_url);
@@ -66,6 +69,19 @@ fn run(cli: &Cli, mut config: Config) -> anyhow::Result<()> {
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// A listener with the longest backlog that the kernel grants: who is beyond `server.max_connections` waits there.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // A restart must not wait for the connections of the process before it.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Two futures: the first is ready with the first SIGTERM or SIGINT, the second with the second.

@@ -5,9 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method};
+use pegasus_nest::config::Config;
+use pegasus_nest::fingerprint::Scope;
+use pegasus_nest::json::Json;
+use pegasus_nest::reply::Reply;
+use pegasus_nest::request::{CacheControl, Chat, Content, Parts, ProxyRequest};
+use tokio::sync::{Barrier, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tower::ServiceExt as _;
 
 use crate::support::{Proxy, Upstream, ask, ask_stream, text_of, within};
 
@@ -59,4 +67,52 @@ async fn race(half_stream: bool) {
         round += 1;
         assert_eq!(upstream.calls(), round * KEYS, "after {round} rounds");
     }
+}
+
+/// All at once, which no listener's backlog would hold: straight into the stack.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn four_hundred_keys_by_eight_at_once() {
+    let upstream = Upstream::start().await;
+    upstream.script(|request| request.answer(&request.prompt()));
+    let settings = format!(
+        "{SETTINGS}\n[upstream]\nbase_url = \"http://{}/v1\"",
+        upstream.address
+    );
+    let stack = pegasus_nest::stack::build(&Config::from_toml(&settings).unwrap()).unwrap();
+    for round in 1..=25 {
+        let mut callers = JoinSet::new();
+        let gate = Arc::new(Barrier::new(KEYS * CALLERS));
+        for number in 0..KEYS * CALLERS {
+            let (service, gate) = (stack.service.clone(), Arc::clone(&gate));
+            let request = request(&ask(&format!("{round}/{}", number / CALLERS)));
+            callers.spawn(async move {
+                gate.wait().await;
+                let Ok(Reply::Whole(whole)) = service.oneshot(request).await else {
+                    panic!("no whole reply");
+                };
+                whole.head.status
+            });
+        }
+        let statuses = within("all callers of a round", callers.join_all()).await;
+        assert!(statuses.iter().all(|status| *status == 200));
+        assert_eq!(upstream.calls(), round * KEYS, "after {round} rounds");
+    }
+}
+
+fn request(body: &serde_json::Value) -> ProxyRequest {
+    let json = Json::parse(body.to_string().into()).unwrap();
+    let parts = Parts {
+        method: Method::POST,
+        path: "/chat/completions".into(),
+        headers: HeaderMap::from_iter([(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        )]),
+        authorization: None,
+        scope: Scope::Anonymous,
+        cache_control: CacheControl::default(),
+        level: None,
+        deadline: Instant::now() + Duration::from_secs(30),
+    };
+    ProxyRequest::new(parts, Content::Chat(Box::new(Chat::new(json, &[]))))
 }
