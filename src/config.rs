@@ -213,6 +213,20 @@ impl Config {
         Ok(loaded)
     }
 
+    /// The address to listen on, whatever else is wrong with the settings: enough to ask whether somebody does.
+    pub fn listen_address(
+        options: &Overrides,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> SocketAddr {
+        let mut layers = Layers::new();
+        if let Some(path) = &options.config {
+            layers.file(path);
+        }
+        layers.environment(environment);
+        layers.command_line(options);
+        Self::read(&mut Reader::new(layers)).server.listen
+    }
+
     /// Reads TOML over the defaults, without environment or command line.
     pub fn from_toml(text: &str) -> Result<Self, Problems> {
         let mut layers = Layers::new();

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{any, get, post};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -35,6 +36,7 @@ mod exchange;
 mod figures;
 mod headers;
 mod health;
+mod linger;
 mod middleware;
 mod openai;
 mod patient;
@@ -51,6 +53,7 @@ struct Shared {
     stack: Stack,
     guard: Guard,
     in_flight: Arc<Semaphore>,
+    body_room: Arc<Semaphore>,
     draining: AtomicBool,
     started: Instant,
 }
@@ -63,6 +66,7 @@ impl Edge {
             in_flight: Arc::new(Semaphore::new(
                 config.server.max_in_flight.min(Semaphore::MAX_PERMITS),
             )),
+            body_room: body::room(),
             draining: AtomicBool::new(false),
             started: Instant::now(),
             stack,
@@ -110,6 +114,11 @@ impl Edge {
                 limit: self.shared.config.server.max_in_flight,
                 retry_after: std::time::Duration::from_secs(1),
             })
+    }
+
+    /// All of a request's body.
+    async fn body(&self, request: Request) -> Result<Bytes, ProxyError> {
+        body::read(request, &self.shared.config.server, &self.shared.body_room).await
     }
 
     /// Sends a request through the stack and counts what became of it.

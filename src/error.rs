@@ -32,6 +32,9 @@ pub enum ProxyError {
         /// When to come back.
         retry_after: Duration,
     },
+    /// More bytes of request bodies under way than memory is set aside for.
+    #[error("too many large request bodies are being sent at once; retry in 1 s")]
+    BodiesFull,
     /// No upstream socket came free within the deadline.
     #[error("all {limit} upstream sockets stayed busy until the deadline; retry in {} s", seconds(*.retry_after))]
     SocketsBusy {
@@ -159,9 +162,10 @@ impl ProxyError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Rejected(rejection) => rejection.status,
-            Self::CircuitOpen { .. } | Self::Overloaded { .. } | Self::SocketsBusy { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::CircuitOpen { .. }
+            | Self::Overloaded { .. }
+            | Self::BodiesFull
+            | Self::SocketsBusy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::OnlyIfCached | Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Unreachable(_)
             | Self::DeadSocket(_)
@@ -180,7 +184,7 @@ impl ProxyError {
             Self::Rejected(rejection) => rejection.code,
             Self::OnlyIfCached => "only_if_cached",
             Self::CircuitOpen { .. } => "circuit_open",
-            Self::Overloaded { .. } => "overloaded",
+            Self::Overloaded { .. } | Self::BodiesFull => "overloaded",
             Self::SocketsBusy { .. } => "upstream_sockets_busy",
             Self::Unreachable(_) => "upstream_unreachable",
             Self::DeadSocket(_) | Self::ConnectionLost(_) => "upstream_connection_lost",
@@ -215,6 +219,7 @@ impl ProxyError {
     pub fn retry_after(&self) -> Option<String> {
         match self {
             Self::Rejected(rejection) => rejection.retry_after.clone(),
+            Self::BodiesFull => Some("1".to_owned()),
             Self::CircuitOpen { retry_after, .. }
             | Self::Overloaded { retry_after, .. }
             | Self::SocketsBusy { retry_after, .. } => Some(seconds(*retry_after).to_string()),
@@ -222,25 +227,31 @@ impl ProxyError {
         }
     }
 
-    /// Whether the upstream is to blame: what the breaker counts and a stale answer may stand in for.
-    pub fn is_upstream_failure(&self) -> bool {
+    /// What the failure says about the upstream: `Some(false)` that it is not well, `Some(true)` that it answered,
+    /// `None` nothing.
+    pub fn verdict(&self) -> Option<bool> {
         match self {
             Self::Unreachable(_)
             | Self::DeadSocket(_)
             | Self::ConnectionLost(_)
             | Self::InvalidAnswer(_)
             | Self::Reported(_)
-            | Self::Timeout(_) => true,
-            // The limit is the proxy's own, and one question's long answer says nothing about the next.
-            Self::AnswerTooLarge(_)
-            | Self::Rejected(_)
-            | Self::OnlyIfCached
+            | Self::Timeout(_) => Some(false),
+            // Below the edge only the upstream itself rejects. Its answer's length is for our own limit to judge, and
+            // one question's long answer says nothing about the next.
+            Self::Rejected(_) | Self::Credentials(_) | Self::AnswerTooLarge(_) => Some(true),
+            Self::OnlyIfCached
             | Self::CircuitOpen { .. }
             | Self::Overloaded { .. }
+            | Self::BodiesFull
             | Self::SocketsBusy { .. }
-            | Self::Credentials(_)
-            | Self::Internal(_) => false,
+            | Self::Internal(_) => None,
         }
+    }
+
+    /// Whether the upstream is to blame: what the breaker counts and a stale answer may stand in for.
+    pub fn is_upstream_failure(&self) -> bool {
+        self.verdict() == Some(false)
     }
 }
 

@@ -83,10 +83,7 @@ pub enum ParseError {
 impl Json {
     /// Reads a body.
     pub fn parse(text: Bytes) -> Result<Self, ParseError> {
-        let utf8 =
-            std::str::from_utf8(&text).map_err(|error| ParseError::NotUtf8(error.valid_up_to()))?;
-        serde_json::from_str::<IgnoredAny>(utf8)
-            .map_err(|error| ParseError::Syntax(error.to_string()))?;
+        let utf8 = validate(&text)?;
         let root = Walk {
             text: utf8,
             at: 0,
@@ -94,6 +91,30 @@ impl Json {
         }
         .node(0)?;
         Ok(Self { text, root })
+    }
+
+    /// Checks a body without making a tree of it: valid UTF-8, valid JSON, not too deep.
+    pub fn check(text: &[u8]) -> Result<(), ParseError> {
+        let text = validate(text)?;
+        let (mut depth, mut deepest) = (0_usize, 0);
+        let mut at = 0;
+        let bytes = text.as_bytes();
+        while let Some(byte) = bytes.get(at) {
+            match byte {
+                b'"' => at = end_of_string(bytes, at) - 1,
+                b'{' | b'[' => {
+                    depth += 1;
+                    deepest = deepest.max(depth);
+                }
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            at += 1;
+        }
+        if deepest > MAX_DEPTH {
+            return Err(ParseError::TooDeep);
+        }
+        Ok(())
     }
 
     /// The text, byte for byte as it was read.
@@ -210,6 +231,27 @@ impl Node {
     }
 }
 
+fn validate(text: &[u8]) -> Result<&str, ParseError> {
+    let text =
+        std::str::from_utf8(text).map_err(|error| ParseError::NotUtf8(error.valid_up_to()))?;
+    serde_json::from_str::<IgnoredAny>(text)
+        .map_err(|error| ParseError::Syntax(error.to_string()))?;
+    Ok(text)
+}
+
+/// The place after the closing quote of the string that opens at `start`, in valid JSON.
+fn end_of_string(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(step) = memchr::memchr2(b'"', b'\\', &bytes[at..]) {
+        at += step;
+        if bytes[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    bytes.len()
+}
+
 /// Walks over a text that `serde_json` has accepted, which is why it may skip what it need not see.
 struct Walk<'a> {
     text: &'a str,
@@ -280,21 +322,10 @@ impl Walk<'_> {
     fn string(&mut self) -> Result<Text, ParseError> {
         self.peek();
         let start = self.at;
-        self.at += 1;
-        let mut escaped = false;
-        let bytes = self.text.as_bytes();
-        while let Some(step) = memchr::memchr2(b'"', b'\\', &bytes[self.at..]) {
-            self.at += step;
-            if bytes[self.at] == b'"' {
-                break;
-            }
-            escaped = true;
-            self.at += 2;
-        }
-        self.at += 1;
+        self.at = end_of_string(self.text.as_bytes(), start);
         let span = start..self.at;
         let quoted = &self.text[span.clone()];
-        let value = if escaped {
+        let value = if memchr::memchr(b'\\', quoted.as_bytes()).is_some() {
             // Only here do lone surrogates show, which the grammar allows and no text can hold.
             serde_json::from_str::<String>(quoted)
                 .map_err(|error| ParseError::Syntax(format!("byte {start}: {error}")))?
@@ -404,6 +435,10 @@ mod tests {
         for levels in [127, 128] {
             let by_serde = serde_json::from_str::<serde_json::Value>(&deep(levels));
             assert_eq!(parse(&deep(levels)).is_ok(), by_serde.is_ok(), "{levels}");
+            assert_eq!(
+                Json::check(deep(levels).as_bytes()),
+                parse(&deep(levels)).map(|_| ())
+            );
         }
     }
 

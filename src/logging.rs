@@ -1,8 +1,10 @@
 //! Sets up where the story of each request is told: standard error, for people or for collectors.
 
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tokio::time::sleep;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{Log, LogFormat};
@@ -10,16 +12,44 @@ use crate::config::{Log, LogFormat};
 /// Lines that may wait for whoever reads them; more are dropped.
 const MAX_WAITING_LINES: usize = 8_192;
 
-/// Starts logging; a later call changes nothing. Whoever drops the guard waits, briefly, for the last lines.
-pub fn init(log: &Log) -> WorkerGuard {
+/// How often somebody looks whether lines were lost.
+const LOSS_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Keeps the log going; whoever drops it waits, briefly, for the last lines.
+pub struct LogGuard {
+    lost: ErrorCounter,
+    _worker: WorkerGuard,
+}
+
+impl LogGuard {
+    /// Says, for ever, how many lines were lost because nobody read them.
+    pub async fn tell_losses(&self) {
+        let mut told = 0;
+        loop {
+            sleep(LOSS_INTERVAL).await;
+            let lost = self.lost.dropped_lines();
+            if lost > told {
+                tracing::warn!(
+                    lost = lost - told,
+                    "log lines were lost: their reader is too slow"
+                );
+                told = lost;
+            }
+        }
+    }
+}
+
+/// Starts logging; a later call changes nothing.
+pub fn init(log: &Log) -> LogGuard {
     // Written by a thread of its own: a pipe that nobody reads must not stop the requests.
-    let (writer, guard) = NonBlockingBuilder::default()
+    let (writer, worker) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(MAX_WAITING_LINES)
         .thread_name("log")
         .finish(std::io::stderr());
     let variable = std::env::var_os("RUST_LOG").map(|value| value.to_string_lossy().into_owned());
     let (filter, is_bad) = filter(variable.as_deref(), &log.level);
+    let lost = writer.error_counter();
     // An error on the way to a closed pipe must not be told on that pipe: it would panic.
     let builder = fmt()
         .with_env_filter(filter)
@@ -37,7 +67,10 @@ pub fn init(log: &Log) -> WorkerGuard {
     if is_bad {
         tracing::warn!(filter = %log.level, "RUST_LOG is no valid filter and is not used");
     }
-    guard
+    LogGuard {
+        lost,
+        _worker: worker,
+    }
 }
 
 /// The filter to use, and whether the variable had to be passed over.

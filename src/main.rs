@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use pegasus_nest::cli::{self, Cli, Command};
@@ -15,20 +16,33 @@ use tokio::sync::oneshot;
 /// More than kernels grant by default; they take what they can.
 const BACKLOG: u32 = 4_096;
 
+/// Bytes that may be on their way to one client. At 100 ms of distance this still carries 20 Mbit/s.
+const SEND_BUFFER: u32 = 256 * 1024;
+
+/// What is left of the work at the end gets this long.
+const RUNTIME_GRACE: Duration = Duration::from_millis(100);
+
 /// The client's end, the upstream's end, and some for the log, the listener and the runtime.
 const DESCRIPTORS_BESIDE_SOCKETS: u64 = 64;
 
 fn main() -> ExitCode {
     let cli = cli::parse();
+    if let Some(Command::Health) = cli.command {
+        // Beside a server that runs, only its address matters.
+        let address = Config::listen_address(&cli.overrides(), config::environment());
+        return exit_code(cli::health(address));
+    }
     let loaded = match Config::load(&cli.overrides(), config::environment()) {
         Ok(loaded) => loaded,
         Err(problems) => return cli::print_problems(&problems, &mut io::stderr()),
     };
-    let outcome = match cli.command {
-        Some(Command::Check) => return cli::print_effective(&loaded, &mut io::stdout()),
-        Some(Command::Health) => cli::health(loaded.config.server.listen),
-        None => run(&cli, loaded.config),
-    };
+    if let Some(Command::Check) = cli.command {
+        return cli::print_effective(&loaded, &mut io::stdout());
+    }
+    exit_code(run(&cli, loaded.config))
+}
+
+fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => cli::print_failure(&error, &mut io::stderr()),
@@ -37,13 +51,13 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli, mut config: Config) -> anyhow::Result<()> {
     // Dropped last, so that the last lines are written.
-    let _log = logging::init(&config.log);
+    let log = logging::init(&config.log);
     raise_descriptor_limit(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let listen = config.server.listen;
         let listener = bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
         let demo = if cli.demo {
@@ -63,12 +77,16 @@ fn run(cli: &Cli, mut config: Config) -> anyhow::Result<()> {
             served = serve(config, listener, stop) => {
                 served.context("cannot set up the upstream client")?;
             }
+            () = log.tell_losses() => {}
             () = stop_at_once => anyhow::bail!("a second signal: stopped before all requests had ended"),
         }
         drop(demo);
         tracing::info!("stopped");
         Ok(())
-    })
+    });
+    // A name that is still being resolved cannot be interrupted, and nobody waits for it.
+    runtime.shutdown_timeout(RUNTIME_GRACE);
+    outcome
 }
 
 /// A listener with the longest backlog that the kernel grants: who is beyond `server.max_connections` waits there.
@@ -80,6 +98,8 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     };
     // A restart must not wait for the connections of the process before it.
     socket.set_reuseaddr(true)?;
+    // What the kernel holds for a client counts as read by it; the less, the better `server.write_timeout` knows.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }

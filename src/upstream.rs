@@ -190,8 +190,15 @@ impl Upstream {
     /// The answer to a chat completion, whole or as events, whichever the upstream sends.
     async fn completion(&self, request: ProxyRequest, mut incoming: Incoming) -> ReplyResult {
         let head = incoming.head();
+        let has_own_key = self.shared.own_key.is_some();
         if is_content_type(incoming.response.headers(), "text/event-stream") {
-            let frames = events::read(incoming, request, Arc::clone(&self.shared.metrics)).await?;
+            let frames = events::read(
+                incoming,
+                request,
+                Arc::clone(&self.shared.metrics),
+                has_own_key,
+            )
+            .await?;
             return Ok(Reply::Stream(Streaming {
                 head,
                 kind: StreamKind::Events,
@@ -199,7 +206,7 @@ impl Upstream {
             }));
         }
         let body = incoming.collect().await?;
-        let answer = chat::read_answer(&body).map_err(|invalid| refuse(&invalid))?;
+        let answer = chat::read_answer(&body).map_err(|invalid| refuse(&invalid, has_own_key))?;
         let usage = answer
             .usage
             .unwrap_or_else(|| chat::Usage::estimated(estimate_prompt(&request), answer.text));
@@ -286,14 +293,18 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult 
 }
 
 /// What an unusable answer means to the caller.
-fn refuse(invalid: &chat::Invalid) -> ProxyError {
+fn refuse(invalid: &chat::Invalid, has_own_key: bool) -> ProxyError {
     let Some(reported) = invalid.reported() else {
         return ProxyError::InvalidAnswer(invalid.reason().into());
     };
-    match reported
+    let status = reported
         .status()
-        .and_then(|status| StatusCode::from_u16(status).ok())
-    {
+        .and_then(|status| StatusCode::from_u16(status).ok());
+    match status {
+        // The client's credential was never shown, so it cannot be at fault.
+        Some(status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) if has_own_key => {
+            ProxyError::Credentials(status)
+        }
         // Some providers put a refusal into an answer whose status says 200. It is no failure of theirs.
         Some(status) if status.is_client_error() => {
             ProxyError::upstream_status(status, Some(&reported.message), &HeaderMap::new())

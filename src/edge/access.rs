@@ -17,6 +17,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::dialect::{Dialect, Failed};
+use super::linger;
 use crate::error::ProxyError;
 use crate::request::ProxyRequest;
 
@@ -76,7 +77,8 @@ impl Ended for Line {
 }
 
 /// The outermost middleware: gives the request its id and its log line, and errors their body.
-pub(super) async fn log(mut request: Request, next: Next) -> Response {
+pub(super) async fn log(request: Request, next: Next) -> Response {
+    let mut request = linger::watch(request);
     let context = Context {
         id: request_id(request.headers()),
         begun: Instant::now(),

@@ -1,26 +1,61 @@
 //! Reads a request's body: not too large, not too slow, of the type that its handler reads.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::config;
 use crate::error::ProxyError;
 
-/// How long, and how far, the rest of a body that is too large is read after the answer.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of bodies that may be half read at once, all clients together.
+const ROOM: usize = 256 * 1024 * 1024;
+/// Room is given out in pieces of so many bytes.
+const PIECE: usize = 64 * 1024;
+
+/// The room for bodies that are being read.
+pub(super) fn room() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(ROOM / PIECE))
+}
+
+/// Takes room for what has come so far; small bodies fit into what a connection costs anyway.
+fn take_room(
+    taken: &mut Option<OwnedSemaphorePermit>,
+    length: usize,
+    room: &Arc<Semaphore>,
+) -> Result<(), ProxyError> {
+    let held = taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+    let missing = u32::try_from((length / PIECE).saturating_sub(held)).unwrap_or(u32::MAX);
+    if missing == 0 {
+        return Ok(());
+    }
+    let more = Arc::clone(room)
+        .try_acquire_many_owned(missing)
+        .map_err(|_| ProxyError::BodiesFull)?;
+    match taken {
+        Some(taken) => taken.merge(more),
+        None => *taken = Some(more),
+    }
+    Ok(())
+}
 
 /// Reads all of a body.
-pub(super) async fn read(request: Request, config: &config::Server) -> Result<Bytes, ProxyError> {
+pub(super) async fn read(
+    request: Request,
+    config: &config::Server,
+    room: &Arc<Semaphore>,
+) -> Result<Bytes, ProxyError> {
     let limit = config.max_body_bytes;
-    let encoding = request.headers().get(header::CONTENT_ENCODING);
-    if encoding.is_some_and(|encoding| encoding != "identity") {
+    let encodings = request.headers().get_all(header::CONTENT_ENCODING);
+    if encodings
+        .iter()
+        .any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
         let message = "the body must not be compressed: send it without Content-Encoding";
         return Err(ProxyError::reject(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -34,15 +69,11 @@ pub(super) async fn read(request: Request, config: &config::Server) -> Result<By
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     // Said before the first byte is read: the client may not even have begun to send.
     if announced.is_some_and(|length| length > limit as u64) {
-        // A client that waits for leave to send has nothing to be read.
-        if !request.headers().contains_key(header::EXPECT) {
-            linger(request.into_body());
-        }
         return Err(too_large(limit));
     }
     timeout(
         config.body_read_timeout,
-        collect(request.into_body(), limit),
+        collect(request.into_body(), limit, room),
     )
     .await
     .unwrap_or_else(|_| {
@@ -58,7 +89,8 @@ pub(super) async fn read(request: Request, config: &config::Server) -> Result<By
     })
 }
 
-async fn collect(mut body: Body, limit: usize) -> Result<Bytes, ProxyError> {
+async fn collect(mut body: Body, limit: usize, room: &Arc<Semaphore>) -> Result<Bytes, ProxyError> {
+    let mut taken: Option<OwnedSemaphorePermit> = None;
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     let mut length = 0;
@@ -72,9 +104,9 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, ProxyError> {
         };
         length += data.len();
         if length > limit {
-            linger(body);
             return Err(too_large(limit));
         }
+        take_room(&mut taken, length, room)?;
         if first.is_none() && rest.is_empty() {
             first = Some(data);
         } else {
@@ -85,25 +117,6 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, ProxyError> {
         }
     }
     Ok(first.unwrap_or_else(|| rest.freeze()))
-}
-
-/// Reads on for a while and throws it away: a connection that is closed while its client still sends is reset,
-/// and the client never reads why.
-fn linger(mut body: Body) {
-    let rest = async move {
-        let mut length = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            length += frame.data_ref().map_or(0, Bytes::len);
-            if length > LINGER_BYTES {
-                break;
-            }
-        }
-    };
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the response must not wait for it; bounded in time and bytes"
-    )]
-    tokio::spawn(timeout(LINGER, rest));
 }
 
 fn too_large(limit: usize) -> ProxyError {

@@ -54,7 +54,7 @@ async fn create(
     let caller = edge.shared.guard.caller(request.headers())?;
     body::expect_json(request.headers())?;
     let incoming = request.headers().clone();
-    let bytes = body::read(request, &edge.shared.config.server).await?;
+    let bytes = edge.body(request).await?;
     // Not before the body is here: slow senders must not take the places of others.
     let permit = edge.admit()?;
     let form = Form::read(&bytes, endpoint, &edge.shared.config)?;
@@ -110,18 +110,25 @@ fn wants_text(headers: &HeaderMap) -> bool {
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let quality = |wanted: &str| {
-        accept.split(',').find_map(|item| {
-            let mut parts = item.split(';').map(str::trim);
-            let is_wanted = parts
-                .next()
-                .is_some_and(|name| name.eq_ignore_ascii_case(wanted));
-            let weight = parts
-                .find_map(|part| part.strip_prefix("q="))
-                .unwrap_or("1");
-            is_wanted.then(|| weight.parse().unwrap_or(1.0_f32))
+    let quality = |ranges: &[&str]| {
+        ranges.iter().find_map(|range| {
+            accept.split(',').find_map(|item| {
+                let mut parts = item.split(';').map(str::trim);
+                let is_it = parts.next()?.eq_ignore_ascii_case(range);
+                let weight = parts.find_map(|part| {
+                    let (name, value) = part.split_once('=')?;
+                    name.eq_ignore_ascii_case("q").then_some(value)
+                });
+                is_it.then(|| {
+                    weight
+                        .and_then(|weight| weight.parse().ok())
+                        .unwrap_or(1.0_f32)
+                })
+            })
         })
     };
-    let text = quality("text/plain").unwrap_or(0.0);
-    text > 0.0 && quality("application/json").is_none_or(|json| text > json)
+    // Text has to be asked for by name; JSON is what everything else means.
+    let text = quality(&["text/plain"]).unwrap_or(0.0);
+    let json = quality(&["application/json", "application/*", "*/*"]).unwrap_or(0.0);
+    text > json
 }

@@ -60,7 +60,7 @@ async fn complete(
     body::expect_json(request.headers())?;
     let path = path_and_query(&request)?;
     let incoming = request.headers().clone();
-    let body = body::read(request, &edge.shared.config.server).await?;
+    let body = edge.body(request).await?;
     // Not before the body is here: slow senders must not take the places of others.
     let permit = edge.admit()?;
     let json = Json::parse(body).map_err(|error| invalid_json(&error))?;
@@ -169,7 +169,7 @@ async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Res
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(body::is_json);
-    let body = body::read(request, &edge.shared.config.server).await?;
+    let body = edge.body(request).await?;
     let permit = edge.admit()?;
     // SDKs announce JSON on calls without a body, too.
     let probe = if is_json && !body.is_empty() {

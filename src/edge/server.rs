@@ -3,6 +3,7 @@
 //! `axum::serve` would do, but it gives hyper no timer, so that a slow head holds its connection for ever
 //! (axum#2741), and its graceful shutdown has no end (axum#2673).
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -61,8 +62,12 @@ pub async fn run(edge: Edge, listener: TcpListener, shutdown: impl Future<Output
                     .watch(serve(stream, peer, &router, &config));
                 tasks.spawn(async move {
                     // Errors here are the client's: it hung up, was too slow or spoke no HTTP.
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "connection ended");
+                    match connection.await {
+                        Err(error) if is_stuck(&error) => {
+                            tracing::info!(%peer, "cut off a client that does not read");
+                        }
+                        Err(error) => tracing::debug!(%error, "connection ended"),
+                        Ok(()) => {}
                     }
                     drop(permit);
                 });
@@ -115,6 +120,13 @@ fn serve(
             TokioIo::new(Patient::new(stream, config.write_timeout)),
             TowerToHyperService::new(router),
         )
+}
+
+/// Whether `server.write_timeout` ended a connection.
+fn is_stuck(error: &hyper::Error) -> bool {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut)
 }
 
 /// Removes expired entries now and then, for ever.

@@ -134,9 +134,7 @@ fn settle(result: ReplyResult, permit: Option<Permit>) -> ReplyResult {
             Ok(reply)
         }
         Err(error) => {
-            if error.is_upstream_failure() {
-                permit.settle(false);
-            }
+            permit.settle_with(error.verdict());
             Err(error)
         }
     }
@@ -161,7 +159,12 @@ impl Stream for Watched {
                     permit.settle(true);
                 }
             }
-            Some(Err(_)) | None => {
+            Some(Err(error)) => {
+                if let Some(permit) = self.permit.take() {
+                    permit.settle_with(error.verdict());
+                }
+            }
+            None => {
                 if let Some(permit) = self.permit.take() {
                     permit.settle(false);
                 }

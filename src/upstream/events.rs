@@ -36,6 +36,7 @@ struct Events {
     watch: Watch,
     request: ProxyRequest,
     metrics: Arc<Metrics>,
+    has_own_key: bool,
 }
 
 /// Waits for the first byte, within the request's deadline: until then an attempt may fail and be
@@ -44,6 +45,7 @@ pub(super) async fn read(
     mut incoming: Incoming,
     request: ProxyRequest,
     metrics: Arc<Metrics>,
+    has_own_key: bool,
 ) -> Result<Frames, ProxyError> {
     let first = incoming.chunk().await?;
     if request.wants_stream() {
@@ -61,6 +63,7 @@ pub(super) async fn read(
         watch: Watch::new(),
         request,
         metrics,
+        has_own_key,
     };
     events.accept(first)?;
     Ok(Box::pin(unfold(Some(events), |state| async {
@@ -83,7 +86,7 @@ impl Events {
                 }
                 self.watch
                     .chunk(&event.data)
-                    .map_err(|invalid| refuse(&invalid))?;
+                    .map_err(|invalid| refuse(&invalid, self.has_own_key))?;
                 return Ok(Frame::Chunk(event.data));
             }
             let Some(incoming) = &mut self.incoming else {

@@ -46,7 +46,10 @@ def main():
     proxy, address = serve()
     passed = failed = 0
     try:
-        for block in BLOCK.finditer(text):
+        blocks = list(BLOCK.finditer(text))
+        if len(blocks) != text.count("```console"):
+            raise SystemExit("an example of README is not laid out as the others: a command after $, then its output")
+        for block in blocks:
             command = block["command"].replace("localhost:3000", address)
             real = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30).stdout
             if "--write" in sys.argv:

@@ -27,7 +27,7 @@ SUITE_SECONDS = 180
 STOP_SECONDS = 15
 
 # What would steer the proxy or the SDKs from outside, or send their calls elsewhere.
-STEERING = re.compile(r"^(PEGASUS_|OPENAI_|OPENROUTER_|RUST_LOG$|PORT$|NODE_OPTIONS$|FORCE_COLOR$)|_PROXY$", re.I)
+STEERING = re.compile(r"^(PEGASUS_|CLIENTS_DIRECT$|OPENAI_|OPENROUTER_|RUST_LOG$|PORT$|NODE_OPTIONS$|FORCE_COLOR$)|_PROXY$", re.I)
 CLEAN = {name: value for name, value in os.environ.items() if not STEERING.search(name)}
 
 
@@ -150,6 +150,9 @@ def node_suite(environment):
 
 def judge(ran, failed, skipped, status):
     """Passed and failed; a suite that broke without naming a failure counts as one."""
+    if skipped and "--direct" not in sys.argv:
+        print(f"FAILED: {skipped} tests were skipped")
+        failed, skipped = failed + skipped, 0
     if failed == 0 and (status != 0 or ran == 0):
         print(f"FAILED: the suite ended with status {status}, after {ran} tests")
         failed, ran = 1, ran + 1

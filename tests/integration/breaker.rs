@@ -8,6 +8,8 @@ use crate::support::{
     Act, End, Gate, Proxy, Upstream, ask, ask_stream, delta, event, finish, within,
 };
 
+mod verdicts;
+
 /// Opens after three failures and stays so for longer than any test.
 const STRICT: &str = "breaker.failure_threshold = 3\nretry.max_attempts = 1\n";
 

@@ -157,6 +157,8 @@ async fn the_text_alone_for_those_who_prefer_it() {
     for accept in [
         "text/plain",
         "text/plain; charset=utf-8, application/json;q=0.5",
+        "application/json;q=0.2, text/plain;q=0.8",
+        "application/json;q=0, text/plain;q=0.1",
     ] {
         let answer = proxy.post("/create", &body, &[("accept", accept)]).await;
         assert_eq!(answer.status, 200);
@@ -164,7 +166,14 @@ async fn the_text_alone_for_those_who_prefer_it() {
         assert_eq!(&answer.body[..], b"Hello.");
         assert!(!upstream.last().header("accept").contains("text/plain"));
     }
-    for accept in ["*/*", "application/json", "application/json, text/plain"] {
+    for accept in [
+        "*/*",
+        "application/json",
+        "application/json, text/plain",
+        "text/plain;q=0.1, application/json",
+        "text/plain; q=0.4, application/json; q=0.5",
+        "text/plain;q=0",
+    ] {
         let answer = proxy.post("/create", &body, &[("accept", accept)]).await;
         assert_eq!(
             answer.header("content-type"),

@@ -142,3 +142,69 @@ async fn connections_beyond_the_limit_wait_for_one_to_end() {
     drop(clients.remove(0));
     within("the third one's turn", waiting).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_body_that_is_still_on_its_way_takes_no_place() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start("[server]\nmax_in_flight = 1", &upstream).await;
+    let body = json!({"model": "m", "prompt": "slow", "input": "slow",
+        "messages": [{"role": "user", "content": "slow"}]});
+    let body = body.to_string();
+    let (begin, rest) = body.split_at(body.len() / 2);
+    for path in ["/create", "/v1/chat/completions", "/v1/embeddings"] {
+        let mut slow = TcpStream::connect(proxy.address).await.unwrap();
+        // Leave to go on is given by who has begun to read.
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\nexpect: 100-continue\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        slow.write_all(head.as_bytes()).await.unwrap();
+        let mut leave = [0; 25];
+        within("leave to go on", slow.read_exact(&mut leave))
+            .await
+            .unwrap();
+        slow.write_all(begin.as_bytes()).await.unwrap();
+        let fast = proxy.chat(&ask(&format!("beside {path}"))).await;
+        assert_eq!(fast.status, 200, "{path}: {fast:?}");
+        slow.write_all(rest.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        within("the slow one's answer", slow.read_to_string(&mut answer))
+            .await
+            .unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_cut_and_its_upstream_call_ends() {
+    let upstream = Upstream::start().await;
+    let settings = "[server]\nwrite_timeout = \"200ms\"\nmax_in_flight = 1\n\
+        [upstream]\nmax_response_bytes = \"4GiB\"";
+    let piece = event(&delta(&"x".repeat(64 * 1024)));
+    for path in ["/v1/chat/completions", "/create"] {
+        let proxy = Proxy::start(settings, &upstream).await;
+        upstream.once(Act::stream().flood(&piece));
+        let mut body = ask_stream("endless");
+        body["prompt"] = "endless".into();
+        let body = body.to_string();
+        let mut deaf = TcpStream::connect(proxy.address).await.unwrap();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        deaf.write_all(request.as_bytes()).await.unwrap();
+        let before = upstream.counts().hang_ups;
+        upstream
+            .wait_for("the hang-up", |counts| counts.hang_ups == before + 1)
+            .await;
+        // What had been sent is still to be read, and then there is an end to it.
+        let mut rest = Vec::new();
+        let end = within("the cut", deaf.read_to_end(&mut rest)).await;
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "{path}: {end:?}");
+        assert!(!String::from_utf8_lossy(&rest).contains("[DONE]"));
+        // Its place is free again.
+        assert_eq!(proxy.chat(&ask("next")).await.status, 200, "{path}");
+    }
+}

@@ -184,15 +184,21 @@ async fn without_retries_a_fresh_socket_that_breaks_is_one_attempt() {
 
 #[tokio::test]
 async fn stale_sockets_in_the_pool_go_unnoticed() {
+    for end in [End::Reset, End::Close] {
+        use_stale_sockets(end).await;
+    }
+}
+
+/// Every connection serves one request well, eight at once, and ends like this over its second.
+async fn use_stale_sockets(end: End) {
     let (upstream, proxy) = start("retry.max_attempts = 1\nretry.budget = 0").await;
     let proxy = Arc::new(proxy);
     let gate = Gate::new();
-    // Every connection serves one request well, eight at once, and dies over its second.
     upstream.script({
         let gate = gate.clone();
         move |request| match request.nth {
             0 => Act::says(&request.prompt()).after(&gate),
-            _ => Act::only(End::Reset),
+            _ => Act::only(end),
         }
     });
     for round in 0..2 {
@@ -218,5 +224,5 @@ async fn stale_sockets_in_the_pool_go_unnoticed() {
         .iter()
         .filter(|request| request.nth > 0)
         .count();
-    assert_eq!((stale, upstream.calls()), (8, 24));
+    assert_eq!((stale, upstream.calls()), (8, 24), "{end:?}");
 }

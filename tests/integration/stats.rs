@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Act, Gate, Proxy, Upstream, ask, completion};
+use crate::support::{Act, End, Gate, Proxy, Upstream, ask, completion};
 
 mod health;
 
@@ -239,4 +239,21 @@ async fn retries_attempts_and_failures_are_counted() {
         body["savings"]["cacheMisses"], 1,
         "one question, however many attempts"
     );
+}
+
+#[tokio::test]
+async fn a_call_that_an_open_circuit_refused_is_no_failure_of_the_upstream() {
+    let upstream = Upstream::start().await;
+    let settings = "breaker.failure_threshold = 3\nretry.max_attempts = 1";
+    let proxy = Proxy::start(settings, &upstream).await;
+    upstream.set(Act::only(End::Close));
+    for number in 0..8 {
+        let expected = if number < 3 { 502 } else { 503 };
+        let answer = proxy.chat(&ask(&number.to_string())).await;
+        assert_eq!(answer.status, expected, "{answer:?}");
+    }
+    let body = stats(&proxy).await;
+    assert_eq!(body["upstream"]["attempts"], 3);
+    assert_eq!(body["upstream"]["failures"], 3);
+    assert_eq!(body["performance"]["totalRequests"], 8);
 }

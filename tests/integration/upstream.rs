@@ -12,6 +12,7 @@ use crate::support::{
     text_of, within,
 };
 
+mod errors;
 mod framing;
 mod headers;
 mod hostile;

@@ -24,10 +24,6 @@ impl Layers {
             .collect();
         let set = |name: &str| variables.get(name).filter(|value| !value.trim().is_empty());
 
-        let port = set("PORT").filter(|_| set(&variable(LISTEN)).is_none());
-        if let Some(port) = port {
-            self.port(port);
-        }
         for (name, value) in variables
             .iter()
             .filter(|(name, _)| name.starts_with("PEGASUS_"))
@@ -44,6 +40,9 @@ impl Layers {
                 None => self.unknown_variable(name, names.keys().map(String::as_str)),
             }
         }
+        if let Some(port) = set("PORT") {
+            self.port(port);
+        }
         if set(&variable(API_KEY)).is_none()
             && let Some(name) = API_KEY_FALLBACKS
                 .into_iter()
@@ -58,7 +57,7 @@ impl Layers {
         }
     }
 
-    /// Replaces the port of the listen address below the environment's own.
+    /// Replaces the port of the listen address, wherever that comes from: a platform that says PORT means it.
     fn port(&mut self, port: &str) {
         let origin = Origin::Environment("PORT".to_owned());
         let Ok(port) = port.trim().parse::<u16>() else {

@@ -90,7 +90,7 @@ fn port_replaces_the_port_alone() {
     let (_file, mut options) = file("[server]\nlisten = \"[::]:1\"");
     assert_eq!(listen(&options, &[port]), "[::]:8080");
     let own = ("PEGASUS_SERVER__LISTEN", "127.0.0.1:2");
-    assert_eq!(listen(&options, &[port, own]), "127.0.0.1:2");
+    assert_eq!(listen(&options, &[port, own]), "127.0.0.1:8080");
     options.listen = Some("127.0.0.1:3".to_owned());
     assert_eq!(listen(&options, &[port, own]), "127.0.0.1:3");
 

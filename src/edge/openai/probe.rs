@@ -1,8 +1,9 @@
 //! Looks at a body that is passed on as it is, without keeping any of it.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+
+use crate::json::{Json, ParseError};
 
 /// What a body that is passed on as it is tells of itself, if it is an object.
 #[derive(Default)]
@@ -12,8 +13,8 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// Fails only if the body is no JSON at all; whatever else it is, it is the upstream's to judge.
-    pub(super) fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
+    /// Fails if the body is no JSON, or none that anybody reads; whatever else it is, it is the upstream's to judge.
+    pub(super) fn read(body: &[u8]) -> Result<Self, ParseError> {
         #[derive(Deserialize)]
         struct Fields<'a> {
             #[serde(borrow)]
@@ -21,7 +22,7 @@ impl Probe {
             #[serde(borrow)]
             stream: Option<&'a RawValue>,
         }
-        serde_json::from_slice::<IgnoredAny>(body)?;
+        Json::check(body)?;
         let Ok(fields) = serde_json::from_slice::<Fields<'_>>(body) else {
             return Ok(Self::default());
         };
@@ -52,5 +53,7 @@ mod tests {
         assert_eq!(of(r#"{"model":"a","model":"b"}"#), Some((None, false)));
         assert_eq!(of("[1]"), Some((None, false)));
         assert_eq!(of("{"), None);
+        assert!(Probe::read(b"{\"input\":\"\xff\"}").is_err());
+        assert!(Probe::read(("[".repeat(200) + &"]".repeat(200)).as_bytes()).is_err());
     }
 }

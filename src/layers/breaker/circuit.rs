@@ -244,6 +244,13 @@ impl Permit {
         self.settled = true;
     }
 
+    /// The verdict on the call, or none: then it only gives its place back.
+    pub fn settle_with(self, verdict: Option<bool>) {
+        if let Some(healthy) = verdict {
+            self.settle(healthy);
+        }
+    }
+
     /// The call's answer has begun: a probe has proved enough, its end is judged like any other call's.
     pub fn answering(&mut self) {
         let mut circuits = self.shared.circuits.lock();

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{Value, ask, json, start};
+use super::{Act, Gate, Value, ask, json, start};
 
 #[tokio::test]
 async fn sixteen_different_requests_are_sixteen_calls() {
@@ -155,4 +155,35 @@ async fn prompts_that_differ_in_what_compression_removes_share_an_entry() {
         .await;
     assert_eq!(bad.status, 400);
     assert_eq!(upstream.calls(), 2);
+}
+
+#[tokio::test]
+async fn the_query_is_a_part_of_the_question() {
+    let (upstream, proxy) = start("").await;
+    let gate = Gate::new();
+    upstream.script({
+        let gate = gate.clone();
+        move |request| Act::says(&request.path).after(&gate)
+    });
+    let path = |query: &str| format!("/v1/chat/completions{query}");
+    let question = ask("q");
+    let call = async |query: &str| {
+        let answer = proxy.post(&path(query), &question, &[]).await;
+        assert_eq!(answer.status, 200, "{query}");
+        assert_eq!(answer.text(), path(query));
+        answer.header("x-cache").to_owned()
+    };
+    // All at once, so that they could join each other, then one by one.
+    let release = async {
+        let three = upstream.wait_for("three calls", |counts| counts.busy == 3);
+        three.await;
+        gate.open();
+    };
+    let (one, two, none, ()) = tokio::join!(call("?a=1"), call("?a=2"), call(""), release);
+    assert_eq!([one, two, none], ["MISS"; 3]);
+    for query in ["?a=1", "?a=2", ""] {
+        assert_eq!(call(query).await, "HIT", "{query}");
+    }
+    assert_eq!(call("?a=3").await, "MISS");
+    assert_eq!(upstream.calls(), 4);
 }

@@ -131,3 +131,39 @@ async fn a_joiner_of_a_broken_stream_is_told_as_well() {
     }
     assert_eq!(proxy.chat(&ask("q")).await.text(), "Hello.");
 }
+
+#[tokio::test]
+async fn all_whole_callers_of_a_stream_get_the_same_body() {
+    let usage = "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"choices\":[],\
+        \"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}";
+    for reported in ["", &event(usage)] {
+        let (upstream, proxy) = start().await;
+        let gate = Gate::new();
+        let act = Act::stream()
+            .chunk(event(&delta("Hel")))
+            .wait(&gate)
+            .chunk(event(&delta("lo.")) + &event(&finish("stop")) + reported + &event("[DONE]"))
+            .last_chunk();
+        upstream.once(act);
+        let leader = proxy.stream(&ask_stream("q")).await;
+        let follower = proxy.stream(&ask_stream("q")).await;
+        let request = ask("q");
+        let whole = futures_util::future::join_all((0..3).map(|_| proxy.chat(&request)));
+        let release = async {
+            wait_for_requests(&proxy, 5).await;
+            gate.open();
+        };
+        let (whole, ()) = tokio::join!(whole, release);
+        assert_eq!(end_of(leader).await, "Hello.");
+        assert_eq!(end_of(follower).await, "Hello.");
+        assert_eq!(upstream.calls(), 1);
+        let kept = proxy.chat(&request).await;
+        assert_eq!(kept.header("x-cache"), "HIT");
+        for answer in whole {
+            assert_eq!(answer.header("x-cache"), "COALESCED");
+            assert_eq!(answer.text(), "Hello.");
+            assert!(answer.json()["usage"]["total_tokens"].as_u64() > Some(0));
+            assert_eq!(answer.body, kept.body);
+        }
+    }
+}

@@ -231,3 +231,50 @@ async fn expect_100_is_answered_before_the_body_and_not_for_one_that_is_refused(
     let response = first_response(proxy.address, &head(5000)).await;
     assert_eq!(status(&response), "413", "{response}");
 }
+
+#[tokio::test]
+async fn compressed_bodies_are_415() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start("", &upstream).await;
+    let body = json!({"prompt": "hi", "message": "hi", "model": "m",
+        "messages": [{"role": "user", "content": "hi"}]});
+    for path in [
+        "/create",
+        "/create/chat",
+        "/v1/chat/completions",
+        "/v1/embeddings",
+    ] {
+        for encoding in ["gzip", "br", "gzip, identity"] {
+            let headers = [("content-encoding", encoding)];
+            let answer = proxy.post(path, &body, &headers).await;
+            assert_eq!(answer.status, 415, "{path} {encoding}: {answer:?}");
+            let text = answer.json().to_string();
+            assert!(text.contains("unsupported_content_encoding"), "{text}");
+        }
+    }
+    assert_eq!(upstream.calls(), 0);
+    let plain = [("content-encoding", "identity")];
+    assert_eq!(proxy.post("/create", &body, &plain).await.status, 200);
+}
+
+#[tokio::test]
+async fn values_beyond_number_are_refused_where_they_would_become_a_tree() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start("", &upstream).await;
+    let values = "0,".repeat(300_000) + "0";
+    let head = r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"input":["#;
+    let body: Bytes = format!("{head}{values}]}}").into();
+    let send = async |path: &str| {
+        let request = proxy
+            .request(Method::POST, path)
+            .header("content-type", "application/json")
+            .body(body.clone());
+        proxy.send(request).await
+    };
+    let refused = send("/v1/chat/completions").await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.json()["error"]["type"], "invalid_request_error");
+    assert_eq!(upstream.calls(), 0);
+    assert_eq!(send("/v1/embeddings").await.status, 200);
+    assert!(upstream.last().body == body, "the bytes differ");
+}

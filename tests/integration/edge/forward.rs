@@ -54,6 +54,9 @@ async fn paths_that_climb_out_are_refused() {
         "/v1/%2E./admin",
         "/v1/.%2e/admin",
         "/v1/%2e/models",
+        "/v1/%2E%2E%2Fadmin",
+        "/v1/%2e%2e%5Cadmin",
+        "/v1/a%2f..%2fb",
         "/v1/a\\..\\b",
         "/v1/..\\admin",
         "/v1/..?x",
@@ -150,4 +153,56 @@ async fn an_error_page_of_a_web_server_becomes_json() {
     assert_eq!(answer.header("content-type"), "application/json");
     let body: Value = answer.json();
     assert_eq!(body["error"]["code"], "upstream_error", "{body}");
+}
+
+#[tokio::test]
+async fn an_encoding_that_the_proxy_cannot_read_passes_with_its_name() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start("", &upstream).await;
+    let bytes: Vec<u8> = (0..4_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    for content_type in ["application/json", "application/octet-stream"] {
+        let headers = [("content-type", content_type), ("content-encoding", "br")];
+        upstream.set(Act::response(200, &headers, &bytes));
+        for accepted in ["br", "gzip, br", "gzip"] {
+            let request = proxy
+                .request(Method::GET, "/v1/files/1/content")
+                .header("accept-encoding", accepted);
+            let answer = proxy.send(request).await;
+            assert_eq!(answer.status, 200);
+            assert_eq!(answer.header("content-encoding"), "br", "{content_type}");
+            assert_eq!(answer.header("content-type"), content_type);
+            assert!(answer.body == bytes, "the bytes differ");
+        }
+    }
+}
+
+#[tokio::test]
+async fn streams_of_any_path_are_asked_for_uncompressed() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start("", &upstream).await;
+    let asked = async |body: Value, headers: &[(&str, &str)]| {
+        let answer = proxy.post("/v1/responses", &body, headers).await;
+        assert_eq!(answer.status, 200);
+        upstream.last().header("accept-encoding").to_owned()
+    };
+    let body = json!({"model": "m", "input": "hi", "stream": true});
+    assert_eq!(asked(body, &[]).await, "identity");
+    let body = json!({"model": "m", "input": "hi"});
+    let events = [("accept", "text/event-stream")];
+    assert_eq!(asked(body.clone(), &events).await, "identity");
+    assert!(asked(body, &[]).await.contains("gzip"));
+}
+
+#[tokio::test]
+async fn head_tells_the_length_that_get_would_have() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start("", &upstream).await;
+    for (content_type, length) in [("application/json", "361"), ("audio/mpeg", "70000000")] {
+        let head = format!("content-type: {content_type}\r\ncontent-length: {length}\r\n");
+        upstream.set(Act::bytes(format!("HTTP/1.1 200 OK\r\n{head}\r\n")));
+        let answer = proxy.send(proxy.request(Method::HEAD, "/v1/models")).await;
+        assert_eq!((answer.status, answer.body.len()), (200, 0));
+        assert_eq!(answer.header("content-length"), length, "{content_type}");
+    }
+    assert_eq!(upstream.last().method, "HEAD");
 }

@@ -165,3 +165,24 @@ async fn answers_tell_what_they_took() {
         "{hit:?}"
     );
 }
+
+#[tokio::test]
+async fn without_a_cache_the_upstreams_time_is_told_all_the_same() {
+    let upstream = Upstream::start().await;
+    for settings in ["cache.enabled = false", ""] {
+        let proxy = Proxy::start(settings, &upstream).await;
+        let control = [("cache-control", "no-store")];
+        let answers = [
+            proxy.chat_with(&ask("q"), &control).await,
+            proxy.chat_with(&ask_stream("q"), &control).await,
+            proxy.get("/v1/models").await,
+        ];
+        for answer in answers {
+            assert_eq!((answer.status, answer.header("x-cache")), (200, "BYPASS"));
+            let timing = answer.header("server-timing");
+            let ms = timing.split_once("upstream;dur=").unwrap().1;
+            let ms: f64 = ms.split(',').next().unwrap().parse().unwrap();
+            assert!(ms > 0.0, "{settings}: {timing}");
+        }
+    }
+}

@@ -132,3 +132,57 @@ async fn pages_of_the_origins_in_the_settings_may_call() {
     }
     assert_eq!(upstream.calls(), calls);
 }
+
+/// A POST to `/create` as a page of a browser that tells nothing but the origin.
+async fn posting(proxy: &Proxy, content_type: Option<&str>, headers: &[(&str, &str)]) -> Answer {
+    let body = json!({"prompt": "hi"}).to_string();
+    let mut request = proxy.request(Method::POST, "/create").body(body);
+    if let Some(content_type) = content_type {
+        request = request.header("content-type", content_type);
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    proxy.send(request).await
+}
+
+#[tokio::test]
+async fn where_the_origin_alone_is_told_what_needs_no_leave_is_refused() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start("", &upstream).await;
+    let json = Some("application/json");
+    for origin in ["https://page.example", "http://page.example:8080", "null"] {
+        let page = [("origin", origin)];
+        for unasked in [
+            None,
+            Some("text/plain"),
+            Some("text/plain; application/json"),
+        ] {
+            let answer = posting(&proxy, unasked, &page).await;
+            assert_eq!(answer.status, 403, "{origin} {unasked:?}");
+            assert_eq!(answer.json()["code"], "cross_origin");
+        }
+        assert_eq!(upstream.calls(), 0);
+    }
+    // JSON takes a preflight, which a browser would not have got; so this is no page.
+    let answer = posting(&proxy, json, &[("origin", "https://page.example")]).await;
+    assert_eq!(answer.status, 200);
+    let mut names = answer.headers.keys();
+    let cors = names.find(|name| name.as_str().starts_with("access-control"));
+    assert!(cors.is_none(), "{cors:?}");
+    // A foreign name that resolves to this machine is its page's own origin.
+    for (name, status) in [
+        ("evil.example", 403),
+        ("evil.example:3000", 403),
+        ("localhost:3000", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:3000", 200),
+    ] {
+        let origin = format!("http://{name}");
+        let own = [("origin", origin.as_str()), ("host", name)];
+        for content_type in [json, None] {
+            let answer = posting(&proxy, content_type, &own).await;
+            assert_eq!(answer.status, status, "{name} {content_type:?}");
+        }
+    }
+}

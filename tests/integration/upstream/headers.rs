@@ -1,6 +1,6 @@
 //! Which headers pass, in both directions, and whose credential goes up.
 
-use super::{Act, ask, completion, start};
+use super::{Act, ask, completion, delta, event, finish, json, start};
 
 #[tokio::test]
 async fn only_listed_headers_go_up() {
@@ -128,5 +128,42 @@ async fn with_a_key_of_its_own_only_that_goes_up() {
         let answer = proxy.chat(&ask(&status.to_string())).await;
         assert_eq!(answer.status, 502);
         assert_eq!(answer.json()["error"]["code"], "upstream_credentials");
+    }
+}
+
+#[tokio::test]
+async fn which_pages_may_read_is_not_for_the_upstream_to_say() {
+    let (upstream, proxy) = start("retry.max_attempts = 1").await;
+    let headers = |content_type| {
+        [
+            ("content-type", content_type),
+            ("access-control-allow-origin", "*"),
+            ("access-control-allow-credentials", "true"),
+            ("Access-Control-Expose-Headers", "*"),
+            ("x-mark", "theirs"),
+        ]
+    };
+    let json = headers("application/json");
+    let chat = completion("x").to_string();
+    let stream = event(&delta("x")) + &event(&finish("stop")) + &event("[DONE]");
+    let acts = [
+        Act::response(200, &json, &chat),
+        Act::response(200, &headers("text/event-stream"), &stream),
+        Act::response(400, &json, "{\"error\":{\"message\":\"no\"}}"),
+        Act::response(503, &headers("text/html"), "<html>"),
+    ];
+    let origin = [("origin", "https://page.example")];
+    let body = json!({"model": "m", "prompt": "q", "input": "q",
+        "messages": [{"role": "user", "content": "q"}]});
+    for act in acts {
+        upstream.set(act);
+        for path in ["/v1/chat/completions", "/v1/embeddings", "/create"] {
+            let control = ("cache-control", "no-store");
+            let answer = proxy.post(path, &body, &[origin[0], control]).await;
+            let mut names = answer.headers.keys();
+            let cors = names.find(|name| name.as_str().starts_with("access-control-"));
+            assert!(cors.is_none(), "{path}: {answer:?}");
+            assert!(answer.header("x-mark") == "theirs" || answer.status >= 400);
+        }
     }
 }

@@ -148,3 +148,21 @@ async fn invalid_utf_8_never_breaks_the_json() {
     answer.json();
     assert_ne!(proxy.chat(&ask("q")).await.header("x-cache"), "HIT");
 }
+
+#[tokio::test]
+async fn a_whole_answer_without_an_ending_does_not_look_finished() {
+    let (upstream, proxy) = start("").await;
+    let mut unfinished = completion("Half a");
+    unfinished["choices"][0]["finish_reason"] = json!(null);
+    upstream.set(Act::json(200, &unfinished));
+    for calls in 1..=2 {
+        let events = proxy.stream(&ask_stream("q")).await;
+        assert_eq!(events.status, 200);
+        let all = events.all().await;
+        assert_eq!(text_of(&all), "Half a");
+        let last: serde_json::Value = serde_json::from_str(all.last().unwrap()).unwrap();
+        assert!(last["error"]["message"].is_string(), "{all:?}");
+        assert!(!all.contains(&"[DONE]".to_owned()), "{all:?}");
+        assert_eq!(upstream.calls(), calls, "it is not kept");
+    }
+}

@@ -1,7 +1,8 @@
 //! Sockets: capped, held until the body ends, and used again.
 
 use super::{
-    Act, Arc, End, Gate, JoinSet, ask, ask_stream, delta, event, finish, start, text_of, within,
+    Act, Arc, End, Gate, JoinSet, Proxy, ask, ask_stream, delta, event, finish, start, text_of,
+    within,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -106,4 +107,52 @@ async fn errors_leave_connections_usable() {
         proxy.chat(&ask(&number.to_string())).await;
     }
     assert!(upstream.counts().opened <= 2, "{:?}", upstream.counts());
+}
+
+#[tokio::test]
+async fn who_waited_too_long_for_a_socket_is_no_failure_of_the_upstream() {
+    let settings = "upstream.max_connections = 1\nupstream.total_timeout = \"500ms\"\n\
+        retry.max_attempts = 1\nbreaker.failure_threshold = 1";
+    let (upstream, proxy) = start(settings).await;
+    let (silent, clock) = start("upstream.total_timeout = \"300ms\"").await;
+    silent.set(Act::only(End::Silence));
+    let gate = Gate::new();
+    let act = Act::stream()
+        .chunk(event(&delta("Hi.")))
+        .wait(&gate)
+        .chunk(event(&finish("stop")) + &event("[DONE]"))
+        .last_chunk();
+    upstream.once(act);
+    let mut first = proxy.stream(&ask_stream("first")).await;
+    first.next().await.unwrap();
+    // Whoever gets the socket next has less time left for it than it waited.
+    upstream.set(Act::only(End::Silence));
+    let proxy = Arc::new(proxy);
+    let mut late = JoinSet::new();
+    for number in 0..5 {
+        let proxy = Arc::clone(&proxy);
+        late.spawn(async move { proxy.chat(&ask(&number.to_string())).await });
+    }
+    within("the calls' arrival", async {
+        while requests(&proxy).await < 6 {}
+    })
+    .await;
+    assert_eq!(clock.chat(&ask("300 ms")).await.status, 504);
+    gate.open();
+    assert_eq!(first.all().await.last().unwrap(), "[DONE]");
+    for answer in within("the late ones", late.join_all()).await {
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert_eq!(answer.json()["error"]["code"], "upstream_sockets_busy");
+        assert_ne!(answer.header("retry-after"), "");
+    }
+    let health = proxy.get("/health/circuit-breakers").await.json();
+    assert!(!health.to_string().contains("OPEN"), "{health}");
+    upstream.set(Act::says("Hello."));
+    assert_eq!(proxy.chat(&ask("after")).await.status, 200);
+}
+
+/// How many requests the proxy works on or has worked on.
+async fn requests(proxy: &Proxy) -> u64 {
+    let stats = proxy.get("/api/optimization-stats").await.json();
+    stats["performance"]["totalRequests"].as_u64().unwrap()
 }
