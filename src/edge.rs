@@ -66,7 +66,7 @@ impl Edge {
             in_flight: Arc::new(Semaphore::new(
                 config.server.max_in_flight.min(Semaphore::MAX_PERMITS),
             )),
-            body_room: body::room(),
+            body_room: body::room(config.server.max_body_bytes),
             draining: AtomicBool::new(false),
             started: Instant::now(),
             stack,

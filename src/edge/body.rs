@@ -18,9 +18,10 @@ const ROOM: usize = 256 * 1024 * 1024;
 /// Room is given out in pieces of so many bytes.
 const PIECE: usize = 64 * 1024;
 
-/// The room for bodies that are being read.
-pub(super) fn room() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(ROOM / PIECE))
+/// The room for bodies that are being read; the largest one that is allowed always fits.
+pub(super) fn room(max_body_bytes: usize) -> Arc<Semaphore> {
+    let pieces = (ROOM.max(max_body_bytes) / PIECE).min(Semaphore::MAX_PERMITS);
+    Arc::new(Semaphore::new(pieces))
 }
 
 /// Takes room for what has come so far; small bodies fit into what a connection costs anyway.
