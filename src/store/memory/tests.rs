@@ -106,4 +106,9 @@ async fn repeated_keys_under_load_stay_within_bounds() {
         }
     });
     assert_eq!(memory.len(), 100);
+    for n in 1_000..1_200 {
+        assert!(put(&memory, n, 100));
+        assert!(has(&memory, n), "{n} is not admitted");
+    }
+    assert_eq!(memory.len(), 100);
 }

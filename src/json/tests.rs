@@ -1,0 +1,95 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Json, ParseError> {
+    Json::parse(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+#[test]
+fn reads_every_kind_and_keeps_numbers_as_written() {
+    let json =
+        parse(r#" {"a": [1, 1.0, 1e2, -0], "b": {"c": null}, "d": "x\ny", "e": true, "f":[]} "#)
+            .unwrap();
+    let a = json.root().get("a").unwrap().as_array().unwrap();
+    let spelled: Vec<_> = a
+        .iter()
+        .map(|n| if let Node::Number(d) = n { &**d } else { "" })
+        .collect();
+    assert_eq!(spelled, ["1", "1.0", "1e2", "-0"]);
+    assert!(json.root().get("b").unwrap().get("c").unwrap().is_null());
+    assert_eq!(json.root().get("d").unwrap().as_str(), Some("x\ny"));
+    assert_eq!(json.root().get("e").unwrap().as_bool(), Some(true));
+    assert_eq!(json.root().get("f").unwrap().as_array(), Some(&[][..]));
+}
+
+#[test]
+fn refuses_what_could_be_read_two_ways() {
+    assert!(matches!(parse(r#"{"a":1,"a":2}"#), Err(ParseError::DuplicateKey(k)) if &*k == "a"));
+    assert!(matches!(
+        parse(r#"{"a":1,"\u0061":2}"#),
+        Err(ParseError::DuplicateKey(_))
+    ));
+    let many: Vec<_> = (0..40).map(|i| format!("\"k{}\":0", i % 39)).collect();
+    assert!(
+        matches!(parse(&format!("{{{}}}", many.join(","))), Err(ParseError::DuplicateKey(k)) if &*k == "k0")
+    );
+}
+
+#[test]
+fn refuses_bad_text_with_a_reason() {
+    assert_eq!(
+        Json::parse(Bytes::from_static(b"{\"a\":\"\xff\"}")).unwrap_err(),
+        ParseError::NotUtf8(6)
+    );
+    for bad in [
+        "",
+        "{",
+        "{\"a\":}",
+        "[1,]",
+        "nul",
+        "{\"a\":1}x",
+        "\"\\ud800\"",
+        "01",
+        "\"\u{1}\"",
+    ] {
+        assert!(matches!(parse(bad), Err(ParseError::Syntax(_))), "{bad:?}");
+    }
+    assert_eq!(
+        parse(&"[".repeat(100_000))
+            .unwrap_err()
+            .to_string()
+            .split(':')
+            .next(),
+        Some("the body is not valid JSON")
+    );
+    let many = format!("[{}0]", "0,".repeat(MAX_VALUES));
+    assert_eq!(parse(&many).unwrap_err(), ParseError::TooMany);
+    let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    assert_eq!(parse(&deep(100_000)).unwrap_err(), ParseError::TooDeep);
+    for levels in [127, 128] {
+        let by_serde = serde_json::from_str::<serde_json::Value>(&deep(levels));
+        assert_eq!(parse(&deep(levels)).is_ok(), by_serde.is_ok(), "{levels}");
+        assert_eq!(
+            Json::check(deep(levels).as_bytes()),
+            parse(&deep(levels)).map(|_| ())
+        );
+    }
+}
+
+#[test]
+fn replaces_strings_and_nothing_else() {
+    let json = parse(r#"{ "b" : 1.00, "a":"old \u00e9" , "z":["x"] }"#).unwrap();
+    let a = json
+        .root()
+        .get("a")
+        .unwrap()
+        .as_text()
+        .unwrap()
+        .span
+        .clone();
+    let edited = json.replace(&[(a, "new \"é\"".into())]).unwrap();
+    assert_eq!(
+        edited.text(),
+        r#"{ "b" : 1.00, "a":"new \"é\"" , "z":["x"] }"#
+    );
+    assert_eq!(edited.root().get("a").unwrap().as_str(), Some("new \"é\""));
+}
