@@ -12,9 +12,6 @@ use super::usage::Usage;
 /// make us remember one for every chunk.
 pub(super) const MAX_CHOICES: usize = 1024;
 
-/// English text has about four bytes a token.
-const BYTES_PER_TOKEN: usize = 4;
-
 /// What is known of a stream so far; keeps no text.
 #[derive(Debug, Default)]
 pub struct Watch {
@@ -26,7 +23,7 @@ pub struct Watch {
 #[derive(Debug)]
 struct Seen {
     index: u64,
-    finish_reason: Option<String>,
+    is_finished: bool,
 }
 
 impl Watch {
@@ -57,26 +54,12 @@ impl Watch {
 
     /// Whether there was a choice, and all that there were have a finish reason.
     pub fn is_complete(&self) -> bool {
-        !self.choices.is_empty() && self.choices.iter().all(|seen| seen.finish_reason.is_some())
-    }
-
-    /// The finish reason of the choice with the lowest index.
-    pub fn finish_reason(&self) -> Option<&str> {
-        self.choices
-            .iter()
-            .min_by_key(|seen| seen.index)?
-            .finish_reason
-            .as_deref()
+        !self.choices.is_empty() && self.choices.iter().all(|seen| seen.is_finished)
     }
 
     /// Bytes of generated text: content, reasoning, refusals and tool-call arguments.
     pub fn text(&self) -> usize {
         self.text
-    }
-
-    /// Roughly how many tokens the generated text has, for providers that send no usage.
-    pub fn completion_text_tokens(&self) -> u64 {
-        self.text.div_ceil(BYTES_PER_TOKEN) as u64
     }
 
     fn choice(&mut self, choice: Choice) -> Result<(), Invalid> {
@@ -90,7 +73,7 @@ impl Watch {
         } else if self.choices.len() < MAX_CHOICES {
             self.choices.push(Seen {
                 index,
-                finish_reason: None,
+                is_finished: false,
             });
             self.choices.len() - 1
         } else {
@@ -103,7 +86,7 @@ impl Watch {
             if reason == "error" {
                 return Err(ended_with_error());
             }
-            self.choices[at].finish_reason = Some(reason);
+            self.choices[at].is_finished = true;
         }
         Ok(())
     }

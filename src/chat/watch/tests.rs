@@ -38,7 +38,6 @@ fn complete_when_every_choice_seen_is_finished() {
     ];
     let both = watch(&both).unwrap();
     assert!(both.is_complete());
-    assert_eq!(both.finish_reason(), Some("length"));
 }
 
 #[test]
@@ -81,7 +80,6 @@ fn text_is_measured_in_all_its_places() {
     ])
     .unwrap();
     assert_eq!(watch.text(), 5 + 2 + 2 + 1 + 3 + 1 + 2);
-    assert_eq!(watch.completion_text_tokens(), 4);
 }
 
 #[test]
