@@ -1,7 +1,7 @@
 FROM rust:1-slim-bookworm AS build
 WORKDIR /build
 
-# The dependencies alone, so that a change of the source does not build them again. They need a C
+# The dependencies alone, without the tables that the build script makes, so that a change of the source does not build them again. They need a C
 # compiler for their cryptography, which this image has.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \
@@ -13,6 +13,7 @@ RUN mkdir src \
 # The configuration's defaults and the dashboard are built into the binary. The copied files may be
 # older than the stand-ins just built; touching them is what makes cargo look again.
 COPY config config
+COPY build.rs ./
 COPY src src
 RUN touch src/lib.rs src/main.rs \
     && cargo build --release --locked

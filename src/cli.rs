@@ -13,6 +13,12 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Loaded, Overrides, Problems};
 
+pub use compress::CompressArgs;
+pub use explain::ExplainArgs;
+
+pub mod compress;
+pub mod explain;
+
 /// How long the health check waits for a connection, and for each part of the answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A configuration that cannot be used.
@@ -42,12 +48,16 @@ pub struct Cli {
 }
 
 /// What to do instead of serving.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Check the settings and print the effective ones, secrets masked.
     Check,
     /// Ask the service on the configured address whether it is alive.
     Health,
+    /// Compress text from standard input, by the rules of the service.
+    Compress(CompressArgs),
+    /// Show what compression sees in a text, what it changes, and what that saves.
+    Explain(ExplainArgs),
 }
 
 /// Reads the command line; prints help, version or what is wrong with it, and exits then.
@@ -91,6 +101,16 @@ pub fn print_problems(problems: &Problems, out: &mut impl Write) -> ExitCode {
 pub fn print_failure(error: &anyhow::Error, out: &mut impl Write) -> ExitCode {
     let _ = writeln!(out, "pegasus-nest: {error:#}");
     ExitCode::FAILURE
+}
+
+/// A closed pipe is no failure: whoever closed it has read enough.
+fn unless_closed(written: io::Result<()>) -> anyhow::Result<()> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write the output")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Asks the service at `address` whether it is alive; fails with one line that says why not.

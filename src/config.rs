@@ -16,7 +16,11 @@ use http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
 use self::{layers::Layers, reader::Reader};
-use crate::{compressor::Level, metering::prices::PriceTable};
+use crate::{
+    compressor::{Level, Role, RuleSet},
+    metering::prices::PriceTable,
+    request::Route,
+};
 
 pub use self::{
     layers::Overrides,
@@ -82,6 +86,11 @@ pub struct Upstream {
 #[derive(Clone, Debug)]
 pub struct Compression {
     pub level: Level,
+    /// Endpoints with a level of their own.
+    pub routes: Vec<(Route, Level)>,
+    /// Whose text is shortened, and at which level if not at that of the request.
+    pub roles: Vec<(Role, Option<Level>)>,
+    pub deny: RuleSet,
 }
 
 /// How answers are kept.

@@ -13,7 +13,7 @@
 //! - [`reply`] is what comes back, whole or as a stream, and tells where it came from.
 //!
 //! Beside the way stand the pure parts, which can be read by themselves: [`compressor`], [`fingerprint`],
-//! [`json`], [`chat`], [`sse`]; the answers that are kept in [`store`]; the counters in [`metering`]; and
+//! [`json`], [`chat`], [`sse`], [`tokens`]; the answers that are kept in [`store`]; the counters in [`metering`]; and
 //! what starts it all: [`cli`], [`config`], [`logging`], [`demo`].
 
 pub mod chat;
@@ -33,6 +33,7 @@ pub mod request;
 pub mod sse;
 pub mod stack;
 pub mod store;
+pub mod tokens;
 pub mod upstream;
 
 use tokio::net::TcpListener;

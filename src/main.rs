@@ -1,6 +1,6 @@
 //! The binary: reads the configuration, binds, serves, drains.
 
-use std::io;
+use std::io::{self, BufWriter};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,10 +36,21 @@ fn main() -> ExitCode {
         Ok(loaded) => loaded,
         Err(problems) => return cli::print_problems(&problems, &mut io::stderr()),
     };
-    if let Some(Command::Check) = cli.command {
-        return cli::print_effective(&loaded, &mut io::stdout());
+    let settings = &loaded.config.compression;
+    match &cli.command {
+        Some(Command::Check) => cli::print_effective(&loaded, &mut io::stdout()),
+        Some(Command::Compress(args)) => {
+            let output = BufWriter::new(io::stdout().lock());
+            exit_code(cli::compress::run(
+                args,
+                settings,
+                io::stdin().lock(),
+                output,
+            ))
+        }
+        Some(Command::Explain(args)) => exit_code(cli::explain::run(args, settings)),
+        Some(Command::Health) | None => exit_code(run(&cli, loaded.config)),
     }
-    exit_code(run(&cli, loaded.config))
 }
 
 fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {

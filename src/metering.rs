@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::chat::Usage;
+use crate::compressor::Saving;
 use crate::json::Node;
 use crate::reply::{Provenance, Worth};
 use crate::request::{ProxyRequest, Saved};
@@ -105,7 +106,7 @@ pub struct Metrics {
     pub compression_chars_before: Counter,
     /// Characters that compression took out.
     pub compression_chars_saved: Counter,
-    /// Tokens that compression took out, estimated.
+    /// Tokens that compression took out, in `o200k_base`.
     pub compression_tokens_saved: Counter,
     /// Tokens of answers from the cache, as counted when they were made.
     pub cache_tokens_saved: Counter,
@@ -113,6 +114,8 @@ pub struct Metrics {
     pub dedup_tokens_saved: Counter,
     /// What hits, joined calls and compression saved, in nano-dollars.
     pub saved_nano_usd: Counter,
+    /// What each compression rule saved, by kind of content.
+    compression: Mutex<Vec<Saving>>,
     prices: PriceTable,
     unpriced: Mutex<BTreeSet<String>>,
 }
@@ -175,7 +178,7 @@ impl Metrics {
     }
 
     /// A request has got a complete answer: what it cost and what it saved.
-    pub fn bill(&self, model: &str, provenance: Provenance, worth: Worth, saved: Saved) -> Bill {
+    pub fn bill(&self, model: &str, provenance: Provenance, worth: Worth, saved: &Saved) -> Bill {
         let Usage {
             prompt_tokens,
             completion_tokens,
@@ -187,6 +190,12 @@ impl Metrics {
         self.compression_tokens_saved.add(saved.tokens);
         self.compression_chars_saved.add(saved.chars);
         self.compression_chars_before.add(saved.chars_before);
+        if !saved.savings.is_empty() {
+            let mut all = self.compression.lock();
+            for saving in saved.savings.iter() {
+                Saving::add(&mut all, *saving);
+            }
+        }
         let bill = if provenance.is_paid() {
             Bill {
                 tokens_used: total_tokens,
@@ -209,6 +218,11 @@ impl Metrics {
         };
         self.saved_nano_usd.add(bill.saved_nano_usd);
         bill
+    }
+
+    /// What compression saved, by rule and kind of content.
+    pub fn compression(&self) -> Vec<Saving> {
+        self.compression.lock().clone()
     }
 
     /// Models that were used and have no price.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use tokio::time::Instant;
 
-use crate::compressor::{self, Level};
+use crate::compressor::{self, Level, Plan, Saving};
 use crate::fingerprint::{self, Fingerprint, Scope};
 use crate::json::{Json, Node};
 
@@ -46,6 +46,34 @@ pub enum Shape {
     },
 }
 
+/// The endpoint that a request came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// `/create`
+    Create,
+    /// `/create/chat`
+    CreateChat,
+    /// `/v1/chat/completions`
+    ChatCompletions,
+    /// Any other below `/v1`.
+    Forwarded,
+}
+
+impl Route {
+    /// Those whose requests are chat completions.
+    pub const ALL: [Self; 3] = [Self::Create, Self::CreateChat, Self::ChatCompletions];
+
+    /// Its path.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "/create",
+            Self::CreateChat => "/create/chat",
+            Self::ChatCompletions => "/v1/chat/completions",
+            Self::Forwarded => "/v1/*",
+        }
+    }
+}
+
 /// What the edge knows of a request before the stack sees it.
 pub struct Parts {
     /// The method upstream.
@@ -60,8 +88,10 @@ pub struct Parts {
     pub scope: Scope,
     /// What the client demands of the cache.
     pub cache_control: CacheControl,
-    /// The client's own compression level.
+    /// The compression level that the client asks for.
     pub level: Option<Level>,
+    /// The endpoint that the client called.
+    pub route: Route,
     /// When the client will have waited long enough.
     pub deadline: Instant,
 }
@@ -88,8 +118,8 @@ pub struct Chat {
     shape: Shape,
     /// Fields that the proxy put in, which are not part of the request's identity.
     injected: &'static [&'static str],
-    level: OnceLock<Level>,
-    edit: OnceLock<fn(&Json, Level) -> Option<Edited>>,
+    plan: OnceLock<Plan>,
+    edit: OnceLock<fn(&Json, &Plan) -> Option<Edited>>,
     edited: OnceLock<Option<Edited>>,
     saved: OnceLock<Saved>,
     alias: OnceLock<Fingerprint>,
@@ -105,14 +135,16 @@ pub struct Edited {
 }
 
 /// What compression took out of one request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Saved {
     /// Characters of text before compression.
     pub chars_before: u64,
     /// Characters taken out.
     pub chars: u64,
-    /// Tokens taken out, estimated.
+    /// `o200k_base` tokens taken out.
     pub tokens: u64,
+    /// The same by rule and kind of content.
+    pub savings: Arc<[Saving]>,
 }
 
 struct Shared {
@@ -163,7 +195,7 @@ impl Chat {
             model,
             shape,
             injected,
-            level: OnceLock::new(),
+            plan: OnceLock::new(),
             edit: OnceLock::new(),
             edited: OnceLock::new(),
             saved: OnceLock::new(),
@@ -233,9 +265,9 @@ impl ProxyRequest {
 
     /// Has the text edited before it is sent, but only once somebody needs it: a repeat that its alias
     /// leads to the cache never pays for it. The first call decides.
-    pub fn edit_at(&self, level: Level, edit: fn(&Json, Level) -> Option<Edited>) {
+    pub fn edit_by(&self, plan: Plan, edit: fn(&Json, &Plan) -> Option<Edited>) {
         if let Some(chat) = self.chat() {
-            let _ = chat.level.set(level);
+            let _ = chat.plan.set(plan);
             let _ = chat.edit.set(edit);
         }
     }
@@ -244,12 +276,12 @@ impl ProxyRequest {
     pub fn outgoing(&self) -> Option<&Json> {
         let chat = self.chat()?;
         let edited = chat.edited.get_or_init(|| {
-            let (edit, level) = (chat.edit.get()?, *chat.level.get()?);
+            let (edit, plan) = (chat.edit.get()?, chat.plan.get()?);
             let begun = Instant::now();
-            let edited = edit(&chat.original, level);
+            let edited = edit(&chat.original, plan);
             self.shared.timings.add(Stage::Compress, begun.elapsed());
             if let Some(edited) = &edited {
-                let _ = chat.saved.set(edited.saved);
+                let _ = chat.saved.set(edited.saved.clone());
             }
             edited
         });
@@ -272,7 +304,7 @@ impl ProxyRequest {
     pub fn saved(&self) -> Saved {
         self.chat()
             .and_then(|chat| chat.saved.get())
-            .copied()
+            .cloned()
             .unwrap_or_default()
     }
 
@@ -308,8 +340,8 @@ impl ProxyRequest {
             ..
         } = self.parts();
         Some(*chat.alias.get_or_init(|| {
-            let level = chat.level.get().copied().unwrap_or(Level::Off);
-            let edit = format!("{} {level}", compressor::VERSION);
+            let plan = chat.plan.get().copied().unwrap_or_default();
+            let edit = format!("{} {plan}", compressor::VERSION);
             let body = chat.original.text();
             fingerprint::alias(*scope, path, headers, edit.as_bytes(), chat.injected, body)
         }))

@@ -50,7 +50,7 @@ pub fn build(config: &Config) -> Result<Stack, reqwest::Error> {
 
     let service = ServiceBuilder::new()
         // Above the cache: prompts that differ only in what it takes out share an entry.
-        .layer(CompressLayer::new(config.compression.level))
+        .layer(CompressLayer::new(config.compression.clone()))
         // Above dedup: a hit takes no lock and joins no flight.
         .layer(CacheLayer::new(cache.then(|| store.clone())))
         // Above the breaker: fifty identical requests are one call, hence one verdict.

@@ -5,16 +5,18 @@
 //! marked; where an end is missing, the rest of the text (or of the paragraph, for marks that also
 //! occur alone) is.
 
+use std::ops::Range;
+
 use memchr::memmem;
 
-use super::{elements, fences, lines::Line};
+use super::{elements, fences, kind::Kind, lines::Line};
 
-/// For each line, whether it stands inside a block.
-pub(super) fn find(text: &str, lines: &[Line]) -> Vec<bool> {
+/// For each line, the kind of the block that it stands in.
+pub(super) fn find(text: &str, lines: &[Line]) -> Vec<Option<Kind>> {
     let mut marks = Marks {
         text,
         lines,
-        inside: vec![false; lines.len()],
+        inside: vec![None; lines.len()],
     };
     let bytes = text.as_bytes();
     let has = |needle: &[u8]| memmem::find(bytes, needle).is_some();
@@ -24,7 +26,13 @@ pub(super) fn find(text: &str, lines: &[Line]) -> Vec<bool> {
     for triple in ["\"\"\"", "'''", "$$"] {
         if has(triple.as_bytes()) {
             let odd = |line: &[u8]| memmem::find_iter(line, triple).count() % 2 == 1;
+            let kind = if triple == "$$" {
+                Kind::Formula
+            } else {
+                Kind::Code
+            };
             marks.pairs(
+                kind,
                 odd,
                 odd,
                 if triple == "$$" {
@@ -43,7 +51,7 @@ pub(super) fn find(text: &str, lines: &[Line]) -> Vec<bool> {
     }
     let odd = |mark: u8| move |line: &[u8]| memchr::memchr_iter(mark, line).count() % 2 == 1;
     if memchr::memchr(b'"', bytes).is_some() {
-        marks.pairs(odd(b'"'), odd(b'"'), Unended::Paragraph);
+        marks.pairs(Kind::Quote, odd(b'"'), odd(b'"'), Unended::Paragraph);
     }
     for (open, close) in [
         ("“", "”"),
@@ -61,16 +69,21 @@ pub(super) fn find(text: &str, lines: &[Line]) -> Vec<bool> {
             };
             let opens = |line: &[u8]| matches!(count(line), (o, c) if o > c);
             let closes = |line: &[u8]| matches!(count(line), (o, c) if c > o);
-            marks.pairs(opens, closes, Unended::Paragraph);
+            marks.pairs(Kind::Quote, opens, closes, Unended::Paragraph);
         }
     }
     if has("‘".as_bytes()) || memchr::memchr(b'\'', bytes).is_some() {
         // An apostrophe looks like an end, so no end is looked for.
-        marks.pairs(opens_single_quote, |_| false, Unended::Paragraph);
+        marks.pairs(
+            Kind::Quote,
+            opens_single_quote,
+            |_| false,
+            Unended::Paragraph,
+        );
     }
     if memchr::memchr(b'`', bytes).is_some() {
         // A code span cannot cross a blank line, so its other end is in the paragraph or nowhere.
-        marks.pairs(odd(b'`'), |_| false, Unended::Paragraph);
+        marks.pairs(Kind::Code, odd(b'`'), |_| false, Unended::Paragraph);
     }
     marks.inside
 }
@@ -78,7 +91,7 @@ pub(super) fn find(text: &str, lines: &[Line]) -> Vec<bool> {
 struct Marks<'t> {
     text: &'t str,
     lines: &'t [Line],
-    inside: Vec<bool>,
+    inside: Vec<Option<Kind>>,
 }
 
 /// How far a block reaches whose end is missing.
@@ -100,39 +113,46 @@ impl Marks<'_> {
     /// a mark is the inside.
     fn pairs(
         &mut self,
+        kind: Kind,
         opens: impl Fn(&[u8]) -> bool,
         closes: impl Fn(&[u8]) -> bool,
         unended: Unended,
     ) {
         let mut open: Option<usize> = None;
         for at in 0..self.lines.len() {
-            if self.inside[at] {
+            if self.inside[at].is_some() {
                 continue;
             }
             if let Some(from) = open.filter(|_| closes(self.bytes(at))) {
-                self.inside[from..=at].fill(true);
-                self.rest_of_paragraph(at);
+                self.fill(kind, from..at + 1);
+                self.rest_of_paragraph(kind, at);
                 open = None;
             } else if opens(self.bytes(at)) {
                 if let Some(earlier) = open {
-                    self.rest_of_paragraph(earlier);
+                    self.rest_of_paragraph(kind, earlier);
                 }
                 open = Some(at);
             }
         }
         match (open, unended) {
-            (Some(from), Unended::Text) => self.inside[from..].fill(true),
-            (Some(from), Unended::Paragraph) => self.rest_of_paragraph(from),
+            (Some(from), Unended::Text) => self.fill(kind, from..self.lines.len()),
+            (Some(from), Unended::Paragraph) => self.rest_of_paragraph(kind, from),
             (None, _) => {}
         }
     }
 
-    fn rest_of_paragraph(&mut self, from: usize) {
+    fn fill(&mut self, kind: Kind, lines: Range<usize>) {
+        for inside in &mut self.inside[lines] {
+            inside.get_or_insert(kind);
+        }
+    }
+
+    fn rest_of_paragraph(&mut self, kind: Kind, from: usize) {
         for at in from..self.lines.len() {
             if self.lines[at].is_blank() {
                 break;
             }
-            self.inside[at] = true;
+            self.inside[at].get_or_insert(kind);
         }
     }
 
@@ -143,18 +163,18 @@ impl Marks<'_> {
             let line = self.lines[at];
             let body = self.bytes(at);
             let is_open = |byte: Option<&u8>| matches!(byte, Some(b'{' | b'['));
-            let last = if self.inside[at] {
+            let last = if self.inside[at].is_some() {
                 at
             } else {
                 self.bracket_end(at, line.body, is_open(body.first()))
             };
-            let last = if last == at && !self.inside[at] && !line.is_blank() {
+            let last = if last == at && self.inside[at].is_none() && !line.is_blank() {
                 self.bracket_end(at, line.end - 1, is_open(body.last()))
             } else {
                 last
             };
             if last > at {
-                self.inside[at..=last].fill(true);
+                self.fill(Kind::Json, at..last + 1);
             }
             at = last + 1;
         }

@@ -156,6 +156,28 @@ pub(super) fn is_likely(line: &str) -> bool {
         || first == "at" && calls()
 }
 
+/// Whether `line` is likely a shell command.
+pub(super) fn is_command(line: &str) -> bool {
+    is_in(&COMMANDS, first_word(line))
+}
+
+/// Whether `line` is likely part of a stack trace.
+pub(super) fn is_trace(line: &str) -> bool {
+    let word = first_word(line);
+    is_in(&TRACES, word.trim_end_matches([':', '(', ',']))
+        || word == "at"
+        || line.starts_with("File \"")
+}
+
+/// Whether `line` begins with the level of a log entry.
+pub(super) fn is_log(line: &str) -> bool {
+    is_in(&LEVELS, first_word(line).trim_matches(['[', ']', ':']))
+}
+
+fn first_word(line: &str) -> &str {
+    line.split_ascii_whitespace().next().unwrap_or_default()
+}
+
 /// Whether `word` is in `list`, which is sorted.
 fn is_in(list: &[u128], word: &str) -> bool {
     (2..=16).contains(&word.len()) && list.binary_search(&key(word)).is_ok()

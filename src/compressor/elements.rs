@@ -3,17 +3,17 @@
 
 use std::collections::HashMap;
 
-use super::lines::Line;
+use super::{kind::Kind, lines::Line};
 
 /// Elements, comments and `LaTeX` environments. Each name has its own stack, so crossed or
 /// forgotten ends of one name do not hide the ends of another; what stays open reaches to the last
 /// end of its name.
-pub(super) fn mark(text: &str, lines: &[Line], inside: &mut [bool]) {
+pub(super) fn mark(text: &str, lines: &[Line], inside: &mut [Option<Kind>]) {
     let mut stacks: HashMap<&[u8], Vec<usize>> = HashMap::new();
     let mut ends: HashMap<&[u8], usize> = HashMap::new();
     let mut spans = Vec::new();
     for at in 0..lines.len() {
-        if inside[at] {
+        if inside[at].is_some() {
             continue;
         }
         let line = lines[at].body(text).as_bytes();
@@ -23,7 +23,7 @@ pub(super) fn mark(text: &str, lines: &[Line], inside: &mut [bool]) {
                 Some((name, false)) => {
                     ends.insert(name, at);
                     if let Some(from) = stacks.get_mut(name).and_then(Vec::pop) {
-                        spans.push((from, at));
+                        spans.push((name, from, at));
                     }
                 }
                 None => {}
@@ -32,18 +32,26 @@ pub(super) fn mark(text: &str, lines: &[Line], inside: &mut [bool]) {
     }
     for (name, stack) in &stacks {
         if let (Some(first), Some(last)) = (stack.first(), ends.get(name)) {
-            spans.push((*first, *last));
+            spans.push((*name, *first, *last));
         }
     }
-    let mut change = vec![0_i64; lines.len() + 1];
-    for (from, to) in spans.into_iter().filter(|(from, to)| from < to) {
-        change[from] += 1;
-        change[to + 1] -= 1;
-    }
-    let mut depth = 0;
-    for (inside, step) in inside.iter_mut().zip(change) {
-        depth += step;
-        *inside |= depth > 0;
+    let is_formula = |name: &[u8]| matches!(name, b"[" | b"{");
+    for kind in [Kind::Formula, Kind::Markup] {
+        let of_kind = |(name, from, to): &&(&[u8], usize, usize)| {
+            from < to && is_formula(name) == (kind == Kind::Formula)
+        };
+        let mut change = vec![0_i64; lines.len() + 1];
+        for (_, from, to) in spans.iter().filter(of_kind) {
+            change[*from] += 1;
+            change[to + 1] -= 1;
+        }
+        let mut depth = 0;
+        for (inside, step) in inside.iter_mut().zip(change) {
+            depth += step;
+            if depth > 0 {
+                inside.get_or_insert(kind);
+            }
+        }
     }
 }
 

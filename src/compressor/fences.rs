@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::lines::Line;
+use super::{kind::Kind, lines::Line};
 
 /// A fence that is open.
 #[derive(Clone, Copy)]
@@ -15,17 +15,19 @@ struct Fence {
 
 /// A fence inside a longer or equal fence is text to `CommonMark` and a nested block to many
 /// authors: both count.
-pub(super) fn mark(text: &str, lines: &[Line], inside: &mut [bool]) {
+pub(super) fn mark(text: &str, lines: &[Line], inside: &mut [Option<Kind>]) {
     for nested in [false, true] {
         let mut open: Option<Fence> = None;
         for at in 0..lines.len() {
             let line = lines[at].body(text).as_bytes();
             let Some(fence) = open else {
                 open = opening_fence(line);
-                inside[at] |= open.is_some();
+                if open.is_some() {
+                    inside[at] = Some(Kind::Fence);
+                }
                 continue;
             };
-            inside[at] = true;
+            inside[at] = Some(Kind::Fence);
             if fence.is_closed_by(line) {
                 open = (fence.depth > 1).then_some(Fence {
                     depth: fence.depth - 1,

@@ -1,7 +1,5 @@
 //! Cuts a text into lines, so that every rule and every protection speaks of the same ones.
 
-use std::ops::Range;
-
 /// One line as byte offsets into the text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line {
@@ -29,10 +27,6 @@ impl Line {
 
     pub(super) fn indent<'t>(&self, text: &'t str) -> &'t str {
         &text[self.start..self.body]
-    }
-
-    pub(super) const fn trailing(&self) -> Range<usize> {
-        self.end..self.stop
     }
 }
 

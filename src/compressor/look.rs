@@ -9,6 +9,8 @@ pub(super) enum Look {
     Prose,
     /// Prose whose line breaks are a form of their own: spaces between its words stay.
     Verse,
+    /// A sentence with something in it that must stay.
+    Marked,
     /// A line that stays, though it is likely part of the prose around it.
     Kept,
     /// Code, data, markup, tables, drawings: stays, and so do the blank lines around it.
@@ -32,6 +34,9 @@ fn by_ends(body: &str) -> Look {
     };
     if matches!(last, b';' | b'{' | b'}' | b'\\' | b'(' | b'[' | b'=') {
         return Look::Raw;
+    }
+    if bytes.len() > 3 && b"=*_-#".contains(&first) && bytes.iter().all(|byte| *byte == first) {
+        return Look::Kept;
     }
     let second = bytes.get(1).copied().unwrap_or(b' ');
     match first {
@@ -76,11 +81,11 @@ fn by_marks(bytes: &[u8]) -> Look {
             b'=' if b"=!<>+-*/:|&".contains(&next) || is_assignment(&bytes[..at]) => Look::Raw,
             // Box drawing and blocks are E2 94 80 to E2 96 9F, Braille E2 A0 80 to E2 A3 BF.
             0xE2 if matches!(next, 0x94..=0x96 | 0xA0..=0xA3) => Look::Raw,
-            b'{' | b'}' | b'\\' | b'$' | b'=' => Look::Kept,
-            b'<' if next.is_ascii_alphabetic() || b"/!?".contains(&next) => Look::Kept,
-            b'%' if next.is_ascii_alphabetic() || next == b'(' => Look::Kept,
-            b'(' if next == b')' => Look::Kept,
-            b'-' if next == b'>' => Look::Kept,
+            b'{' | b'}' | b'\\' | b'$' | b'=' => Look::Marked,
+            b'<' if next.is_ascii_alphabetic() || b"/!?".contains(&next) => Look::Marked,
+            b'%' if next.is_ascii_alphabetic() || next == b'(' => Look::Marked,
+            b'(' if next == b')' => Look::Marked,
+            b'-' if next == b'>' => Look::Marked,
             _ => Look::Prose,
         };
         look = look.max(found);

@@ -56,13 +56,10 @@ impl Layers {
             .expect("the built-in defaults are valid TOML");
         let mut defaults = BTreeMap::new();
         for (section, settings) in table {
-            for (key, value) in settings.as_table().into_iter().flatten() {
-                let entry = Entry {
-                    value: value.clone(),
-                    origin: Origin::Default,
-                };
-                defaults.insert(format!("{section}.{key}"), entry);
-            }
+            flatten(&section, settings, &|_| true, &mut |key, value| {
+                let origin = Origin::Default;
+                defaults.insert(key, Entry { value, origin });
+            });
         }
         Self {
             entries: defaults.clone(),
@@ -108,9 +105,14 @@ impl Layers {
         };
         for (section, settings) in table {
             match settings {
-                Value::Table(settings) if self.has_section(&section) => {
-                    for (key, value) in settings {
-                        self.set(format!("{section}.{key}"), value, origin.clone());
+                Value::Table(_) if self.has_section(&section) => {
+                    let mut found = Vec::new();
+                    let groups = |key: &str| self.has_group(key);
+                    flatten(&section, settings, &groups, &mut |key, value| {
+                        found.push((key, value));
+                    });
+                    for (key, value) in found {
+                        self.set(key, value, origin.clone());
                     }
                 }
                 _ if self.has_section(&section) => {
@@ -161,6 +163,16 @@ impl Layers {
         self.sections().any(|known| known == section)
     }
 
+    /// Whether settings stand below this key, as below `compression.rules`.
+    fn has_group(&self, key: &str) -> bool {
+        let below = |known: &String| {
+            known
+                .strip_prefix(key)
+                .is_some_and(|rest| rest.starts_with('.'))
+        };
+        self.defaults.keys().any(below)
+    }
+
     fn sections(&self) -> impl Iterator<Item = &str> {
         self.defaults.keys().filter_map(|key| key.split('.').next())
     }
@@ -189,6 +201,23 @@ impl Layers {
             origin,
             accepted,
         });
+    }
+}
+
+/// Calls `found` with the settings in `value`, which stands at `key`, going into the tables that are groups.
+fn flatten(
+    key: &str,
+    value: Value,
+    is_group: &impl Fn(&str) -> bool,
+    found: &mut impl FnMut(String, Value),
+) {
+    match value {
+        Value::Table(settings) if is_group(key) => {
+            for (name, value) in settings {
+                flatten(&format!("{key}.{name}"), value, is_group, found);
+            }
+        }
+        value => found(key.to_owned(), value),
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     Auth, Breaker, Cache, CacheScope, Compression, Config, Dedup, Dialect, Log, LogFormat,
     MaxTokens, Metering, Retry, Server, Upstream, accept, reader::Reader,
 };
+use crate::compressor::Rule;
 use crate::metering::prices::PriceTable;
 
 /// More connections, requests or attempts than any machine holds.
@@ -117,11 +118,20 @@ impl Upstream {
 
 impl Compression {
     fn read(reader: &mut Reader) -> Self {
-        let level = reader.text("compression.level", |text| {
-            text.parse()
-                .map_err(|_| "expected off, safe, balanced or aggressive".to_owned())
-        });
-        Self { level }
+        Self {
+            level: reader.text("compression.level", accept::level),
+            routes: reader.list("compression.routes", accept::route_level),
+            roles: reader.list("compression.roles", accept::role_level),
+            deny: reader
+                .list("compression.rules.deny", |name| {
+                    name.parse::<Rule>().map_err(|_| {
+                        let names: Vec<_> = Rule::ALL.iter().map(|rule| rule.as_str()).collect();
+                        format!("expected names of rules: {}", names.join(", "))
+                    })
+                })
+                .into_iter()
+                .collect(),
+        }
     }
 }
 

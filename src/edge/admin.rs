@@ -1,5 +1,6 @@
 //! `/api`: what was saved, and clearing the cache.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
@@ -10,6 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use crate::compressor::Saving;
 
 use super::Edge;
 use super::dialect::failure;
@@ -129,6 +132,22 @@ fn report(edge: &Edge) -> Report {
     }
 }
 
+/// Savings by rule or kind: in how many places, characters and tokens.
+fn by(savings: &[Saving], name: fn(&Saving) -> &'static str) -> Value {
+    let mut sums: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+    for saving in savings {
+        let [edits, chars, tokens] = sums.entry(name(saving)).or_default();
+        *edits += saving.edits;
+        *chars += saving.chars;
+        *tokens += saving.tokens;
+    }
+    let sums = sums.into_iter().map(|(name, [edits, chars, tokens])| {
+        let sum = json!({"edits": edits, "characters": chars, "tokens": tokens});
+        (name.to_owned(), sum)
+    });
+    Value::Object(sums.collect())
+}
+
 fn more(edge: &Edge) -> More {
     let (config, stack) = (&edge.shared.config, &edge.shared.stack);
     let m = &stack.metrics;
@@ -150,7 +169,9 @@ fn more(edge: &Edge) -> More {
             "level": config.compression.level.to_string(),
             "charactersSaved": m.compression_chars_saved.get(),
             "tokensSaved": m.compression_tokens_saved.get(),
-            "estimated": true,
+            "vocabulary": "o200k_base",
+            "byRule": by(&m.compression(), |saving| saving.rule.as_str()),
+            "byKind": by(&m.compression(), |saving| saving.kind.as_str()),
         }),
         cache: json!({
             "enabled": config.cache.enabled,

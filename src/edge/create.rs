@@ -13,7 +13,7 @@ use super::{Edge, body};
 use crate::error::ProxyError;
 use crate::json::Json;
 use crate::reply::{Reply, StreamKind, Whole};
-use crate::request::{Chat, Content, ProxyRequest, Shape};
+use crate::request::{Chat, Content, ProxyRequest, Route, Shape};
 
 use form::{Endpoint, Form};
 use report::Report;
@@ -69,7 +69,17 @@ async fn create(
     };
     let chat = Chat::new(json, injected);
     let shape = chat.shape();
-    let mut parts = edge.parts(Method::POST, "/chat/completions".into(), &incoming, caller)?;
+    let route = match endpoint {
+        Endpoint::Prompt => Route::Create,
+        Endpoint::Turn => Route::CreateChat,
+    };
+    let mut parts = edge.parts(
+        route,
+        Method::POST,
+        "/chat/completions".into(),
+        &incoming,
+        caller,
+    )?;
     // The client's type and wishes are about this endpoint's JSON, not about the upstream's.
     parts.headers.remove(header::ACCEPT);
     parts.headers.insert(

@@ -41,7 +41,7 @@ impl Exchange {
     pub(super) fn settle(&self, worth: Worth) -> Bill {
         let model = self.request.model().unwrap_or_default();
         let metrics = &self.edge.shared.stack.metrics;
-        let bill = metrics.bill(model, self.provenance, worth, self.request.saved());
+        let bill = metrics.bill(model, self.provenance, worth, &self.request.saved());
         self.context.note_saved(bill.tokens_saved);
         bill
     }

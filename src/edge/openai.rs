@@ -22,7 +22,7 @@ use crate::chat::{self, Watch};
 use crate::error::ProxyError;
 use crate::json::Json;
 use crate::reply::{Frame, Reply, StreamKind, Streaming, Whole, Worth};
-use crate::request::{CacheControl, Chat, Content, Parts, ProxyRequest, Shape};
+use crate::request::{CacheControl, Chat, Content, Parts, ProxyRequest, Route, Shape};
 use crate::sse;
 
 use probe::Probe;
@@ -70,7 +70,13 @@ async fn complete(
     })?;
     let chat = Chat::new(json, &[]);
     let shape = chat.shape();
-    let parts = edge.parts(Method::POST, path, &incoming, caller)?;
+    let parts = edge.parts(
+        Route::ChatCompletions,
+        Method::POST,
+        path,
+        &incoming,
+        caller,
+    )?;
     let request = ProxyRequest::new(parts, Content::Chat(Box::new(chat)));
     let (exchange, reply) = Exchange::begin(edge, context, request).await?;
     Ok(access::hold(answer(exchange, reply, shape).await?, permit))
@@ -180,7 +186,7 @@ async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Res
     let accepts_events = incoming.get(header::ACCEPT).is_some_and(|value| {
         memchr::memmem::find(value.as_bytes(), b"text/event-stream").is_some()
     });
-    let parts = edge.parts(method, path, &incoming, caller)?;
+    let parts = edge.parts(Route::Forwarded, method, path, &incoming, caller)?;
     let request = ProxyRequest::new(
         parts,
         Content::Opaque {
@@ -271,6 +277,7 @@ impl Edge {
     /// What a request needs beside its body.
     pub(super) fn parts(
         &self,
+        route: Route,
         method: Method,
         path: Box<str>,
         incoming: &HeaderMap,
@@ -278,6 +285,7 @@ impl Edge {
     ) -> Result<Parts, ProxyError> {
         let config = &self.shared.config;
         Ok(Parts {
+            route,
             method,
             path,
             headers: headers::forwarded(incoming, &config.upstream.forward_headers),

@@ -1,39 +1,39 @@
 //! Takes out of a request's text what the model does not need; outermost, so that prompts which differ
 //! only in that share one cache entry.
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
 
-use crate::compressor::{self, Level};
+use crate::compressor::{Compressor, Conversation, Level, Plan, Role, Saving};
+use crate::config::Compression;
 use crate::json::{Json, Node, Text};
-use crate::metering::tokens;
-use crate::request::{Edited, ProxyRequest, Saved};
-
-/// Whose text is compressed. An assistant's turns are not: they may be signed, and a model that reads
-/// its own words changed may change its mind.
-const ROLES: [&str; 5] = ["system", "developer", "user", "tool", "function"];
+use crate::request::{Edited, Parts, ProxyRequest, Saved};
 
 /// Makes [`Compress`] services.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct CompressLayer {
-    level: Level,
+    settings: Arc<Compression>,
 }
 
-/// Compresses requests at a level, or at the one that the request itself asks for.
+/// Compresses requests as the settings say, or at the level that the request itself asks for.
 #[derive(Debug, Clone)]
 pub struct Compress<S> {
     inner: S,
-    level: Level,
+    settings: Arc<Compression>,
 }
 
 // === impl CompressLayer ===
 
 impl CompressLayer {
-    /// Compresses at this level.
-    pub fn new(level: Level) -> Self {
-        Self { level }
+    /// Compresses by these settings.
+    pub fn new(settings: Compression) -> Self {
+        Self {
+            settings: Arc::new(settings),
+        }
     }
 }
 
@@ -43,7 +43,7 @@ impl<S> Layer<S> for CompressLayer {
     fn layer(&self, inner: S) -> Self::Service {
         Compress {
             inner,
-            level: self.level,
+            settings: Arc::clone(&self.settings),
         }
     }
 }
@@ -61,67 +61,148 @@ impl<S: Service<ProxyRequest>> Service<ProxyRequest> for Compress<S> {
 
     fn call(&mut self, request: ProxyRequest) -> Self::Future {
         // The work itself waits until somebody needs the text: a repeat finds its answer by its bytes.
-        request.edit_at(
-            request.parts().level.unwrap_or(self.level),
-            compress_messages,
-        );
+        request.edit_by(self.settings.plan(request.parts()), compress_messages);
         self.inner.call(request)
     }
 }
 
+// === impl Compression ===
+
+impl Compression {
+    /// What is done to each role's text: the client's own wish comes first, then an endpoint that is off, then the
+    /// role's level, the endpoint's, and the general one.
+    fn plan(&self, parts: &Parts) -> Plan {
+        let route = self
+            .routes
+            .iter()
+            .rev()
+            .find(|(route, _)| *route == parts.route);
+        let general = route.map_or(self.level, |(_, level)| *level);
+        self.plan_at(parts.level, general)
+    }
+
+    /// The same for a client that wishes for this level, if any, at an endpoint whose level is `general`.
+    pub(crate) fn plan_at(&self, wish: Option<Level>, general: Level) -> Plan {
+        let mut plan = Plan::default();
+        for (role, own) in &self.roles {
+            let own = own.filter(|_| general != Level::Off);
+            let level = wish.or(own).unwrap_or(general);
+            plan.set(*role, Compressor::new(level).without(self.deny));
+        }
+        plan
+    }
+}
+
+/// A text of the request.
+struct Said<'j> {
+    text: &'j Text,
+    /// The number of its message.
+    message: usize,
+    /// `None` where nothing may be edited.
+    role: Option<Role>,
+}
+
 /// The request with its messages' text compressed; `None` when nothing changes.
-fn compress_messages(json: &Json, level: Level) -> Option<Edited> {
+pub(crate) fn compress_messages(json: &Json, plan: &Plan) -> Option<Edited> {
+    let said = said(json.root());
+    // What stands after the last text that could be folded need not be remembered.
+    let last = said.iter().rposition(|said| {
+        let compressor = said.role.and_then(|role| Some((role, plan.of(role)?)));
+        compressor.is_some_and(|(role, compressor)| compressor.may_repeat(&said.text.value, role))
+    });
+    let last = last.map_or(0, |last| said[last].message);
+    let mut conversation = Conversation::new();
     let mut edits: Vec<(Range<usize>, String)> = Vec::new();
-    let mut saved = Saved::default();
-    for text in texts(json.root()) {
-        if let Some(after) = compressor::compress(&text.value, level) {
-            saved.chars += count_chars(&text.value).saturating_sub(count_chars(&after));
-            saved.tokens += tokens::estimate_saved(&text.value, &after);
-            edits.push((text.span.clone(), after));
+    let mut savings = Vec::new();
+    let (mut chars_before, mut chars_after) = (0, 0);
+    for message in said.chunk_by(|one, other| one.message == other.message) {
+        let mut outgoing: Vec<Cow<'_, str>> = Vec::with_capacity(message.len());
+        for Said { text, role, .. } in message {
+            let compressor = role.and_then(|role| Some((role, plan.of(role)?)));
+            let compressed = compressor.and_then(|(role, compressor)| {
+                conversation.compress(compressor, &text.value, role)
+            });
+            if compressor.is_some() {
+                let chars = count_chars(&text.value);
+                chars_before += chars;
+                chars_after += compressed
+                    .as_ref()
+                    .map_or(chars, |after| count_chars(&after.text));
+            }
+            let Some(compressed) = compressed else {
+                outgoing.push(Cow::Borrowed(&text.value));
+                continue;
+            };
+            for saving in compressed.savings {
+                Saving::add(&mut savings, saving);
+            }
+            outgoing.push(Cow::Owned(compressed.text.clone()));
+            edits.push((text.span.clone(), compressed.text));
+        }
+        // The parts of a message are one message: none is an earlier one to the others.
+        if message[0].message < last {
+            for text in outgoing {
+                conversation.remember(text);
+            }
         }
     }
     if edits.is_empty() {
         return None;
     }
-    saved.chars_before = texts(json.root())
-        .map(|text| count_chars(&text.value))
-        .sum();
+    let saved = Saved {
+        chars_before,
+        chars: chars_before.saturating_sub(chars_after),
+        tokens: savings.iter().map(|saving| saving.tokens).sum(),
+        savings: savings.into(),
+    };
     // The text was valid and only valid strings were put in, so this cannot fail; if it did, the
     // client's own bytes are always right.
     let json = json.replace(&edits).ok()?;
     Some(Edited { json, saved })
 }
 
-/// The texts that may be compressed, in the order of the body.
-fn texts(root: &Node) -> impl Iterator<Item = &Text> {
-    root.get("messages")
-        .and_then(Node::as_array)
-        .unwrap_or_default()
-        .iter()
-        .filter(|message| {
-            message
-                .get("role")
-                .and_then(Node::as_str)
-                .is_some_and(|role| ROLES.contains(&role))
-        })
-        .filter_map(|message| message.get("content"))
-        .flat_map(|content| {
-            let parts = content
-                .as_array()
-                .unwrap_or_default()
-                .iter()
-                .filter_map(|part| {
-                    let is_text = part.get("type").and_then(Node::as_str) == Some("text");
-                    // A part that carries more than its text, such as a cache breakpoint, keeps its bytes all the
-                    // same: only the string is replaced.
-                    if is_text {
-                        part.get("text").and_then(Node::as_text)
-                    } else {
-                        None
-                    }
-                });
-            content.as_text().into_iter().chain(parts)
-        })
+/// The texts of the messages, in the order of the body.
+fn said(root: &Node) -> Vec<Said<'_>> {
+    let mut said = Vec::new();
+    let messages = root.get("messages").and_then(Node::as_array);
+    for (number, message) in messages.unwrap_or_default().iter().enumerate() {
+        let role = message
+            .get("role")
+            .and_then(Node::as_str)
+            .and_then(Role::of_message)
+            .filter(|role| *role != Role::Assistant || is_plain(message));
+        let Some(content) = message.get("content") else {
+            continue;
+        };
+        let parts = content.as_array().unwrap_or_default();
+        let texts = parts.iter().filter_map(|part| {
+            let is_text = part.get("type").and_then(Node::as_str) == Some("text");
+            // Where a part carries more than its text, such as a cache breakpoint, that stays: the string alone is
+            // replaced.
+            is_text.then(|| part.get("text")?.as_text()).flatten()
+        });
+        said.extend(content.as_text().into_iter().chain(texts).map(|text| Said {
+            text,
+            message: number,
+            role,
+        }));
+    }
+    said
+}
+
+/// Whether a turn of the model is text alone: beside calls of tools, signatures and thoughts, which a
+/// provider may check against it, every byte stays.
+fn is_plain(message: &Node) -> bool {
+    let has_only = |node: &Node, keys: &[&str]| match node {
+        Node::Object(members) => members.iter().all(|member| keys.contains(&&*member.key)),
+        _ => false,
+    };
+    let parts = message.get("content").and_then(Node::as_array);
+    has_only(message, &["role", "content", "name"])
+        && parts
+            .unwrap_or_default()
+            .iter()
+            .all(|part| has_only(part, &["type", "text"]))
 }
 
 fn count_chars(text: &str) -> u64 {
@@ -131,31 +212,56 @@ fn count_chars(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn compressed(body: &str) -> Option<Edited> {
-        let json = Json::parse(Bytes::copy_from_slice(body.as_bytes())).unwrap();
-        compress_messages(&json, Level::Safe)
+    const SLIPS: &str = "We went home  and nobody was there to open the door for us. ";
+
+    fn compressed(body: &Value) -> Option<Edited> {
+        let json = Json::parse(Bytes::from(body.to_string())).unwrap();
+        compress_messages(&json, &Plan::uniform(Compressor::new(Level::Safe)))
+    }
+
+    /// A text in which the safe level finds a space a sentence too much.
+    fn wide() -> String {
+        SLIPS.repeat(9) + "And so on."
+    }
+
+    fn narrow() -> String {
+        wide().replace("  ", " ")
     }
 
     #[test]
     fn edits_text_and_leaves_every_other_byte() {
-        let body = r#"{ "messages":[{"role":"user","content":"This is a  plain sentence."},{"role":"assistant","content":"This is a  plain sentence."},{"role":"user","content":[{"type":"text","text":"And this is  another one."},{"type":"image_url","image_url":{"url":"data:  x"}}]}],"tools":[{"type":"function","function":{"name":"f","description":"This is a  plain sentence."}}], "temperature":1.00}"#;
-        let edited = compressed(body).unwrap();
-        let expected = body
-            .replacen("This is a  plain sentence.", "This is a plain sentence.", 1)
-            .replace("And this is  another one.", "And this is another one.");
-        assert_eq!(edited.json.text(), &expected);
-        assert_eq!(edited.saved.chars, 2);
-        assert_eq!(edited.saved.chars_before, 26 + 25);
+        let body = |user: &str| {
+            json!({"messages": [
+                {"role": "user", "content": user},
+                {"role": "assistant", "content": wide(), "tool_calls": [{"id": "a", "function": {"arguments": wide()}}]},
+                {"role": "assistant", "content": [{"type": "thinking", "thinking": wide(), "signature": "x"}, {"type": "text", "text": wide()}]},
+                {"role": "king", "content": wide()},
+                {"role": "user", "content": [{"type": "text", "text": user}, {"type": "image_url", "image_url": {"url": "data:  x"}}]},
+            ], "tools": [{"type": "function", "function": {"name": "f", "description": wide()}}], "temperature": 1.0})
+        };
+        let edited = compressed(&body(&wide())).unwrap();
+        assert_eq!(edited.json.text(), &body(&narrow()).to_string());
+        assert_eq!(edited.saved.chars, 18);
+        assert_eq!(edited.saved.chars_before, 2 * wide().len() as u64);
+        assert_eq!(edited.saved.tokens, 18);
+        assert_eq!(edited.saved.savings[0].edits, 18);
+    }
+
+    #[test]
+    fn a_plain_turn_of_the_model_is_text_like_any_other() {
+        let body = |text: &str| json!({"messages": [{"role": "assistant", "content": text}]});
+        let edited = compressed(&body(&wide())).unwrap();
+        assert_eq!(edited.json.text(), &body(&narrow()).to_string());
     }
 
     #[test]
     fn a_text_with_nothing_to_take_out_is_no_edit() {
         assert!(
-            compressed(r#"{"messages":[{"role":"user","content":"This is a plain sentence."}]}"#)
-                .is_none()
+            compressed(&json!({"messages": [{"role": "user", "content": narrow()}]})).is_none()
         );
     }
 }

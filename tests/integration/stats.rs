@@ -215,7 +215,8 @@ async fn joined_calls_are_counted_as_misses_that_cost_nothing() {
 async fn what_compression_takes_out_is_counted() {
     let upstream = Upstream::start().await;
     let proxy = Proxy::start("[compression]\nlevel = \"safe\"", &upstream).await;
-    let question = ask("First line.   \n\n\n\n\nSecond line.");
+    let sentences = "We went home  and nobody was there to open the door. ".repeat(8);
+    let question = ask(&format!("{sentences}Please tell us why."));
     proxy.chat(&question).await;
     let sent = upstream.last().prompt();
     let taken = question["messages"][0]["content"].as_str().unwrap().len() - sent.len();
@@ -223,7 +224,12 @@ async fn what_compression_takes_out_is_counted() {
     let body = stats(&proxy).await;
     let expected = format!("{taken} characters saved");
     assert_eq!(body["performance"]["compressionSavings"], expected);
-    assert_eq!(body["compression"]["level"], "safe");
+    let compression = &body["compression"];
+    assert_eq!(compression["level"], "safe");
+    let expected = json!({"edits": taken, "characters": taken, "tokens": taken});
+    assert_eq!(compression["byRule"]["inner-blanks"], expected);
+    assert_eq!(compression["byKind"]["prose"], expected);
+    assert_eq!(compression["tokensSaved"], taken);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use pegasus_nest::config::Config;
 use pegasus_nest::fingerprint::Scope;
 use pegasus_nest::json::Json;
 use pegasus_nest::reply::Reply;
-use pegasus_nest::request::{CacheControl, Chat, Content, Parts, ProxyRequest};
+use pegasus_nest::request::{CacheControl, Chat, Content, Parts, ProxyRequest, Route};
 use tokio::sync::{Barrier, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -102,6 +102,7 @@ async fn four_hundred_keys_by_eight_at_once() {
 fn request(body: &serde_json::Value) -> ProxyRequest {
     let json = Json::parse(body.to_string().into()).unwrap();
     let parts = Parts {
+        route: Route::ChatCompletions,
         method: Method::POST,
         path: "/chat/completions".into(),
         headers: HeaderMap::from_iter([(

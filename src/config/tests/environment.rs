@@ -1,6 +1,8 @@
 //! Settings from environment variables, and the unsafe start.
 
 use super::*;
+use crate::compressor::{Level, Role, Rule};
+use crate::request::Route;
 
 #[test]
 fn every_type_can_be_set() {
@@ -20,6 +22,9 @@ fn every_type_can_be_set() {
             "https://a.example, https://b.example",
         ),
         ("PEGASUS_UPSTREAM__FORWARD_HEADERS", "[\"x-a\", \"X-B\"]"),
+        ("PEGASUS_COMPRESSION__RULES__DENY", "phrases, emphasis"),
+        ("PEGASUS_COMPRESSION__ROLES", "user, tool=aggressive"),
+        ("PEGASUS_COMPRESSION__ROUTES", "/create=off"),
         ("PEGASUS_LOG__FORMAT", "json"),
         ("PEGASUS_MAX_TOKENS__SIMPLE", "5"),
         ("HOME", "/ignored"),
@@ -33,6 +38,15 @@ fn every_type_can_be_set() {
     assert_eq!(config.cache.scope, CacheScope::Global);
     assert!(!config.cache.enabled);
     assert_eq!(config.compression.level.to_string(), "safe");
+    assert!(
+        config.compression.deny.has(Rule::Emphasis)
+            && !config.compression.deny.has(Rule::JsonSpace)
+    );
+    assert_eq!(
+        config.compression.roles,
+        [(Role::User, None), (Role::Tool, Some(Level::Aggressive))]
+    );
+    assert_eq!(config.compression.routes, [(Route::Create, Level::Off)]);
     assert!(config.retry.budget.abs() < f64::EPSILON);
     assert_eq!(config.chat.temperature.to_string(), "1.5");
     assert_eq!(config.chat.system_prompt, "Be brief. ");

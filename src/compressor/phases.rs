@@ -1,0 +1,118 @@
+//! The order in which the rules have their say.
+
+use std::ops::Range;
+
+use super::{
+    Role,
+    document::Document,
+    edit::Edit,
+    indent, json,
+    kind::Kind,
+    logs, repeats,
+    rule::{Rule, RuleSet},
+    space, tables, terminal, wording,
+};
+
+/// Rules that work together, in one go over a text.
+pub(super) struct Phase {
+    /// Whether the text could have anything for it: a scan at most.
+    pub(super) is_worth: fn(&str, RuleSet, Role) -> bool,
+    pub(super) propose: fn(&Document<'_>, RuleSet, Role) -> Vec<Edit>,
+}
+
+/// In this order: what hides structure first, what needs it last.
+pub(super) const PHASES: &[Phase] = &[
+    Phase {
+        is_worth: |text, rules, _| {
+            (rules.has(Rule::AnsiCodes) || rules.has(Rule::ProgressBars))
+                && memchr::memchr2(0x1B, b'\r', text.as_bytes()).is_some()
+        },
+        propose: |document, rules, role| terminal::propose(document.text, rules, role),
+    },
+    Phase {
+        is_worth: |text, rules, _| {
+            (rules.has(Rule::JsonSpace) || rules.has(Rule::JsonRows))
+                && memchr::memchr2(b'{', b'[', text.as_bytes()).is_some()
+        },
+        propose: |document, rules, role| {
+            let fences: Vec<_> = document
+                .runs(Kind::Fence)
+                .map(|run| document.lines[run.start].start..document.lines[run.end - 1].next)
+                .collect();
+            json::propose(document.text, &fences, rules, role)
+        },
+    },
+    Phase {
+        is_worth: |text, _, _| space::is_worth_a_look(text),
+        propose: |document, rules, _| space::propose(document, rules),
+    },
+    Phase {
+        is_worth: |text, rules, role| {
+            rules.has(Rule::CommonIndent)
+                && role != Role::System
+                && text.starts_with([' ', '\t', '\n', '\r'])
+        },
+        propose: |document, _, _| indent::propose(document),
+    },
+    Phase {
+        is_worth: |text, rules, _| {
+            rules.has(Rule::TablePadding) && memchr::memchr(b'|', text.as_bytes()).is_some()
+        },
+        propose: |document, rules, _| {
+            let bodies = |run: Range<usize>| run.map(|line| document.body_range(line)).collect();
+            let tables = document.runs(Kind::Table).map(bodies);
+            tables
+                .flat_map(|rows: Vec<_>| tables::propose(document.text, &rows, rules))
+                .collect()
+        },
+    },
+    Phase {
+        is_worth: |_, rules, role| {
+            Rule::ALL
+                .iter()
+                .any(|rule| rule.rewords() && rules.has(*rule))
+                && matches!(role, Role::System | Role::User)
+        },
+        propose: |document, rules, role| {
+            wording::propose(document.text, &sentences(document), rules, role)
+        },
+    },
+    Phase {
+        is_worth: |text, rules, role| {
+            (rules.has(Rule::LeadEmphasis) || rules.has(Rule::Emphasis))
+                && matches!(role, Role::System | Role::User)
+                && memchr::memmem::find(text.as_bytes(), b"**").is_some()
+        },
+        propose: |document, rules, _| wording::emphasis(document.text, &sentences(document), rules),
+    },
+    Phase {
+        is_worth: |_, rules, role| {
+            role != Role::Assistant
+                && [Rule::RepeatedLines, Rule::RepeatedBlocks, Rule::Boilerplate]
+                    .iter()
+                    .any(|rule| rules.has(*rule))
+        },
+        propose: repeats::propose,
+    },
+    Phase {
+        is_worth: |_, rules, role| rules.has(Rule::LogTemplates) && role == Role::Tool,
+        propose: |document, rules, _| {
+            let open = document.kinds.iter().enumerate();
+            let open = open.filter(|(_, kind)| !matches!(kind, Kind::Fence | Kind::Reference));
+            let lines: Vec<_> = open.map(|(line, _)| document.body_range(line)).collect();
+            logs::propose(document.text, &lines, rules)
+        },
+    },
+];
+
+/// The bodies of the lines that may be reworded.
+fn sentences(document: &Document<'_>) -> Vec<Range<usize>> {
+    if document.is_mostly_raw {
+        return Vec::new();
+    }
+    let lines = document.kinds.iter().enumerate();
+    lines
+        .filter(|(_, kind)| kind.is_wordable())
+        .map(|(line, _)| document.body_range(line))
+        .collect()
+}

@@ -1,0 +1,207 @@
+//! The short lines that stand in for lines which the model can read elsewhere.
+//!
+//! ```text
+//! [line above repeated 7 more times]
+//! [12 lines identical to the latest above, from: GET /health 200]
+//! [repeats the block above that starts: You are a careful reviewer of]
+//! [40 lines identical to the latest earlier ones, from: import os]
+//! ```
+
+use super::seen::{NAMED, Seen};
+
+/// How long the words may be by which a reference says what it stands for, in bytes: the shortest that are
+/// enough.
+const LENGTHS: [usize; 3] = [40, 80, 160];
+/// Fewer letters and figures say too little.
+const LETTERS: usize = 6;
+
+const SAME: &str = "[line above repeated ";
+const BLOCK: &str = "[repeats the block above that starts: ";
+const LINES_ABOVE: &str = " lines identical to the latest above, from: ";
+const LINES_EARLIER: &str = " lines identical to the latest earlier ones, from: ";
+const LINE_EARLIER: &str = "[repeats the latest earlier line that starts: ";
+const SIMILAR: &str = " similar lines";
+
+/// Stands for `count` further copies of the line above it.
+pub(super) fn same(count: usize) -> String {
+    let times = if count == 1 { "time" } else { "times" };
+    format!("{SAME}{count} more {times}]")
+}
+
+/// A reference, and for how many lines it stands.
+pub(super) struct Named {
+    pub(super) with: String,
+    pub(super) lines: usize,
+}
+
+/// Stands for `lines`, or as many of them from the first one on as can be named: those that stand above in the same
+/// message. By a name the latest lines are meant that start so.
+pub(super) fn above(lines: &[&str], seen: &Seen<'_>) -> Option<Named> {
+    // Letters other than ASCII would be there twice after a later reading.
+    let (name, lines) = name(lines, seen).filter(|(name, _)| name.is_ascii())?;
+    let with = match count(lines) {
+        1 => format!("{BLOCK}{name}]"),
+        count => format!("[{count}{LINES_ABOVE}{name}]"),
+    };
+    Some(Named {
+        with,
+        lines: lines.len(),
+    })
+}
+
+/// The same for lines that stand in an earlier message.
+pub(super) fn earlier(lines: &[&str], seen: &Seen<'_>) -> Option<Named> {
+    let (name, lines) = name(lines, seen)?;
+    let with = match count(lines) {
+        1 => format!("{LINE_EARLIER}{name}]"),
+        count => format!("[{count}{LINES_EARLIER}{name}]"),
+    };
+    Some(Named {
+        with,
+        lines: lines.len(),
+    })
+}
+
+/// Whether a line, without the blanks around it, is one of these.
+pub(super) fn is_reference(line: &str) -> bool {
+    let Some(inner) = line.strip_prefix('[').filter(|_| line.ends_with(']')) else {
+        return false;
+    };
+    if [SAME, BLOCK, LINE_EARLIER]
+        .iter()
+        .any(|form| line.starts_with(form))
+    {
+        return true;
+    }
+    let rest = inner.trim_start_matches(|c: char| c.is_ascii_digit());
+    rest.len() < inner.len()
+        && [LINES_ABOVE, LINES_EARLIER, SIMILAR]
+            .iter()
+            .any(|form| rest.starts_with(form))
+}
+
+fn count(lines: &[&str]) -> usize {
+    lines.iter().filter(|line| !line.trim().is_empty()).count()
+}
+
+/// The first words of `lines`, and those of them that are the latest to start so: the words by which they are most.
+fn name<'l, 't>(lines: &'l [&'t str], seen: &Seen<'_>) -> Option<(String, &'l [&'t str])> {
+    let mut best: Option<(String, usize)> = None;
+    for length in LENGTHS {
+        let first = &lines[..lines.len().min(NAMED)];
+        let name = beginning(first, length);
+        let letters = name.chars().filter(|c| c.is_alphanumeric()).count();
+        if letters < LETTERS {
+            continue;
+        }
+        let latest = seen.latest(lines, |other| beginning(other, length) == name);
+        // A name that reaches beyond the lines it stands for would not be theirs.
+        let is_theirs = latest > 0 && beginning(&lines[..latest.min(NAMED)], length) == name;
+        if is_theirs && best.as_ref().is_none_or(|(_, most)| latest > *most) {
+            best = Some((name, latest));
+        }
+    }
+    best.map(|(name, latest)| (name, &lines[..latest]))
+}
+
+/// At most so many bytes of the lines' first words: of the first line alone, if that says enough.
+fn beginning(lines: &[&str], length: usize) -> String {
+    let mut name = String::new();
+    for line in lines
+        .iter()
+        .map(|line| line.trim())
+        // The marks of a fence would open one within the reference.
+        .filter(|line| !line.is_empty() && !line.contains("```") && !line.starts_with("~~~"))
+    {
+        if !name.is_empty() {
+            name.push(' ');
+        }
+        // The bracket that closes the reference must be its only one.
+        let line = line.split(']').next().unwrap_or(line);
+        let room = length.saturating_sub(name.len());
+        let end = line.floor_char_boundary(room);
+        let part = &line[..end];
+        let cut = match part.rfind(' ') {
+            // Whole words, unless that would leave next to nothing.
+            Some(blank) if end < line.len() && blank * 2 > end => &part[..blank],
+            _ => part,
+        };
+        name.push_str(cut.trim_end());
+        if end < line.len() || name.chars().filter(|c| c.is_alphanumeric()).count() >= LETTERS {
+            break;
+        }
+    }
+    name.truncate(name.trim_end().len());
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(text: &'static str) -> Seen<'static> {
+        let mut seen = Seen::default();
+        seen.begin(text);
+        let mut at = 0;
+        for line in text.split('\n') {
+            seen.push(at..at + line.len());
+            at += line.len() + 1;
+        }
+        seen
+    }
+
+    #[test]
+    fn references_are_known_again() {
+        let lines = [
+            "}",
+            "You are a careful reviewer of the code that others have written",
+            "",
+        ];
+        let seen = seen("}\nYou are a careful reviewer of the code that others have written\n");
+        let all = [
+            same(1),
+            same(7),
+            above(&lines, &seen).unwrap().with,
+            above(&lines[1..], &seen).unwrap().with,
+            earlier(&lines, &seen).unwrap().with,
+            earlier(&lines[1..], &seen).unwrap().with,
+        ];
+        for reference in &all {
+            assert!(is_reference(reference), "{reference}");
+        }
+        assert_eq!(
+            all[3],
+            "[repeats the block above that starts: You are a careful reviewer of the code]"
+        );
+        assert_eq!(
+            all[4],
+            "[2 lines identical to the latest earlier ones, from: } You are a careful reviewer of the]"
+        );
+        for other in [
+            "[x]",
+            "[3 lines]",
+            "[line above]",
+            "",
+            "[",
+            "12 similar lines",
+        ] {
+            assert!(!is_reference(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_means_the_latest() {
+        let text = "Open the console of the server.\nred\nOpen the console of the server.\nblue";
+        let seen = seen(text);
+        let name = |lines: &[&str]| earlier(lines, &seen).map(|named| (named.with, named.lines));
+        let first = "Open the console of the server.";
+        let lines =
+            "[2 lines identical to the latest earlier ones, from: Open the console of the server.]";
+        assert_eq!(name(&[first, "blue"]), Some((lines.to_owned(), 2)));
+        // The latest ones that start so go on otherwise: only what they share is named.
+        let line = "[repeats the latest earlier line that starts: Open the console of the server.]";
+        assert_eq!(name(&[first, "red"]), Some((line.to_owned(), 1)));
+        assert_eq!(name(&["{", "}"]), None);
+        assert_eq!(name(&["unseen before"]), None);
+    }
+}
