@@ -146,6 +146,13 @@ impl Compressor {
         self
     }
 
+    /// These rules of its own alone.
+    #[must_use]
+    fn only(mut self, rules: RuleSet) -> Self {
+        self.rules = self.rules.and(rules);
+        self
+    }
+
     /// The level it was made for.
     pub fn level(self) -> Level {
         self.level

@@ -17,8 +17,8 @@ use super::{
     kind::Kind,
     lines, references,
     repeats::{fold, runs, whole},
-    rule::Rule,
-    seen::{Seen, beginning},
+    rule::{Rule, RuleSet},
+    seen::{ALIKE, Seen, beginning},
 };
 
 /// Repeats are folded once the messages of a conversation, up to the one at hand, have repeated so many
@@ -27,9 +27,9 @@ const REPEATED: usize = 400;
 /// The same at `aggressive`.
 const REPEATED_AGGRESSIVE: usize = 160;
 /// Fewer bytes in one place stay, and do not count.
-const RUN: usize = 100;
+const RUN: usize = 80;
 /// A text that does not come to rest in so many rounds is not folded.
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 8;
 
 /// The messages of one request, in their order.
 #[derive(Default)]
@@ -37,6 +37,12 @@ pub struct Conversation<'t> {
     seen: Seen<'t>,
     /// How many bytes the messages so far have repeated.
     repeated: usize,
+}
+
+/// Lines of the message at hand that stay, by their beginnings.
+#[derive(Default)]
+struct Own<'l> {
+    alike: HashMap<&'l str, Vec<usize>>,
 }
 
 // === impl Compressor ===
@@ -73,23 +79,38 @@ impl<'t> Conversation<'t> {
         text: &str,
         role: Role,
     ) -> Option<Compressed> {
-        let compressed = compressor.compress(text, role);
-        let folded = {
-            let text = compressed
-                .as_ref()
-                .map_or(text, |compressed| &compressed.text);
-            self.fold(compressor, text, role)
-        };
-        match (compressed, folded) {
-            (Some(mut first), Some(second)) => {
-                first.text = second.text;
-                for saving in second.savings {
-                    Saving::add(&mut first.savings, saving);
-                }
-                Some(first)
-            }
-            (first, second) => second.or(first),
+        if self.seen.is_empty()
+            || !compressor.may_repeat(text, role)
+            || !Vocabulary::O200k.has_at_least(text, MIN_TOKENS)
+        {
+            return compressor.compress(text, role);
         }
+        // What this message says twice is folded last: to what an earlier one says, each copy refers by itself.
+        let within = [
+            Rule::RepeatedLines,
+            Rule::RepeatedBlocks,
+            Rule::Boilerplate,
+            Rule::LogTemplates,
+        ];
+        let within: RuleSet = within.into_iter().collect();
+        let (first, last) = (compressor.without(within), compressor.only(within));
+        let mut journal = Journal::default();
+        let mut current = Cow::Borrowed(text);
+        for _ in 0..ROUNDS {
+            settle(first, &mut current, role, &mut journal);
+            if let Some(folded) = self.fold(compressor, &current, role, &mut journal) {
+                current = Cow::Owned(folded);
+            } else if !settle(last, &mut current, role, &mut journal) {
+                return match current {
+                    Cow::Owned(text) => Some(Compressed {
+                        text,
+                        savings: journal.savings,
+                    }),
+                    Cow::Borrowed(_) => None,
+                };
+            }
+        }
+        compressor.compress(text, role)
     }
 
     /// A message as it goes out: later ones may repeat it.
@@ -106,39 +127,21 @@ impl<'t> Conversation<'t> {
         }
     }
 
-    /// The text with references for what stands in earlier messages, compressed and at rest.
-    fn fold(&mut self, compressor: Compressor, text: &str, role: Role) -> Option<Compressed> {
-        if self.seen.is_empty()
-            || !compressor.may_repeat(text, role)
-            || !Vocabulary::O200k.has_at_least(text, MIN_TOKENS)
-        {
+    /// The text with references for what stands in earlier messages.
+    fn fold(
+        &mut self,
+        compressor: Compressor,
+        text: &str,
+        role: Role,
+        journal: &mut Journal,
+    ) -> Option<String> {
+        let document = Document::of(text, role);
+        let (edits, repeated) = self.propose(&document);
+        self.repeated += repeated;
+        if self.repeated < compressor.enough() {
             return None;
         }
-        let mut journal = Journal::default();
-        let mut current = Cow::Borrowed(text);
-        for _ in 0..ROUNDS {
-            let document = Document::of(&current, role);
-            let (mut edits, repeated) = self.propose(&document);
-            self.repeated += repeated;
-            if self.repeated < compressor.enough() {
-                edits.clear();
-            }
-            let Some(folded) = edit::apply(&document, &edits, &mut journal) else {
-                return matches!(current, Cow::Owned(_)).then(|| Compressed {
-                    text: current.into_owned(),
-                    savings: journal.savings,
-                });
-            };
-            let mut later = Journal::default();
-            current = Cow::Owned(match compressor.rest(&folded, role, &mut later) {
-                Some(rested) => rested,
-                None => folded,
-            });
-            for saving in later.savings {
-                Saving::add(&mut journal.savings, saving);
-            }
-        }
-        None
+        edit::apply(&document, &edits, journal)
     }
 
     /// The edits that fold what is repeated, and how many bytes that is.
@@ -148,65 +151,113 @@ impl<'t> Conversation<'t> {
             return (edits, repeated);
         }
         let text = document.text;
-        let bytes = |run: &Range<usize>| match run.clone().last() {
-            Some(last) => document.lines[last].end - document.lines[run.start].start,
-            None => 0,
-        };
         let lines = document.lines.iter();
         let lines: Vec<&str> = lines.map(|line| &text[line.start..line.end]).collect();
         self.seen.allow(lines.len());
-        let mut alike = HashMap::new();
-        for (number, line) in lines.iter().enumerate() {
-            alike.entry(beginning(line)).or_insert(number);
-        }
+        let mut own = Own::default();
+        let mut read = 0;
         for open in runs(lines.len(), |line| document.kinds[line] != Kind::Reference) {
             let mut at = open.start;
             while at < open.end && !self.seen.is_spent() {
-                let run = at..at + self.seen.longest(&lines[at..open.end]);
-                if bytes(&run) < RUN {
-                    // A longer match may begin at the next line.
+                // A bracket or a drawn line names nothing, and would be the longer part of a name.
+                if !lines[at].bytes().any(|byte| byte.is_ascii_alphanumeric() || byte >= 0x80) {
                     at += 1;
                     continue;
                 }
-                at = run.end;
+                let run = at..at + self.seen.longest(&lines[at..open.end]);
                 let run = whole(document, run);
-                if bytes(&run) >= RUN
-                    && let Some((edit, bytes)) = self.reference(document, &lines, &alike, run)
-                {
-                    at = document.line_at(edit.at.end.max(1) - 1) + 1;
-                    repeated += bytes;
-                    edits.push(edit);
-                }
+                own.read(&lines, &mut read, run.start);
+                let Some((edit, bytes)) = self.reference(document, &lines, &own, run) else {
+                    // A longer match, or one that can be named, may begin at the next line.
+                    at += 1;
+                    continue;
+                };
+                at = document.line_at(edit.at.end.max(1) - 1) + 1;
+                // What becomes a reference is no line that another one could mean.
+                read = at;
+                repeated += bytes;
+                edits.push(edit);
             }
         }
         (edits, repeated)
     }
 
-    /// The edit that puts a reference in the place of the run or its beginning, if that is at most half as long; `alike`
-    /// has the first line of the message with each beginning.
+    /// The edit that puts a reference in the place of the run or its beginning, if that is clearly shorter, and the bytes
+    /// that it stands for.
     fn reference(
         &self,
         document: &Document<'_>,
         lines: &[&str],
-        alike: &HashMap<&str, usize>,
+        own: &Own<'_>,
         run: Range<usize>,
     ) -> Option<(Edit, usize)> {
-        // What this message says before would be the latest.
-        if *alike.get(beginning(lines[run.start]))? < run.start {
+        if bytes(document, &run) < RUN {
             return None;
         }
-        let named = references::earlier(lines.get(run.clone())?, &self.seen)?;
+        // What this message says before would be the latest.
+        let is_taken = |name: &str| own.begin_with(lines, run.start, name);
+        let named = references::earlier(lines.get(run.clone())?, &self.seen, is_taken)?;
         let run = whole(document, run.start..run.start + named.lines);
         if run.len() != named.lines {
             return None;
         }
-        let bytes = document.lines[run.end - 1].end - document.lines[run.start].start;
-        let pays = bytes >= RUN && named.with.len() * 2 <= bytes;
+        let bytes = bytes(document, &run);
+        let pays = bytes >= RUN && named.with.len() * 3 <= bytes * 2;
         pays.then(|| {
             (
                 fold(document, run, named.with, Rule::RepeatedContent),
                 bytes,
             )
         })
+    }
+}
+
+// === impl Own ===
+
+impl<'l> Own<'l> {
+    /// Takes note of the lines from `read` on, up to `to`.
+    fn read(&mut self, lines: &[&'l str], read: &mut usize, to: usize) {
+        for number in *read..to {
+            let alike = self.alike.entry(beginning(lines[number])).or_default();
+            alike.push(number);
+        }
+        *read = (*read).max(to);
+    }
+
+    /// Whether a line noted may be meant by the name of the line at `at`; in doubt it may.
+    fn begin_with(&self, lines: &[&str], at: usize, name: &str) -> bool {
+        let alike = self.alike.get(beginning(lines[at]));
+        alike.is_some_and(|alike| {
+            alike.len() > ALIKE
+                || alike
+                    .iter()
+                    .any(|line| references::begin_with(&lines[*line..], name))
+        })
+    }
+}
+
+/// The text as the compressor leaves it; whether that changed it.
+fn settle(
+    compressor: Compressor,
+    text: &mut Cow<'_, str>,
+    role: Role,
+    journal: &mut Journal,
+) -> bool {
+    let mut made = Journal::default();
+    let Some(settled) = compressor.rest(text, role, &mut made) else {
+        return false;
+    };
+    *text = Cow::Owned(settled);
+    for saving in made.savings {
+        Saving::add(&mut journal.savings, saving);
+    }
+    true
+}
+
+/// How long the lines of the run are, in bytes.
+fn bytes(document: &Document<'_>, run: &Range<usize>) -> usize {
+    match run.clone().last() {
+        Some(last) => document.lines[last].end - document.lines[run.start].start,
+        None => 0,
     }
 }

@@ -2,24 +2,28 @@
 //!
 //! ```text
 //! [line above repeated 7 more times]
-//! [12 lines identical to the latest above, from: GET /health 200]
-//! [repeats the block above that starts: You are a careful reviewer of]
-//! [40 lines identical to the latest earlier ones, from: import os]
+//! [12 lines identical above, from: GET /health]
+//! [repeats the block above, from: You are a careful]
+//! [40 lines identical to earlier, from: import os]
+//! [repeats the earlier line: You are a careful]
 //! ```
+//!
+//! The words behind the colon are those that the lines begin with; where several begin so, the latest are meant.
+//! Every token of a form counts, because small repeats are many.
 
 use super::seen::{NAMED, Seen};
 
 /// How long the words may be by which a reference says what it stands for, in bytes: the shortest that are
 /// enough.
-const LENGTHS: [usize; 3] = [40, 80, 160];
+const LENGTHS: [usize; 4] = [20, 40, 80, 160];
 /// Fewer letters and figures say too little.
 const LETTERS: usize = 6;
 
 const SAME: &str = "[line above repeated ";
-const BLOCK: &str = "[repeats the block above that starts: ";
-const LINES_ABOVE: &str = " lines identical to the latest above, from: ";
-const LINES_EARLIER: &str = " lines identical to the latest earlier ones, from: ";
-const LINE_EARLIER: &str = "[repeats the latest earlier line that starts: ";
+const BLOCK: &str = "[repeats the block above, from: ";
+const LINES_ABOVE: &str = " lines identical above, from: ";
+const LINES_EARLIER: &str = " lines identical to earlier, from: ";
+const LINE_EARLIER: &str = "[repeats the earlier line: ";
 const SIMILAR: &str = " similar lines";
 
 /// Stands for `count` further copies of the line above it.
@@ -38,7 +42,7 @@ pub(super) struct Named {
 /// message. By a name the latest lines are meant that start so.
 pub(super) fn above(lines: &[&str], seen: &Seen<'_>) -> Option<Named> {
     // Letters other than ASCII would be there twice after a later reading.
-    let (name, lines) = name(lines, seen).filter(|(name, _)| name.is_ascii())?;
+    let (name, lines) = name(lines, seen, |_| false).filter(|(name, _)| name.is_ascii())?;
     let with = match count(lines) {
         1 => format!("{BLOCK}{name}]"),
         count => format!("[{count}{LINES_ABOVE}{name}]"),
@@ -49,9 +53,14 @@ pub(super) fn above(lines: &[&str], seen: &Seen<'_>) -> Option<Named> {
     })
 }
 
-/// The same for lines that stand in an earlier message.
-pub(super) fn earlier(lines: &[&str], seen: &Seen<'_>) -> Option<Named> {
-    let (name, lines) = name(lines, seen)?;
+/// The same for lines that stand in an earlier message; a name that `is_taken`, by lines that this message has above,
+/// is none.
+pub(super) fn earlier(
+    lines: &[&str],
+    seen: &Seen<'_>,
+    is_taken: impl Fn(&str) -> bool,
+) -> Option<Named> {
+    let (name, lines) = name(lines, seen, is_taken)?;
     let with = match count(lines) {
         1 => format!("{LINE_EARLIER}{name}]"),
         count => format!("[{count}{LINES_EARLIER}{name}]"),
@@ -85,16 +94,20 @@ fn count(lines: &[&str]) -> usize {
 }
 
 /// The first words of `lines`, and those of them that are the latest to start so: the words by which they are most.
-fn name<'l, 't>(lines: &'l [&'t str], seen: &Seen<'_>) -> Option<(String, &'l [&'t str])> {
+fn name<'l, 't>(
+    lines: &'l [&'t str],
+    seen: &Seen<'_>,
+    is_taken: impl Fn(&str) -> bool,
+) -> Option<(String, &'l [&'t str])> {
     let mut best: Option<(String, usize)> = None;
     for length in LENGTHS {
         let first = &lines[..lines.len().min(NAMED)];
         let name = beginning(first, length);
         let letters = name.chars().filter(|c| c.is_alphanumeric()).count();
-        if letters < LETTERS {
+        if letters < LETTERS || is_taken(&name) {
             continue;
         }
-        let latest = seen.latest(lines, |other| beginning(other, length) == name);
+        let latest = seen.latest(lines, |other| begin_with(other, &name));
         // A name that reaches beyond the lines it stands for would not be theirs.
         let is_theirs = latest > 0 && beginning(&lines[..latest.min(NAMED)], length) == name;
         if is_theirs && best.as_ref().is_none_or(|(_, most)| latest > *most) {
@@ -102,6 +115,11 @@ fn name<'l, 't>(lines: &'l [&'t str], seen: &Seen<'_>) -> Option<(String, &'l [&
         }
     }
     best.map(|(name, latest)| (name, &lines[..latest]))
+}
+
+/// Whether a reader who looks for these words finds them at the beginning of `lines`.
+pub(super) fn begin_with(lines: &[&str], name: &str) -> bool {
+    beginning(lines, LENGTHS[LENGTHS.len() - 1]).starts_with(name)
 }
 
 /// At most so many bytes of the lines' first words: of the first line alone, if that says enough.
@@ -163,19 +181,19 @@ mod tests {
             same(7),
             above(&lines, &seen).unwrap().with,
             above(&lines[1..], &seen).unwrap().with,
-            earlier(&lines, &seen).unwrap().with,
-            earlier(&lines[1..], &seen).unwrap().with,
+            earlier(&lines, &seen, |_| false).unwrap().with,
+            earlier(&lines[1..], &seen, |_| false).unwrap().with,
         ];
         for reference in &all {
             assert!(is_reference(reference), "{reference}");
         }
         assert_eq!(
             all[3],
-            "[repeats the block above that starts: You are a careful reviewer of the code]"
+            "[repeats the block above, from: You are a careful]"
         );
         assert_eq!(
             all[4],
-            "[2 lines identical to the latest earlier ones, from: } You are a careful reviewer of the]"
+            "[2 lines identical to earlier, from: } You are a careful]"
         );
         for other in [
             "[x]",
@@ -193,13 +211,12 @@ mod tests {
     fn a_name_means_the_latest() {
         let text = "Open the console of the server.\nred\nOpen the console of the server.\nblue";
         let seen = seen(text);
-        let name = |lines: &[&str]| earlier(lines, &seen).map(|named| (named.with, named.lines));
+        let name = |lines: &[&str]| earlier(lines, &seen, |_| false).map(|named| (named.with, named.lines));
         let first = "Open the console of the server.";
-        let lines =
-            "[2 lines identical to the latest earlier ones, from: Open the console of the server.]";
+        let lines = "[2 lines identical to earlier, from: Open the console of]";
         assert_eq!(name(&[first, "blue"]), Some((lines.to_owned(), 2)));
         // The latest ones that start so go on otherwise: only what they share is named.
-        let line = "[repeats the latest earlier line that starts: Open the console of the server.]";
+        let line = "[repeats the earlier line: Open the console of]";
         assert_eq!(name(&[first, "red"]), Some((line.to_owned(), 1)));
         assert_eq!(name(&["{", "}"]), None);
         assert_eq!(name(&["unseen before"]), None);

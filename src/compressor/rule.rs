@@ -14,9 +14,9 @@
 //! | decoration | `==========` → `===` | fences, tables, demonstrations | under 0.05 |
 //! | **balanced** | | | **4.18 of all** |
 //! | json-space | `{"a": 1}` → `{"a":1}` | literals byte for byte; fences, code, demonstrations of a wanted output | 2.81 of all; JSON 14.4, tool output 2.6, transcripts 1.8 |
-//! | repeated-blocks | lines that stand above, from 160 bytes on → `[12 lines identical to the latest above, from: …]` | code, verse, demonstrations, texts that the task is about | 0.86 of all; templates 18.1, tool output 2.9, transcripts 0.4 |
+//! | repeated-blocks | lines that stand above, from 160 bytes on → `[12 lines identical above, from: …]` | code, verse, demonstrations, texts that the task is about | 0.86 of all; templates 18.1, tool output 2.9, transcripts 0.4 |
 //! | repeated-lines | four or more equal lines → the line and a count | the same | – |
-//! | repeated-content | lines of earlier messages → `[40 lines identical to the latest earlier ones, from: …]` | the earlier message; tasks about wording | transcripts, turn by turn, 3 |
+//! | repeated-content | lines of earlier messages → `[40 lines identical to earlier, from: …]` | the earlier message; tasks about wording | transcripts, turn by turn, 3 |
 //! | ansi-codes | `ESC[31mred` → `red` | visible text, links | 0.30 of all; tool output 1.6 |
 //! | progress-bars | frames that a carriage return overwrote → the last one | frames that say something else | 97 of a `pip` log |
 //! | table-padding | `\| a    \|` → `\| a\|` | cells byte for byte, code, escaped bars | tables in Chinese text 1.7; 27 of a padded table |
@@ -156,6 +156,12 @@ impl RuleSet {
     #[must_use]
     pub const fn with(self, others: Self) -> Self {
         Self(self.0 | others.0)
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 & others.0)
     }
 
     /// Whether the rule is one of them.

@@ -15,7 +15,7 @@ const BEGINNING: usize = 16;
 const PER_LINE: usize = 32;
 const SMALL: usize = 10_000;
 /// So many lines that begin alike are looked at, the latest ones.
-const ALIKE: usize = 32;
+pub(super) const ALIKE: usize = 32;
 
 /// Lines in the order in which the model reads them.
 #[derive(Default)]

@@ -79,7 +79,7 @@ fn copies(block: &str, text: &str) -> usize {
 #[test]
 fn a_reference_is_replaced_by_the_lines_it_names() {
     let earlier = ["Read it:\n{\nfn first() {}\n\nfn second() {}\nDone.".to_owned()];
-    let marker = "[3 lines identical to the latest earlier ones, from: fn first()]";
+    let marker = "[3 lines identical to earlier, from: fn first()]";
     let original = "Again:\n{\nfn first() {}\n\nfn second() {}\nWhy?";
     let outgoing = format!("Again:\n{marker}\nWhy?");
     assert_eq!(unfolded(original, &outgoing, &earlier).unwrap(), original);
@@ -88,14 +88,14 @@ fn a_reference_is_replaced_by_the_lines_it_names() {
 #[test]
 fn a_reference_to_nothing_is_refused() {
     let earlier = ["fn first() {}\nfn second() {}".to_owned()];
-    let marker = "[3 lines identical to the latest earlier ones, from: fn second()]";
+    let marker = "[3 lines identical to earlier, from: fn second()]";
     let original = "fn second() {}\nfn third() {}\nfn fourth() {}";
     assert_eq!(unfolded(original, marker, &earlier), Err(marker.to_owned()));
 }
 
 #[test]
 fn a_line_that_the_author_wrote_is_no_reference() {
-    let marker = "[2 lines identical to the latest earlier ones, from: fn third()]";
+    let marker = "[2 lines identical to earlier, from: fn third()]";
     assert_eq!(unfolded(marker, marker, &[]).unwrap(), marker);
 }
 
@@ -103,7 +103,7 @@ fn a_line_that_the_author_wrote_is_no_reference() {
 fn lines_from_above_are_put_back() {
     let rules = "Rules of the house:\nno shoes\nno smoke";
     let original = format!("{rules}\n\nHello.\n\n{rules}\n\nBye.");
-    let marker = "[3 lines identical to the latest above, from: Rules of the house:]";
+    let marker = "[3 lines identical above, from: Rules of the house:]";
     let outgoing = format!("{rules}\n\nHello.\n\n{marker}\n\nBye.");
     assert_eq!(unfolded(&original, &outgoing, &[]).unwrap(), original);
 }

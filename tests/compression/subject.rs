@@ -54,17 +54,17 @@ pub(crate) fn tokens(text: &str) -> usize {
 pub(crate) fn reference(line: &str) -> Option<Reference<'_>> {
     let inside = line.trim().strip_prefix('[')?.strip_suffix(']')?;
     for form in [
-        "repeats the block above that starts: ",
-        "repeats the latest earlier line that starts: ",
+        "repeats the block above, from: ",
+        "repeats the earlier line: ",
     ] {
         if let Some(words) = inside.strip_prefix(form) {
             return Some(Reference { lines: 1, words });
         }
     }
-    let (lines, rest) = inside.split_once(" lines identical to ")?;
+    let (lines, rest) = inside.split_once(" lines identical ")?;
     let words = rest
-        .strip_prefix("the latest above, from: ")
-        .or_else(|| rest.strip_prefix("the latest earlier ones, from: "))?;
+        .strip_prefix("above, from: ")
+        .or_else(|| rest.strip_prefix("to earlier, from: "))?;
     let lines = lines.parse().ok().filter(|&lines| lines > 0)?;
     Some(Reference { lines, words })
 }

@@ -109,6 +109,6 @@ async fn a_file_sent_again_becomes_a_reference() {
     assert_eq!(sent["messages"][0], request["messages"][0]);
     assert_eq!(
         sent["messages"][2]["content"],
-        "Once more, what is wrong with it?\n[42 lines identical to the latest earlier ones, from: let value_0 = read(0);]\nIt does not compile."
+        "Once more, what is wrong with it?\n[42 lines identical to earlier, from: let value_0 = read(0);]\nIt does not compile."
     );
 }

@@ -140,8 +140,8 @@ fn assert_references(messages: &[Value]) {
     for (at, message) in messages.iter().enumerate() {
         for line in message["content"].as_str().unwrap().lines() {
             let Some((_, words)) = line
-                .split_once("identical to the latest earlier ones, from: ")
-                .or_else(|| line.split_once("[repeats the latest earlier line that starts: "))
+                .split_once("identical to earlier, from: ")
+                .or_else(|| line.split_once("[repeats the earlier line: "))
             else {
                 continue;
             };
