@@ -4,6 +4,9 @@
 //! alone: as a conversation grows, the bytes of its earlier turns stay what they were, so the provider's
 //! prompt cache still hits.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -16,7 +19,7 @@ use super::{
     edit::{self, Edit, Journal},
     kind::Kind,
     lines, references,
-    repeats::{fold, runs, whole},
+    repeats::{bytes, fold, runs, whole},
     rule::{Rule, RuleSet},
     seen::{ALIKE, Seen, beginning},
 };
@@ -160,7 +163,10 @@ impl<'t> Conversation<'t> {
             let mut at = open.start;
             while at < open.end && !self.seen.is_spent() {
                 // A bracket or a drawn line names nothing, and would be the longer part of a name.
-                if !lines[at].bytes().any(|byte| byte.is_ascii_alphanumeric() || byte >= 0x80) {
+                if !lines[at]
+                    .bytes()
+                    .any(|byte| byte.is_ascii_alphanumeric() || byte >= 0x80)
+                {
                     at += 1;
                     continue;
                 }
@@ -252,12 +258,4 @@ fn settle(
         Saving::add(&mut journal.savings, saving);
     }
     true
-}
-
-/// How long the lines of the run are, in bytes.
-fn bytes(document: &Document<'_>, run: &Range<usize>) -> usize {
-    match run.clone().last() {
-        Some(last) => document.lines[last].end - document.lines[run.start].start,
-        None => 0,
-    }
 }

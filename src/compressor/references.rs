@@ -187,10 +187,7 @@ mod tests {
         for reference in &all {
             assert!(is_reference(reference), "{reference}");
         }
-        assert_eq!(
-            all[3],
-            "[repeats the block above, from: You are a careful]"
-        );
+        assert_eq!(all[3], "[repeats the block above, from: You are a careful]");
         assert_eq!(
             all[4],
             "[2 lines identical to earlier, from: } You are a careful]"
@@ -211,7 +208,9 @@ mod tests {
     fn a_name_means_the_latest() {
         let text = "Open the console of the server.\nred\nOpen the console of the server.\nblue";
         let seen = seen(text);
-        let name = |lines: &[&str]| earlier(lines, &seen, |_| false).map(|named| (named.with, named.lines));
+        let name = |lines: &[&str]| {
+            earlier(lines, &seen, |_| false).map(|named| (named.with, named.lines))
+        };
         let first = "Open the console of the server.";
         let lines = "[2 lines identical to earlier, from: Open the console of]";
         assert_eq!(name(&[first, "blue"]), Some((lines.to_owned(), 2)));

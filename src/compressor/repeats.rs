@@ -23,8 +23,12 @@ const BOILERPLATE: usize = 80;
 pub(super) fn propose(document: &Document<'_>, rules: RuleSet, role: Role) -> Vec<Edit> {
     let text = document.text;
     let mut edits = Vec::new();
-    let may_matter = document.about != About::Nothing || document.counts_copies;
-    if document.lines.len() < 2 || may_matter && role != Role::Tool {
+    let may_matter = match document.about {
+        About::Nothing => false,
+        About::Text => !rules.has(Rule::Boilerplate),
+        About::Wording => true,
+    };
+    if document.lines.len() < 2 || (may_matter || document.counts_copies) && role != Role::Tool {
         return edits;
     }
     let lines: Vec<&str> = document
@@ -32,7 +36,10 @@ pub(super) fn propose(document: &Document<'_>, rules: RuleSet, role: Role) -> Ve
         .iter()
         .map(|line| &text[line.start..line.end])
         .collect();
-    let may_fold = |line: usize| is_foldable(document.kinds[line], role);
+    let may_fold = |line: usize| match foldable(document.kinds[line], role) {
+        Some(rule) => rules.has(rule),
+        None => false,
+    };
     let mut open = runs(lines.len(), may_fold).peekable();
     let mut seen = Seen::default();
     seen.begin(text);
@@ -47,8 +54,10 @@ pub(super) fn propose(document: &Document<'_>, rules: RuleSet, role: Role) -> Ve
         if seen.is_spent() {
             break;
         }
-        let counts =
-            rules.has(Rule::RepeatedLines) && role != Role::System && !lines[at].is_empty();
+        let counts = rules.has(Rule::RepeatedLines)
+            && role != Role::System
+            && !lines[at].is_empty()
+            && foldable(document.kinds[at], role) == Some(Rule::RepeatedBlocks);
         let equal = lines[at..end].iter().take_while(|line| **line == lines[at]);
         let more = if counts {
             equal.count().saturating_sub(1)
@@ -70,11 +79,11 @@ pub(super) fn propose(document: &Document<'_>, rules: RuleSet, role: Role) -> Ve
         }
         let run = whole(document, at..at + seen.longest(&lines[at..end]));
         if run.start == at
-            && let Some(edit) = reference(document, &lines, &seen, run.clone(), rules)
+            && let Some(edit) = reference(document, &lines, &seen, run, rules, role)
         {
+            at = document.line_at(edit.at.end.max(1) - 1) + 1;
             edits.push(edit);
             seen.part();
-            at = run.end;
             continue;
         }
         if document.kinds[at] == Kind::Reference {
@@ -100,37 +109,51 @@ pub(super) fn runs(
     })
 }
 
+/// The edit that puts a reference in the place of the run or its beginning.
 fn reference(
     document: &Document<'_>,
     lines: &[&str],
     seen: &Seen<'_>,
     run: Range<usize>,
     rules: RuleSet,
+    role: Role,
 ) -> Option<Edit> {
-    if run.is_empty() {
-        return None;
-    }
-    let bytes = document.lines[run.end - 1].end - document.lines[run.start].start;
-    let rule = if bytes >= BLOCK {
-        Rule::RepeatedBlocks
-    } else {
-        Rule::Boilerplate
+    let rule_for = |run: &Range<usize>| {
+        let kinds = document.kinds[run.clone()].iter();
+        let is_delicate = kinds
+            .clone()
+            .any(|kind| foldable(*kind, role) != Some(Rule::RepeatedBlocks));
+        let rule = match bytes(document, run) {
+            BLOCK.. if !is_delicate => Rule::RepeatedBlocks,
+            BLOCK.. => Rule::Boilerplate,
+            BOILERPLATE.. if !is_delicate => Rule::Boilerplate,
+            _ => return None,
+        };
+        rules.has(rule).then_some(rule)
     };
-    if bytes < BOILERPLATE || !rules.has(rule) {
-        return None;
-    }
+    rule_for(&run)?;
     let named = references::above(&lines[run.clone()], seen)?;
-    let is_all = named.lines == run.len();
-    (is_all && named.with.len() * 2 <= bytes).then(|| fold(document, run, named.with, rule))
+    let run = whole(document, run.start..run.start + named.lines);
+    let rule = rule_for(&run)?;
+    let pays = run.len() == named.lines && named.with.len() * 2 <= bytes(document, &run);
+    pays.then(|| fold(document, run, named.with, rule))
+}
+
+/// How long the lines of the run are, in bytes.
+pub(super) fn bytes(document: &Document<'_>, run: &Range<usize>) -> usize {
+    match run.clone().last() {
+        Some(last) => document.lines[last].end - document.lines[run.start].start,
+        None => 0,
+    }
 }
 
 /// The run without blank lines at its end and without the parts of blocks that it would cut.
 pub(super) fn whole(document: &Document<'_>, mut run: Range<usize>) -> Range<usize> {
     let kinds = &document.kinds;
     let cuts = |at: usize| match kinds.get(at) {
-        Some(
-            Kind::Fence | Kind::Quote | Kind::Formula | Kind::Json | Kind::Markup | Kind::Enclosed,
-        ) => document.continues[at],
+        Some(Kind::Fence | Kind::Formula | Kind::Json | Kind::Markup | Kind::Enclosed) => {
+            document.continues[at]
+        }
         // Rows of one table, lines of one change.
         Some(kind @ (Kind::Table | Kind::Diff)) => at > 0 && kinds[at - 1] == *kind,
         _ => false,
@@ -153,18 +176,13 @@ pub(super) fn fold(document: &Document<'_>, run: Range<usize>, with: String, rul
     }
 }
 
-/// Whether lines of this kind may be folded: code, verse, demonstrations and what is quoted are not, unless
-/// a tool put them out.
-fn is_foldable(kind: Kind, role: Role) -> bool {
+/// By which rule repeated lines of this kind are folded: fences never, verse, demonstrations and what is quoted
+/// only where a tool put them out; other code of people at `aggressive`.
+fn foldable(kind: Kind, role: Role) -> Option<Rule> {
     match kind {
-        Kind::Fence | Kind::Reference => false,
-        Kind::Code
-        | Kind::Diff
-        | Kind::Verse
-        | Kind::Example
-        | Kind::Quote
-        | Kind::Formula
-        | Kind::Shell => role == Role::Tool,
-        _ => true,
+        Kind::Fence | Kind::Reference => None,
+        Kind::Verse | Kind::Example | Kind::Quote | Kind::Formula if role != Role::Tool => None,
+        Kind::Code | Kind::Diff | Kind::Shell if role != Role::Tool => Some(Rule::Boilerplate),
+        _ => Some(Rule::RepeatedBlocks),
     }
 }

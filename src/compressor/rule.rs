@@ -30,7 +30,7 @@
 //! | **aggressive** | | | **4.25 of all** |
 //! | json-rows | `[{"a":1},{"a":2},…]` → `{"cols":["a"],"rows":[[1],[2],…]}` | tool output alone; literals, order; expands to the same | 32 of a flat compact array |
 //! | log-templates | six or more lines that differ in figures → a template and the figures | tool output alone; expands to the same bytes | 72 of a service log |
-//! | boilerplate | repeats from 80 bytes on, in conversations from 160 on | as repeated-blocks | under 0.05; transcripts, turn by turn, 0.5 |
+//! | boilerplate | repeats from 80 bytes on, code without a fence from 160 on, in conversations from 160 on | as repeated-blocks, but for code | templates 2.7, transcripts 0.2; transcripts, turn by turn, 0.5 |
 //! | contractions | `it is` → `it's` | emphasis, ends of clauses; not of `not` | 0.06 of all; personas 0.93 |
 //! | intensifiers | `very good` → `good` | negations, scales | under 0.05 |
 //! | optional-that | `ensure that the` → `ensure the` | other verbs | under 0.05 |
