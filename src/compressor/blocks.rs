@@ -156,27 +156,38 @@ impl Marks<'_> {
         }
     }
 
-    /// JSON and its like: a bracket that begins or ends a line, through the one that closes it.
+    /// JSON and its like, and code: a bracket that begins or ends a line, through the one that closes it.
     fn brackets(&mut self) {
         let mut at = 0;
         while at < self.lines.len() {
             let line = self.lines[at];
             let body = self.bytes(at);
             let is_open = |byte: Option<&u8>| matches!(byte, Some(b'{' | b'['));
-            let last = if self.inside[at].is_some() {
+            let mut from = line.body;
+            let mut last = if self.inside[at].is_some() {
                 at
             } else {
-                self.bracket_end(at, line.body, is_open(body.first()))
+                self.bracket_end(at, from, is_open(body.first()))
             };
-            let last = if last == at && self.inside[at].is_none() && !line.is_blank() {
-                self.bracket_end(at, line.end - 1, is_open(body.last()))
-            } else {
-                last
-            };
+            if last == at && self.inside[at].is_none() && !line.is_blank() {
+                from = line.end - 1;
+                last = self.bracket_end(at, from, is_open(body.last()));
+            }
             if last > at {
-                self.fill(Kind::Json, at..last + 1);
+                self.fill(self.bracket_kind(from), at..last + 1);
             }
             at = last + 1;
+        }
+    }
+
+    /// What the bracket at `from` opens: by what comes first in it, as far as that tells.
+    fn bracket_kind(&self, from: usize) -> Kind {
+        let inside = self.text[from + 1..].trim_ascii_start();
+        let is_value = |first: u8| first.is_ascii_digit() || b"\"'{[]}-".contains(&first);
+        if inside.bytes().next().is_none_or(is_value) {
+            Kind::Json
+        } else {
+            Kind::Code
         }
     }
 
