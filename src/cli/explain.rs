@@ -183,15 +183,19 @@ fn show_sums(text: &str, after: &str, savings: &[Saving], paint: Paint, out: &mu
     let _ = writeln!(out, "\n{}", paint.paint(BOLD, "What it saves"));
     let mut savings = savings.to_vec();
     savings.sort_by_key(|saving| std::cmp::Reverse(saving.tokens));
+    let mut row = |rule: &str, kind: &str, edits: &str, chars: &str, tokens: &str| {
+        let _ = writeln!(out, "{rule:22} {kind:9} {edits:>6} {chars:>11} {tokens:>7}");
+    };
+    if !savings.is_empty() {
+        row("rule", "in", "edits", "characters", "tokens");
+    }
     for saving in &savings {
-        let _ = writeln!(
-            out,
-            "{:22} {:9} {:>6} edits {:>8} characters {:>7} tokens",
+        row(
             saving.rule.as_str(),
             saving.kind.as_str(),
-            saving.edits,
-            saving.chars,
-            saving.tokens
+            &saving.edits.to_string(),
+            &saving.chars.to_string(),
+            &saving.tokens.to_string(),
         );
     }
     for (name, vocabulary) in [
