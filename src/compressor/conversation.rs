@@ -99,10 +99,22 @@ impl<'t> Conversation<'t> {
         let (first, last) = (compressor.without(within), compressor.only(within));
         let mut journal = Journal::default();
         let mut current = Cow::Borrowed(text);
+        let before = self.repeated;
+        let mut folded = 0;
         for _ in 0..ROUNDS {
             settle(first, &mut current, role, &mut journal);
-            if let Some(folded) = self.fold(compressor, &current, role, &mut journal) {
-                current = Cow::Owned(folded);
+            let document = Document::of(&current, role);
+            let (edits, repeated) = self.propose(&document);
+            // What stays is proposed in each round, and counts once.
+            self.repeated = before + folded + repeated;
+            let shorter = if self.repeated < compressor.enough() {
+                None
+            } else {
+                edit::apply(&document, &edits, &mut journal)
+            };
+            if let Some(shorter) = shorter {
+                current = Cow::Owned(shorter);
+                folded += repeated;
             } else if !settle(last, &mut current, role, &mut journal) {
                 return match current {
                     Cow::Owned(text) => Some(Compressed {
@@ -128,23 +140,6 @@ impl<'t> Conversation<'t> {
                 self.seen.push(line.start..line.end);
             }
         }
-    }
-
-    /// The text with references for what stands in earlier messages.
-    fn fold(
-        &mut self,
-        compressor: Compressor,
-        text: &str,
-        role: Role,
-        journal: &mut Journal,
-    ) -> Option<String> {
-        let document = Document::of(text, role);
-        let (edits, repeated) = self.propose(&document);
-        self.repeated += repeated;
-        if self.repeated < compressor.enough() {
-            return None;
-        }
-        edit::apply(&document, &edits, journal)
     }
 
     /// The edits that fold what is repeated, and how many bytes that is.

@@ -41,6 +41,36 @@ fn small_repeats_fold_once_they_add_up() {
 }
 
 #[test]
+fn what_stays_counts_once() {
+    // 250 bytes that stand in both messages, and in the second a longer block that stands there twice.
+    let small = listing("def small(rates):", 9);
+    assert!((200..400).contains(&small.len()));
+    let twice = (1..9).map(|year| {
+        format!("In year {year} the rates of the house rose again, as the tenants had feared.\n")
+    });
+    let twice = twice.collect::<String>();
+    let first = format!("It begins so:\n\n{small}\n\nand goes on elsewhere.");
+    let second = format!("{small}\n\n{twice}\n\nand then once more\n\n{twice}");
+    let sent = outgoing(Level::Aggressive, &[&first, &second]);
+    let balanced = outgoing(Level::Balanced, &[&first, &second]);
+    assert!(
+        sent[1].contains("lines identical to earlier"),
+        "160 are enough: {}",
+        sent[1]
+    );
+    assert!(
+        balanced[1].contains("lines identical above"),
+        "{}",
+        balanced[1]
+    );
+    assert!(
+        !balanced[1].contains("lines identical to earlier"),
+        "{}",
+        balanced[1]
+    );
+}
+
+#[test]
 fn each_copy_refers_to_the_earlier_message() {
     let code = listing("def monthly_total(rates, months):", 14);
     let first = format!("Here is what we have so far:\n\n{code}\n\nIt is slow.");
