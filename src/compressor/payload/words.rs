@@ -23,7 +23,10 @@ pub(super) const ABOUT_WORDING: &[&str] = &[
     "typo",
     "words",
     "character",
-    "count",
+    "count ",
+    "counts",
+    "counting",
+    "counted",
     "rhyme",
     "phrase",
     "shorten",
@@ -226,6 +229,9 @@ pub(super) const CANNED: &[&str] = &[
     "write",
     "return",
     "tell",
+    "aloud",
+    "recite",
+    "speak",
 ];
 /// Stems of words that say that the number of copies is what the task is about, or their form.
 pub(super) const ABOUT_COPIES: &[&str] = &[

@@ -45,6 +45,7 @@ fn left(left: Left, line: &Line<'_>, at: usize) -> bool {
                 || listed(list, before())
                 || line.body[..at].ends_with(", ") && !line.body[..at].contains(['(', '['])
         }
+        Left::Lead => line.sentence_starts(at) || sentence::leads(line, at),
         Left::After(list) => listed(list, before()),
         // The word before stands on the line above.
         Left::Not(_) if at == 0 && line.continues_above() => false,
@@ -112,7 +113,18 @@ fn right(right: Right, line: &Line<'_>, at: usize) -> bool {
                     || ((word.ends_with("ly") || listed(ADVERBS, word)) && any(after()))
                     || matches!(word, "do" | "don't" | "don’t" | "never"))
         }
+        Right::Complement(list) => {
+            let rest = line.body.get(at + 1..).unwrap_or_default();
+            rest.starts_with(|c: char| c.is_ascii_alphabetic())
+                && !listed(list, word)
+                && plain(line, at)
+        }
         Right::Clause => line.span_after(at) || small && listed(SUBJECTS, word),
+        Right::Statement => {
+            line.span_after(at)
+                || small
+                    && (listed(SUBJECTS, word) || plain(line, at) && plural_follows(line, next))
+        }
         Right::Gerund => small && gerund(word) && plain(line, at),
         Right::Plural => small && plain(line, at) && plural_follows(line, next),
         Right::Number => line.body.get(at..).is_some_and(|rest| {
