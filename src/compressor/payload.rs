@@ -137,6 +137,9 @@ fn about(document: &mut Document<'_>) {
 /// The bytes in which an instruction would stand: as many at the beginning and at the end.
 fn ends<'t>(document: &Document<'t>) -> [&'t str; 2] {
     let text = document.text.trim();
+    if text.len() <= INSTRUCTION {
+        return [text, ""];
+    }
     let head = text.floor_char_boundary(INSTRUCTION);
     let tail = text.ceil_char_boundary(text.len().saturating_sub(INSTRUCTION));
     [&text[..head], &text[tail..]]

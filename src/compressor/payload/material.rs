@@ -12,6 +12,7 @@ use super::{
     Document, Kind, LETTERS, POINTING, TEXT, WORDING, automaton, ends, is_item, names, set,
 };
 
+static REPORTING: LazyLock<AhoCorasick> = LazyLock::new(|| automaton(words::REPORTING));
 static OPERATIONS: LazyLock<AhoCorasick> = LazyLock::new(|| automaton(words::OPERATIONS));
 
 /// From this length on, in bytes, only what stands near the beginning and the end of a user's message
@@ -32,7 +33,7 @@ pub(super) fn of_user(document: &mut Document<'_>) {
     let [head, tail] = ends(document);
     let either = |stems| names(stems, head) || names(stems, tail);
     let whole = 0..document.lines.len();
-    let in_doubt = || either(&WORDING) || either(&TEXT) || either(&LETTERS);
+    let in_doubt = || either(&WORDING) || either(&TEXT) || either(&LETTERS) || either(&REPORTING);
     if either(&OPERATIONS) || !asks(document) || in_doubt() && !creates(document, head) {
         set(document, Kind::Payload, whole);
         return;
@@ -53,6 +54,11 @@ pub(super) fn of_user(document: &mut Document<'_>) {
 /// are to be worked on.
 pub(super) fn of_system(document: &mut Document<'_>) {
     let lines = document.lines.len();
+    for at in 0..lines {
+        if shows(document.body(at)) {
+            set(document, Kind::Payload, at..at + 1);
+        }
+    }
     let works = |at: &usize| {
         let body = document.body(*at);
         document.kinds[*at].is_text() && names(&OPERATIONS, body) && points_at_text(body)
@@ -69,7 +75,7 @@ fn brought(document: &mut Document<'_>) {
         let body = document.body(at);
         let pointed = pointer(body);
         let goes_on = pointed.is_some_and(|end| sentence_end(&body[end..]).is_some());
-        if goes_on || has_text_behind_colon(body) {
+        if goes_on || has_text_behind_colon(body) || shows(body) {
             set(document, Kind::Payload, at..at + 1);
         }
         let announced = body.ends_with(':') && !is_item(body) && names(&TEXT, body);
@@ -145,6 +151,13 @@ fn pointer(body: &str) -> Option<usize> {
         if words::DIRECTIONS.iter().any(|stem| starts_with(last, stem)) {
             return None;
         }
+        // `Is this …?` asks about what follows, and `like this.` shows it.
+        let asks = ["is", "are", "does", "do"]
+            .iter()
+            .any(|verb| last.eq_ignore_ascii_case(verb));
+        if asks || last.eq_ignore_ascii_case("like") && behind.starts_with(['.', ':']) {
+            return Some(hit.end());
+        }
         let points = if ["this", "these", "those"]
             .iter()
             .any(|near| word.eq_ignore_ascii_case(near))
@@ -155,6 +168,14 @@ fn pointer(body: &str) -> Option<usize> {
         };
         points.then_some(hit.end())
     })
+}
+
+/// Whether a sentence of the line says that the next ones are an example: `… looks like this. …`
+fn shows(body: &str) -> bool {
+    ["like this", "as follows", "the following", "goes"]
+        .iter()
+        .flat_map(|words| body.match_indices(words))
+        .any(|(at, words)| body[at + words.len()..].starts_with(['.', ':']))
 }
 
 /// Whether `body` points at a text by name.
@@ -209,6 +230,7 @@ fn creates(document: &Document<'_>, head: &str) -> bool {
         asked
             .next()
             .is_some_and(|word| among(words::CREATING, word))
+            && !asked.any(|word| among(&["it", "them", "this", "these"], word))
     })
 }
 

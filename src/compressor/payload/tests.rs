@@ -31,6 +31,12 @@ fn material_is_not() {
         "Please tell me what you think of my letter. I would like you to consider me.",
         "Please summarize it for me.\n\nIn order to win, you have to run.",
         "Write a reply to this email. I want you to call me.",
+        "Is this a good opening? I want you to imagine a world that is round.",
+        "Guess who said it. I want you to know that I am able to see you.",
+        "Make a headline out of it. Please note that the shop is closed.",
+        "What would you reply?\n\nHi! Could you please tell me when it will come?",
+        "My boss sent me an angry note.\n\nI want you to be on time.\n\nHow should I act?",
+        "Write a thank you letter for me. Thank you for all of the gifts, we are happy.",
         "How polite is it to say please? Please tell me about it.",
     ] {
         assert_eq!(free(text, Role::User), [""; 0], "{text}");
@@ -60,4 +66,12 @@ fn the_instructions_of_an_application_are_free_up_to_their_material() {
     let text =
         "You are an editor of letters to us.\nTranslate the following text.\nI want you to go.";
     assert_eq!(free(text, Role::System).len(), 1);
+    for text in [
+        "Spam looks like this. I want you to buy it.",
+        "The sign reads as follows. Please take off your shoes.",
+        "- Opening line: I would like you to know that we are here.",
+        "Would you use this reply: Please note that we are closed.",
+    ] {
+        assert!(free(text, Role::System).is_empty(), "{text}");
+    }
 }

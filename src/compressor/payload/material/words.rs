@@ -212,6 +212,12 @@ pub(super) const CREATING: &[&str] = &[
     "write",
 ];
 
+/// Stems of words that tell that somebody said something.
+pub(super) const REPORTING: &[&str] = &[
+    "repl", "mail", "sent", "said", "says", "told", "wrote", "asked", "received", "heard",
+    "opening", "closing", "opinion", "feedback", "slogan", "motto",
+];
+
 /// Words that may stand before the verb of a request.
 pub(super) const LEADING: &[&str] = &[
     "please", "kindly", "can", "could", "would", "will", "you", "i", "want", "need", "like", "to",
@@ -223,6 +229,13 @@ pub(super) const TELLING: &[&str] = &[
     "we",
     "our",
     "us",
+    "said",
+    "says",
+    "told",
+    "wrote",
+    "asked",
+    "sent",
+    "received",
     "dear",
     "sincerely",
     "regards",
