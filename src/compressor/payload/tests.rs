@@ -1,4 +1,3 @@
-use super::*;
 use crate::compressor::{Role, document::Document};
 
 /// The lines that may be reworded.

@@ -11,6 +11,8 @@ use super::{
 
 /// What follows a wording that is talked about.
 const MENTIONS: &str = "or instead rather versus vs means mean appears appear occurs";
+/// So many words before `in order` may say what is put in order.
+const NEAR: usize = 8;
 /// Words beside which `in order` may be a sequence.
 const SEQUENCES: &str = "\
     put puts putting keep keeps list lists sort sorts arrange place places set rank bring \
@@ -54,8 +56,10 @@ fn left(left: Left, line: &Line<'_>, at: usize) -> bool {
         Left::Not(list) => !listed(list, before()),
         Left::Unordered(list) => {
             self::left(Left::Not(list), line, at)
-                && !line.body[..at]
-                    .split(|c: char| !c.is_alphabetic())
+                && !line.body[line.sentence_before(at)..at]
+                    .rsplit(|c: char| !c.is_alphabetic())
+                    .filter(|word| !word.is_empty())
+                    .take(NEAR)
                     .any(|word| listed(SEQUENCES, word))
         }
         Left::Opening => line.first_of_text() && at == 0,
