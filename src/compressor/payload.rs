@@ -1,6 +1,9 @@
 //! Finds the text that a task is about: it is quoted, translated, corrected or counted, so none of its
 //! words may change.
 
+mod material;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::ops::Range;
@@ -20,11 +23,6 @@ const INSTRUCTION: usize = 600;
 const ANNOUNCEMENT: usize = 60;
 /// Lines this long are documents rather than instructions, in bytes.
 const DOCUMENT_LINE: usize = 1_200;
-/// From this length on, in bytes, only what stands near the beginning and the end of a user's message
-/// counts as instruction.
-const LONG: usize = 4_000;
-const NEAR: usize = 1_200;
-
 static WORDING: LazyLock<AhoCorasick> = LazyLock::new(|| automaton(words::ABOUT_WORDING));
 static LETTERS: LazyLock<AhoCorasick> = LazyLock::new(|| automaton(words::ABOUT_LETTERS));
 static TEXT: LazyLock<AhoCorasick> = LazyLock::new(|| automaton(words::ABOUT_TEXT));
@@ -48,15 +46,15 @@ pub(super) fn mark(document: &mut Document<'_>, role: Role) {
         Role::Tool | Role::Assistant => set(document, Kind::Payload, whole),
         Role::System => {
             demonstrations(document);
+            material::utterances(document);
             canned(document);
-            let [head, _] = ends(document);
-            if WORDING.is_match(head) && POINTING.is_match(head) {
-                set(document, Kind::Payload, whole);
-            }
+            material::of_system(document);
         }
         Role::User => {
             demonstrations(document);
-            material(document);
+            material::utterances(document);
+            about(document);
+            material::of_user(document);
         }
     }
 }
@@ -101,9 +99,12 @@ fn canned(document: &mut Document<'_>) {
             inside = CANNED.is_match(body);
             continue;
         }
+        // What follows in quotation marks is a span of its own, and what follows that goes on as before.
         let announces = |colon: usize| {
-            let from = body.floor_char_boundary(colon.saturating_sub(ANNOUNCEMENT));
-            CANNED.is_match(&body[from..colon])
+            let behind = body[colon + 1..].trim_start();
+            let near = body.floor_char_boundary(colon.saturating_sub(ANNOUNCEMENT));
+            let from = body[near..colon].rfind(". ").map_or(near, |end| near + end);
+            !behind.starts_with(['"', '“', '`']) && CANNED.is_match(&body[from..colon])
         };
         if inside || body.match_indices(": ").any(|(colon, _)| announces(colon)) {
             set(document, Kind::Payload, at..at + 1);
@@ -112,50 +113,36 @@ fn canned(document: &mut Document<'_>) {
     }
 }
 
-/// What a user's message brings along beside its instruction, which stands at its beginning or its end.
-fn material(document: &mut Document<'_>) {
+/// Whether a word of the stems begins in `text`.
+fn names(stems: &AhoCorasick, text: &str) -> bool {
+    let begins = |at: usize| at == 0 || !text.as_bytes()[at - 1].is_ascii_alphabetic();
+    stems
+        .find_overlapping_iter(text)
+        .any(|hit| begins(hit.start()))
+}
+
+/// What the task of a user's message is about; for the rules that fold repeats, so in doubt it is about a text.
+fn about(document: &mut Document<'_>) {
     let [head, tail] = ends(document);
     let either = |words: &AhoCorasick| words.is_match(head) || words.is_match(tail);
     document.counts_copies = either(&COPIES);
-    let whole = 0..document.lines.len();
     let asks_for_letters = |end: &str| LETTERS.is_match(end) && POINTING.is_match(end);
     if asks_for_letters(head) || asks_for_letters(tail) {
         document.about = About::Wording;
-        set(document, Kind::Payload, whole);
     } else if either(&WORDING) || either(&TEXT) || either(&LETTERS) {
         document.about = About::Text;
-        set(document, Kind::Payload, whole);
-    } else if either(&POINTING) || head.contains(": ") || !asks(document) {
-        set(document, Kind::Payload, whole);
-    } else if document.text.len() > LONG {
-        for at in whole {
-            let line = document.lines[at];
-            if line.end > NEAR && line.start + NEAR < document.text.len() {
-                set(document, Kind::Payload, at..at + 1);
-            }
-        }
     }
 }
 
 /// The bytes in which an instruction would stand: as many at the beginning and at the end.
 fn ends<'t>(document: &Document<'t>) -> [&'t str; 2] {
     let text = document.text.trim();
+    if text.len() <= INSTRUCTION {
+        return [text, ""];
+    }
     let head = text.floor_char_boundary(INSTRUCTION);
     let tail = text.ceil_char_boundary(text.len().saturating_sub(INSTRUCTION));
     [&text[..head], &text[tail..]]
-}
-
-/// Whether anything in the message speaks to the model; a text that does not is a document.
-fn asks(document: &Document<'_>) -> bool {
-    const ADDRESS: &[&str] = &[
-        "you", "your", "please", "write", "answer", "explain", "find", "list", "give", "create",
-        "what", "how", "why", "which", "who", "act", "help", "tell", "show", "make", "need",
-        "want", "can", "could", "i", "me", "my",
-    ];
-    (0..document.lines.len())
-        .filter(|at| document.kinds[*at].is_wordable())
-        .flat_map(|at| document.body(at).split(|c: char| !c.is_ascii_alphabetic()))
-        .any(|word| ADDRESS.iter().any(|other| word.eq_ignore_ascii_case(other)))
 }
 
 /// Whether the line is `Q: …`, `Answer 2: …` or the like.

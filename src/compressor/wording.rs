@@ -22,7 +22,7 @@ mod table;
 mod tests;
 mod words;
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, collections::HashMap, ops::Range};
 
 use super::{
     Role,
@@ -34,6 +34,8 @@ use entry::{Left, Rest, Right};
 use line::Line;
 use table::{Found, table};
 
+/// Lines from this length on, in bytes, may be parts of a repeat.
+const COPY: usize = 20;
 /// A line of courtesy alone is shorter than this, in bytes.
 const SHORT: usize = 60;
 
@@ -49,7 +51,31 @@ pub(super) fn propose(text: &str, lines: &[Range<usize>], rules: RuleSet, role: 
         line_edits(text, at, rules, role, &mut edits);
         keep_first_of_overlapping(&mut edits, from);
     }
+    if !edits.is_empty() {
+        keep_copies(text, lines, &mut edits);
+    }
     edits
+}
+
+/// Drops edits of lines that stand in the text once more where they may not be edited: equal lines stay equal, so
+/// that repeats are found.
+fn keep_copies(text: &str, lines: &[Range<usize>], edits: &mut Vec<Edit>) {
+    let mut copies: HashMap<&str, isize> = HashMap::new();
+    for line in text.lines().filter(|line| line.len() >= COPY) {
+        *copies.entry(line.trim()).or_default() += 1;
+    }
+    for at in lines {
+        if let Some(count) = copies.get_mut(text[at.clone()].trim()) {
+            *count -= 1;
+        }
+    }
+    edits.retain(|edit| {
+        let after = lines.partition_point(|line| line.start <= edit.at.start);
+        let line = &lines[after.saturating_sub(1)];
+        copies
+            .get(text[line.clone()].trim())
+            .is_none_or(|count| *count <= 0)
+    });
 }
 
 fn line_edits(text: &str, at: &Range<usize>, rules: RuleSet, role: Role, edits: &mut Vec<Edit>) {
@@ -57,7 +83,9 @@ fn line_edits(text: &str, at: &Range<usize>, rules: RuleSet, role: Role, edits: 
     let mut admitted = None;
     for found in table().find(&text[at.clone()]) {
         let courtesy = found.entry.rule == Rule::Courtesy;
-        if !rules.has(found.entry.rule) || (courtesy && role != Role::User) {
+        // An application's greetings and thanks may be what is to be said.
+        let for_users = courtesy && !found.entry.opens_request();
+        if !rules.has(found.entry.rule) || for_users && role != Role::User {
             continue;
         }
         // `Hi!` is too short to tell its language.
@@ -102,6 +130,10 @@ fn edit(line: &Line<'_>, found: &Found) -> Option<Edit> {
     if loose || introduced || !cased(line, found) || line.protects(&found.at) {
         return None;
     }
+    // What opens a request is no part of what the request is about.
+    if !entry.opens_request() && gate::mentions(line.sentence(&found.at)) {
+        return None;
+    }
     if !context::holds(entry, line, &found.at, &found.part) {
         return None;
     }
@@ -135,7 +167,10 @@ fn cased(line: &Line<'_>, found: &Found) -> bool {
 /// What replaces the find, with the capital that it had.
 fn replacement(line: &Line<'_>, found: &Found) -> Cow<'static, str> {
     let to = found.entry.to;
-    let upper = line.body.as_bytes()[found.part.start].is_ascii_uppercase();
+    // `I` is no sign of a sentence's start.
+    let text = &line.body[found.part.clone()];
+    let upper = text.starts_with(|c: char| c.is_ascii_uppercase())
+        && (!text.starts_with("I ") || line.sentence_starts(found.part.start));
     if upper && to.starts_with(|c: char| c.is_ascii_lowercase()) {
         capitalised(to).into()
     } else {
@@ -163,7 +198,8 @@ fn deletion(line: &Line<'_>, found: &Found) -> (Range<usize>, Cow<'static, str>)
 /// `Could you please explain …?` as `Explain ….`, in one piece.
 fn request(line: &Line<'_>, found: &Found) -> Option<(Range<usize>, Cow<'static, str>)> {
     let (at, with) = deletion(line, found);
-    let (_, mark) = line.rest_of_sentence(found.at.end)?;
+    let (rest, mark) = line.rest_of_sentence(found.at.end)?;
+    rest.split_ascii_whitespace().nth(1)?;
     let Some(mark) = mark.filter(|mark| line.body.as_bytes()[*mark] == b'?') else {
         return Some((at, with));
     };

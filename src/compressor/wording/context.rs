@@ -11,6 +11,8 @@ use super::{
 
 /// What follows a wording that is talked about.
 const MENTIONS: &str = "or instead rather versus vs means mean appears appear occurs";
+/// So many words before `in order` may say what is put in order.
+const NEAR: usize = 8;
 /// Words beside which `in order` may be a sequence.
 const SEQUENCES: &str = "\
     put puts putting keep keeps list lists sort sorts arrange place places set rank bring \
@@ -45,6 +47,7 @@ fn left(left: Left, line: &Line<'_>, at: usize) -> bool {
                 || listed(list, before())
                 || line.body[..at].ends_with(", ") && !line.body[..at].contains(['(', '['])
         }
+        Left::Lead => line.sentence_starts(at) || sentence::leads(line, at),
         Left::After(list) => listed(list, before()),
         // The word before stands on the line above.
         Left::Not(_) if at == 0 && line.continues_above() => false,
@@ -53,8 +56,10 @@ fn left(left: Left, line: &Line<'_>, at: usize) -> bool {
         Left::Not(list) => !listed(list, before()),
         Left::Unordered(list) => {
             self::left(Left::Not(list), line, at)
-                && !line.body[..at]
-                    .split(|c: char| !c.is_alphabetic())
+                && !line.body[line.sentence_before(at)..at]
+                    .rsplit(|c: char| !c.is_alphabetic())
+                    .filter(|word| !word.is_empty())
+                    .take(NEAR)
                     .any(|word| listed(SEQUENCES, word))
         }
         Left::Opening => line.first_of_text() && at == 0,
@@ -112,7 +117,18 @@ fn right(right: Right, line: &Line<'_>, at: usize) -> bool {
                     || ((word.ends_with("ly") || listed(ADVERBS, word)) && any(after()))
                     || matches!(word, "do" | "don't" | "don’t" | "never"))
         }
+        Right::Complement(list) => {
+            let rest = line.body.get(at + 1..).unwrap_or_default();
+            rest.starts_with(|c: char| c.is_ascii_alphabetic())
+                && !listed(list, word)
+                && plain(line, at)
+        }
         Right::Clause => line.span_after(at) || small && listed(SUBJECTS, word),
+        Right::Statement => {
+            line.span_after(at)
+                || small
+                    && (listed(SUBJECTS, word) || plain(line, at) && plural_follows(line, next))
+        }
         Right::Gerund => small && gerund(word) && plain(line, at),
         Right::Plural => small && plain(line, at) && plural_follows(line, next),
         Right::Number => line.body.get(at..).is_some_and(|rest| {

@@ -17,10 +17,18 @@ const STRESSED: &str = "\
     not no never none nor only must always all any both each every exactly without cannot \
     except one first last before after warning important caution danger required";
 
-/// What a message says that asks for a form, or about one; in small letters.
-const FORMS: [&str; 18] = [
+/// What a message says that speaks of how things are set; in small letters.
+const SETTING: [&str; 6] = [
     "bold",
     "asterisk",
+    "markdown",
+    "emphasi",
+    "formatting",
+    "typeset",
+];
+/// What a list is introduced by that shows what an answer looks like, and a paragraph has in it that speaks of
+/// the answer's form; in small letters.
+const FORMS: [&str; 19] = [
     "format",
     "output",
     "respond",
@@ -29,37 +37,78 @@ const FORMS: [&str; 18] = [
     "reply",
     "replies",
     "template",
-    "markdown",
     "readme",
     "section",
     "heading",
     "structure",
     "include",
     "report",
-    "emphasi",
+    "return",
+    "contain",
+    "example",
+    "look like",
+    "title",
 ];
 
-/// The edit that takes `**` away around every list item's lead-in, and at `aggressive` anywhere in prose.
+/// The edits that take `**` away around every list item's lead-in, and at `aggressive` anywhere in prose.
 ///
-/// It is one edit for the whole message: bold words beside others that stay would look as if they were
+/// It is one edit for a whole list or paragraph: bold words beside others that stay would look as if they were
 /// meant to differ.
 pub(in crate::compressor) fn emphasis(
     text: &str,
     lines: &[Range<usize>],
     rules: RuleSet,
 ) -> Vec<Edit> {
-    let (lead, anywhere) = (rules.has(Rule::LeadEmphasis), rules.has(Rule::Emphasis));
-    let marks = text.matches("**").count();
-    if !(lead || anywhere) || marks == 0 {
+    let any = rules.has(Rule::LeadEmphasis) || rules.has(Rule::Emphasis);
+    if !any || memchr::memmem::find(text.as_bytes(), b"**").is_none() {
         return Vec::new();
     }
     let lower = text.to_ascii_lowercase();
-    if FORMS.iter().any(|word| lower.contains(word)) {
+    if SETTING.iter().any(|word| lower.contains(word)) {
         return Vec::new();
     }
-    let mut all = Vec::new();
+    let mut introduction = 0..0;
+    let mut edits = Vec::new();
+    for group in lines.chunk_by(|above, below| belong(text, above, below)) {
+        let from = group.first().map_or(0, |line| line.start);
+        if let Some(above) = group_above(text, from) {
+            introduction = above;
+        }
+        let speaks_of_form = |at: &Range<usize>| {
+            let text = &lower[at.clone()];
+            FORMS.iter().any(|word| text.contains(word))
+        };
+        let is_list = Line::new(text, group[0].clone()).opening() > 0;
+        let form = if is_list {
+            speaks_of_form(&introduction)
+        } else {
+            speaks_of_form(&introduction) || group.iter().any(speaks_of_form)
+        };
+        if !form {
+            edits.extend(of_group(text, group, rules));
+        }
+    }
+    edits
+}
+
+/// Whether two lines stand in one list: both are items, and nothing but white space is between them.
+fn belong(text: &str, above: &Range<usize>, below: &Range<usize>) -> bool {
+    let is_item = |at: &Range<usize>| Line::new(text, at.clone()).opening() > 0;
+    text[above.end..below.start].trim().is_empty() && is_item(above) && is_item(below)
+}
+
+/// The last line with words above `from`.
+fn group_above(text: &str, from: usize) -> Option<Range<usize>> {
+    let above = text[..from].trim_end();
+    let start = above.rfind('\n').map_or(0, |at| at + 1);
+    (!above.is_empty()).then_some(start..above.len())
+}
+
+/// The edit for one list or paragraph.
+fn of_group(text: &str, group: &[Range<usize>], rules: RuleSet) -> Option<Edit> {
+    let (mut all, mut bold_lines) = (Vec::new(), 0);
     let mut rule = Rule::LeadEmphasis;
-    for at in lines {
+    for at in group {
         let body = &text[at.clone()];
         if !body.contains("**") {
             continue;
@@ -70,27 +119,26 @@ pub(in crate::compressor) fn emphasis(
             let words = &body[bold.start + 2..bold.end - 2];
             plain(words) && !stressed(words) && !line.protects(bold)
         };
-        if !gate::admits_emphasis(body) || found.len() > MOST || !found.iter().all(removable) {
-            return Vec::new();
+        let fits = (1..=MOST).contains(&found.len());
+        if !gate::admits_emphasis(body) || !fits || !found.iter().all(removable) {
+            return None;
         }
+        bold_lines += 1;
         for bold in found {
             let leads = bold.start == line.opening() && bold.start > 0 && introduces(body, &bold);
-            if !(leads && lead) {
+            if !leads {
                 rule = Rule::Emphasis;
             }
             all.push(at.start + bold.start..at.start + bold.end);
         }
     }
-    // Marks outside these lines count as well.
-    let (Some(first), Some(last)) = (all.first(), all.last()) else {
-        return Vec::new();
-    };
-    if all.len() * 2 != marks || !rules.has(rule) {
-        return Vec::new();
+    // The few that are bold among many are meant to differ.
+    if bold_lines * 2 < group.len() || !rules.has(rule) {
+        return None;
     }
-    let at = first.start..last.end;
+    let at = all.first()?.start..all.last()?.end;
     let with = text[at.clone()].replace("**", "").into();
-    vec![Edit { at, with, rule }]
+    Some(Edit { at, with, rule })
 }
 
 /// Where `**bold**` stands, marks included; none when the marks of the line do not pair.

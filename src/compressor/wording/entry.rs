@@ -33,6 +33,8 @@ pub(super) enum Left {
     Not(&'static str),
     /// A word other than these, and nothing in the line that is put in order.
     Unordered(&'static str),
+    /// A sentence starts here, or its main clause behind `If …,`, `From now on,` and the like.
+    Lead,
     /// This is the first sentence of the message.
     Opening,
     /// This is the last sentence of the message.
@@ -55,8 +57,12 @@ pub(super) enum Right {
     Consonant,
     /// Any verb in its plain form.
     AnyVerb,
+    /// None of these words, but a word.
+    Complement(&'static str),
     /// A clause: its first word, or a protected span.
     Clause,
+    /// The same, or a plural noun.
+    Statement,
     /// `doing`.
     Gerund,
     /// A plural noun, perhaps with one word before it.
@@ -85,6 +91,14 @@ pub(super) enum Rest {
     Request,
     /// No second `that` hangs on the words that go.
     OneThat,
+    /// Nothing hangs on `able` behind it, so that `can` may stand there.
+    OneAble,
+    /// The sentence begins with what the speaker will do, and no second verb hangs on the words that go.
+    Promised,
+    /// No second `of` hangs on the words that go.
+    OneOf,
+    /// No second `with` hangs on the words that go.
+    OneWith,
     /// At least two words.
     TwoWords,
     /// What is compared or graded: the word that follows stands nowhere else in the line.
@@ -105,6 +119,13 @@ impl Entry {
             right: Right::Any,
             rest: Rest::Any,
         }
+    }
+
+    /// Whether it stands before a request and is no part of it.
+    pub(super) const fn opens_request(&self) -> bool {
+        let opens = matches!(self.left, Left::Start | Left::Lead | Left::StartOr(_));
+        let requests = matches!(self.right, Right::Verb | Right::AnyVerb);
+        opens && requests && matches!(self.rule, Rule::Frames | Rule::Courtesy)
     }
 
     pub(super) const fn to(self, to: &'static str) -> Self {

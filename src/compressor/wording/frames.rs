@@ -29,7 +29,7 @@ const fn question(from: &'static str) -> Entry {
 const fn announcement(from: &'static str) -> Entry {
     Entry::new(Rule::Announcements, from, "")
         .left(Left::Start)
-        .right(Right::Clause)
+        .right(Right::Statement)
         .rest(Rest::OneThat)
 }
 
@@ -48,30 +48,40 @@ const fn filler(from: &'static str) -> Entry {
 }
 
 pub(super) const FRAMES: &[Entry] = &[
-    request("i(’d| would|'d)[ really] (like|love)[ for] you to"),
-    request("i (want|need)[ for] you to"),
+    request("i(’d| would|'d)[ really] (like|love)[ for] you to").left(Left::Lead),
+    request("i (want|need)[ for] you to").left(Left::Lead),
     request("i (would like|want|need) to ask you to"),
     request("what i (want|need) you to do is[ to]"),
-    request("your[ main| primary] (task|job|goal|objective|mission) (is|will be) to"),
-    request("(be|make) sure to"),
+    request(
+        "your[ main| primary] (task|job|goal|objective|mission|role|purpose|responsibility) (is|will be) to",
+    ).left(Left::StartOr("")),
+    request("it(’s| is|'s) your (task|job|responsibility|role) to"),
+    request("~you will~ act as").right(Right::Any),
+    request("(be|make) sure to").left(Left::Lead),
     request("make sure[ that] you").right(Right::Verb),
     request("please (be|make) sure to"),
     request("and ~(be|make) sure to").left(Left::Any),
     request("remember to"),
     request("go ahead and"),
-    question("(could|would|will) you (please|kindly)"),
+    question("[and ](could|would|will|can) you (please|kindly)"),
+    question("~(could|can) you~ (give|tell|show|send|teach|write|draw|explain to|help) me")
+        .right(Right::Any),
     question("please (could|would|will) you"),
 ];
 
 pub(super) const ANNOUNCEMENTS: &[Entry] = &[
     announcement(
         "it(’s| is|'s)[ also][ very] (important|worth|crucial|essential|\
-         vital) to (note|mention|remember|understand|point out|keep in mind) that",
+         vital|critical) to (note|mention|remember|understand|point out|emphasize|keep in mind) that",
     ),
     announcement("it(’s| is|'s)[ also] worth (noting|mentioning|pointing out|remembering) that"),
     announcement("[please ](note|be aware|keep in mind|bear in mind|be advised) that"),
     announcement("please[ also] (note|be aware|keep in mind|bear in mind|remember) that"),
     announcement("remember that"),
+    announcement(
+        "(also|however|finally|additionally|lastly),~[ please] (note|remember|keep in mind|be aware) that",
+    ),
+    announcement("i(’d| would|'d) like to (point out|mention|note|add) that"),
     aside(
         "as[ (i|we)[ have|’ve|'ve]][ already| previously] (mentioned|stated|noted|\
          discussed)[ above| earlier| previously],",
@@ -86,7 +96,7 @@ pub(super) const ANNOUNCEMENTS: &[Entry] = &[
 
 pub(super) const COURTESY: &[Entry] = &[
     courtesy("(please|kindly)[,]")
-        .left(Left::StartOr("and then"))
+        .left(Left::StartOr("and then also so but now"))
         .right(Right::AnyVerb)
         .rest(Rest::TwoWords),
     courtesy("please[ also| kindly]")
@@ -117,6 +127,18 @@ pub(super) const COURTESY: &[Entry] = &[
     )
     .left(Left::Closing)
     .right(Right::End),
+    courtesy(
+        "(thanks|thank you)[ so much| very much| a lot] in advance[ for your \
+         (help|time|assistance|support)]",
+    )
+    .left(Left::Closing)
+    .right(Right::End),
+    courtesy("looking forward to your (answer|reply|response)")
+        .left(Left::Closing)
+        .right(Right::End),
+    courtesy("i hope (you(’|')re|you are)[ doing] well")
+        .left(Left::Opening)
+        .right(Right::End),
     courtesy("many thanks[ in advance]")
         .left(Left::Closing)
         .right(Right::End),

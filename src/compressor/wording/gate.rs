@@ -19,19 +19,22 @@ const COMMON: &str = "\
     than up out some other using these then no must make sure give need like want could just \
     also may";
 
-/// What a line about wording, a quotation or a contract has in it.
-const SENSITIVE: &str = "\
+/// What a sentence about wording or a quotation has in it.
+const MENTIONING: &str = "\
     phrase phrases phrased phrasing wording worded wordy sentence sentences grammar grammatical \
     grammatically proofread proofreading synonym synonyms idiom idioms idiomatic spelling \
     misspelled verbatim lyrics lyric paraphrase paraphrased rephrase rephrased reword reworded \
     transcript translate translates translated translation preposition prepositions conjunction \
     conjunctions adverb adverbs verb verbs noun nouns adjective adjectives quote quotes quoted \
     quotation say says said saying saith replied whispered shouted titled entitled subtitle \
-    slogan motto tagline sings sang chorus hereby herein hereto hereof hereunder hereinafter \
-    thereof therein thereto thereunder whereas pursuant lessee lessor licensee licensor tenant \
-    landlord indemnify indemnification plaintiff defendant notwithstanding covenant \
-    aforementioned shall liable liability license licence licensed licensor copyright \
-    copyrighted clause clauses agreement warranty warranties";
+    slogan motto tagline sings sang chorus";
+
+/// What a contract has in it, and nothing else.
+const BINDING: &str = "\
+    hereby herein hereto hereof hereunder hereinafter thereof therein thereto thereunder whereas pursuant \
+    lessee lessor licensee licensor tenant landlord indemnify indemnification plaintiff defendant \
+    notwithstanding covenant aforementioned shall liable liability license licence licensed licensor \
+    copyright copyrighted clause clauses agreement warranty warranties";
 
 /// What a line of an example or of a conversation starts with, before a colon.
 const LABELS: &str = "\
@@ -49,7 +52,8 @@ const OTHERS: &str = "\
 
 static COMMON_WORDS: LazyLock<Dictionary> = LazyLock::new(|| Dictionary::new(COMMON));
 static OTHER_WORDS: LazyLock<Dictionary> = LazyLock::new(|| Dictionary::new(OTHERS));
-static SENSITIVE_WORDS: LazyLock<Dictionary> = LazyLock::new(|| Dictionary::new(SENSITIVE));
+static MENTIONING_WORDS: LazyLock<Dictionary> = LazyLock::new(|| Dictionary::new(MENTIONING));
+static BINDING_WORDS: LazyLock<Dictionary> = LazyLock::new(|| Dictionary::new(BINDING));
 
 /// Whether the rules may look at this line at all.
 pub(super) fn admits(body: &str) -> bool {
@@ -57,7 +61,7 @@ pub(super) fn admits(body: &str) -> bool {
         && !set_apart(body)
         && !labelled(body)
         && english(body)
-        && !sensitive(body)
+        && !words(body).any(|word| BINDING_WORDS.has(word))
 }
 
 /// Whether bold type may go from this line: prose, and no pattern of what an answer is to look like.
@@ -115,12 +119,13 @@ fn english(body: &str) -> bool {
         && foreign * 25 <= body.len().max(50)
 }
 
-fn sensitive(body: &str) -> bool {
-    words(body).any(|word| SENSITIVE_WORDS.has(word))
-        || body.contains("the word")
-        || body.contains("difference between")
-        || body.contains("how many times")
-        || body.contains("eplace ") && body.contains(" with ")
+/// Whether a sentence may be about the words in it.
+pub(super) fn mentions(sentence: &str) -> bool {
+    words(sentence).any(|word| MENTIONING_WORDS.has(word))
+        || sentence.contains("the word")
+        || sentence.contains("difference between")
+        || sentence.contains("how many times")
+        || sentence.contains("eplace ") && sentence.contains(" with ")
 }
 
 fn words(body: &str) -> impl Iterator<Item = &str> {
@@ -130,7 +135,7 @@ fn words(body: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::admits;
+    use super::{admits, mentions};
 
     #[test]
     fn english_prose_is_admitted() {
@@ -154,15 +159,17 @@ mod tests {
             "Um zu gewinnen, in order to, muss man rennen und lachen",
             "Чтобы in order to the of to and",
             "User: can you write a story for me in order to win?",
-            "Is the phrase in order to the same as to?",
             "The Tenant shall pay in order to stay.",
             "Bitte make sure dass der Test in order to da ist.",
             "Dear Sir, I would like to apply for this in order to grow.",
-            "What is the difference between in order to and so as to?",
             "in order",
         ] {
             assert!(!admits(line), "{line}");
         }
+        assert!(mentions("Is the phrase in order to the same as to?"));
+        assert!(mentions(
+            "What is the difference between in order to and so as to?"
+        ));
         let long = "In order to win, you have to run. ".repeat(40);
         assert!(!admits(&long));
     }

@@ -123,6 +123,23 @@ impl<'a> Line<'a> {
             || !abbreviated && word.len() > 3
     }
 
+    /// Where the sentence begins that `at` is in.
+    pub(super) fn sentence_before(&self, at: usize) -> usize {
+        let ends = self.body[..at].rmatch_indices(TERMINATORS);
+        ends.map(|(end, _)| end + 2)
+            .find(|from| *from <= at && self.body.as_bytes()[from - 1] == b' ')
+            .unwrap_or_else(|| self.opening().min(at))
+    }
+
+    /// The sentence that `at` is in.
+    pub(super) fn sentence(&self, at: &Range<usize>) -> &'a str {
+        let mut ends = self.body[at.end..].match_indices(TERMINATORS);
+        let end = ends
+            .find(|(end, _)| !self.body[at.end + end + 1..].starts_with(|c: char| c != ' '))
+            .map_or(self.body.len(), |(end, _)| at.end + end);
+        &self.body[self.sentence_before(at.start)..end]
+    }
+
     /// Whether the line above runs on into this one.
     ///
     /// A capital proves nothing: a name or `I` may stand where a line is wrapped.

@@ -30,6 +30,15 @@ const NO_PURPOSE: &str = "\
     start started begin began continue continued forget forgot remember remembered used use uses \
     agree agreed decide decided stop stopped like liked love refuse ask asked allow allowed due \
     able ready about going";
+/// Words that a thing given does not begin with.
+const NO_GIFT: &str = "\
+    is are was were be will would can could may might must should has have had do does did and or but \
+    nor in on at to from for by with without as than that which who if when where because so not it them \
+    this";
+/// Words that an object begins with.
+const OBJECTS: &str = "\
+    the a an your my our its their his her this that these those each every any all some both them \
+    it";
 /// What begins a clause and does not make `make sure` a question.
 const CERTAIN: &str = "\
     the a an you your it its this these those there we our they their i my he his she her all \
@@ -46,6 +55,20 @@ const fn verb(from: &'static str, to: &'static str) -> Entry {
         .rest(Rest::Sole)
 }
 
+/// The same where nothing that may follow hangs on the noun.
+const fn object(from: &'static str, to: &'static str) -> Entry {
+    phrase(from, to)
+        .right(Right::Word(OBJECTS))
+        .rest(Rest::OneOf)
+}
+
+/// `provide … with`.
+const fn gift(from: &'static str, to: &'static str) -> Entry {
+    phrase(from, to)
+        .right(Right::NotWord(NO_GIFT))
+        .rest(Rest::OneWith)
+}
+
 /// `in a … manner`.
 const fn manner(from: &'static str, to: &'static str) -> Entry {
     phrase(from, to)
@@ -57,6 +80,9 @@ const fn manner(from: &'static str, to: &'static str) -> Entry {
 pub(super) const PHRASES: &[Entry] = &[
     // Purpose.
     phrase("in order to", "to")
+        .left(Left::Unordered(NO_PURPOSE))
+        .right(Right::Lower),
+    phrase("so as to", "to")
         .left(Left::Unordered(NO_PURPOSE))
         .right(Right::Lower),
     phrase("for the purpose[s] of", "for")
@@ -95,8 +121,15 @@ pub(super) const PHRASES: &[Entry] = &[
     // Time.
     phrase("at (this point|this moment) in time", "now"),
     phrase("during the course of", "during")
+        .left(Left::Not(JOINED))
         .right(Right::Word(DETERMINERS))
-        .rest(Rest::Lone),
+        .rest(Rest::OneOf),
+    phrase("for the duration of", "throughout")
+        .left(Left::Not(JOINED))
+        .right(Right::Word(DETERMINERS))
+        .rest(Rest::OneOf),
+    manner("at a later (time|date|point)", "later"),
+    manner("at an earlier (time|date|point)", "earlier"),
     phrase("until such time as", "until")
         .right(Right::Word(SUBJECTS))
         .rest(Rest::OneClause),
@@ -108,12 +141,21 @@ pub(super) const PHRASES: &[Entry] = &[
     manner("on a weekly basis", "weekly"),
     manner("on a monthly basis", "monthly"),
     manner("on (a yearly|an annual) basis", "yearly"),
+    manner("on a quarterly basis", "quarterly"),
+    manner("on an hourly basis", "hourly"),
+    manner("on an ongoing basis", "continually"),
+    manner("on a frequent basis", "frequently"),
     manner("on a regular basis", "regularly"),
     // Relation.
     phrase("on the basis of", "based on")
         .left(Left::Start)
         .right(Right::Word(DETERMINERS))
         .rest(Rest::OneClause),
+    phrase("in spite of", "despite").right(Right::NotWord("")),
+    phrase("in close proximity to", "near")
+        .left(Left::Not(JOINED))
+        .right(Right::Word(DETERMINERS))
+        .rest(Rest::OneVerb),
     phrase("by means of", "using")
         .left(Left::Not(JOINED))
         .right(Right::Word(DETERMINERS))
@@ -144,25 +186,55 @@ pub(super) const PHRASES: &[Entry] = &[
     // Ability.
     phrase("(is|are|am) able to", "can")
         .right(Right::AnyVerb)
-        .rest(Rest::Lone),
+        .rest(Rest::OneAble),
     phrase("(you|we|they)~(’|')re able to", " can")
         .right(Right::AnyVerb)
-        .rest(Rest::Lone),
+        .rest(Rest::OneAble),
     phrase("i~(’|')m able to", " can")
         .right(Right::AnyVerb)
-        .rest(Rest::Lone),
-    phrase("(i|you|we|they) ~would like to", "want to")
-        .left(Left::Not("would what"))
-        .right(Right::AnyVerb),
+        .rest(Rest::OneAble),
+    // Giving.
+    gift("provide you with", "give you"),
+    gift("provide me with", "give me"),
+    gift("provide us with", "give us"),
+    gift("provide them with", "give them"),
+    gift("provide the user with", "give the user"),
+    gift("provides you with", "gives you"),
+    gift("provides me with", "gives me"),
+    gift("providing you with", "giving you"),
+    gift("providing me with", "giving me"),
+    phrase("i (want|need|would like) you to", "you will")
+        .left(Left::After("and"))
+        .right(Right::AnyVerb)
+        .rest(Rest::Promised),
+    phrase(
+        "it will be your (job|task|responsibility|role) to",
+        "you will",
+    )
+    .left(Left::After("and"))
+    .right(Right::AnyVerb)
+    .rest(Rest::OneVerb),
+    phrase(
+        "your (job|task|responsibility|role) (is|will be) to",
+        "you will",
+    )
+    .left(Left::After("and"))
+    .right(Right::AnyVerb)
+    .rest(Rest::OneVerb),
     // Verbs that hide in nouns.
-    phrase("make sure that", "ensure that").right(Right::Clause),
+    phrase("make sure that", "ensure that").right(Right::Any),
+    phrase("makes sure that", "ensures that").right(Right::Any),
+    phrase("making sure that", "ensuring that").right(Right::Any),
+    phrase("make sure", "ensure").right(Right::Plural),
     phrase("make sure", "ensure").right(Right::Word(CERTAIN)),
     phrase("makes sure", "ensures").right(Right::Word(CERTAIN)),
     phrase("making sure", "ensuring").right(Right::Word(CERTAIN)),
-    verb("make use of", "use"),
-    verb("making use of", "using"),
-    verb("take into (account|consideration)", "consider"),
-    verb("taking into (account|consideration)", "considering"),
+    object("(take|have) a look at", "look at"),
+    object("taking a look at", "looking at"),
+    object("make use of", "use"),
+    object("making use of", "using"),
+    object("take into (account|consideration)", "consider"),
+    object("taking into (account|consideration)", "considering"),
     verb("give consideration to", "consider"),
     phrase("make an attempt to", "try to")
         .right(Right::AnyVerb)
@@ -193,21 +265,32 @@ pub(super) const PHRASES: &[Entry] = &[
     verb("are dependent (on|upon)", "depend on").left(Left::Not("they what which that")),
     // Manner.
     manner(
-        "in a clear and concise (manner|way)",
+        "in a clear and concise (manner|way|fashion)",
         "clearly and concisely",
     ),
-    manner("in a clear (manner|way)", "clearly"),
-    manner("in a concise (manner|way)", "concisely"),
-    manner("in a professional (manner|way)", "professionally"),
-    manner("in a consistent (manner|way)", "consistently"),
-    manner("in an effective (manner|way)", "effectively"),
-    manner("in an efficient (manner|way)", "efficiently"),
-    manner("in a similar (manner|way)", "similarly"),
-    manner("in a systematic (manner|way)", "systematically"),
-    manner("in a respectful (manner|way)", "respectfully"),
-    manner("in a polite (manner|way)", "politely"),
-    manner("in a responsible (manner|way)", "responsibly"),
-    manner("in a logical (manner|way)", "logically"),
-    manner("in a coherent (manner|way)", "coherently"),
-    manner("in a detailed (manner|way)", "in detail"),
+    manner("in a clear (manner|way|fashion)", "clearly"),
+    manner("in a concise (manner|way|fashion)", "concisely"),
+    manner("in a professional (manner|way|fashion)", "professionally"),
+    manner("in a consistent (manner|way|fashion)", "consistently"),
+    manner("in an effective (manner|way|fashion)", "effectively"),
+    manner("in an efficient (manner|way|fashion)", "efficiently"),
+    manner("in a similar (manner|way|fashion)", "similarly"),
+    manner("in a systematic (manner|way|fashion)", "systematically"),
+    manner("in a respectful (manner|way|fashion)", "respectfully"),
+    manner("in a polite (manner|way|fashion)", "politely"),
+    manner("in a responsible (manner|way|fashion)", "responsibly"),
+    manner("in a logical (manner|way|fashion)", "logically"),
+    manner("in a coherent (manner|way|fashion)", "coherently"),
+    manner("in a detailed (manner|way|fashion)", "in detail"),
+    manner("in a timely (manner|fashion)", "promptly"),
+    manner("in a safe (manner|way|fashion)", "safely"),
+    manner("in a secure (manner|way|fashion)", "securely"),
+    manner("in a thorough (manner|way|fashion)", "thoroughly"),
+    manner("in an accurate (manner|way|fashion)", "accurately"),
+    manner("in an appropriate (manner|way|fashion)", "appropriately"),
+    manner("in a constructive (manner|way|fashion)", "constructively"),
+    manner("in a creative (manner|way|fashion)", "creatively"),
+    manner("in a sequential (manner|way|fashion)", "sequentially"),
+    manner("in a transparent (manner|way|fashion)", "transparently"),
+    manner("in an honest (manner|way|fashion)", "honestly"),
 ];

@@ -5,7 +5,9 @@ use std::ops::Range;
 use super::{entry::Rest, line::Line, words::listed};
 
 /// What hides a second thing that the same words govern.
-const SECOND_VERB: [&str; 18] = [
+const SECOND_VERB: [&str; 20] = [
+    " and my ",
+    " but my ",
     " and I would like ",
     " and I want ",
     " and I need ",
@@ -24,6 +26,27 @@ const SECOND_VERB: [&str; 18] = [
     " while your ",
     " as well as to ",
     " and that ",
+];
+/// What a lead-in before a main clause begins with.
+const LEADS: &str = "\
+    if when whenever once after before from now in next then first finally lastly today instead unless \
+    while whenever until throughout during afterwards for at on";
+/// What hangs on an `able` that goes.
+const ABLE: [&str; 14] = [
+    " able ",
+    " willing ",
+    " ready ",
+    " allowed ",
+    " free ",
+    " unable ",
+    " likely ",
+    " and to ",
+    " or to ",
+    ", to ",
+    " but ",
+    " than ",
+    " nor ",
+    " not ",
 ];
 /// What joins a second thing to the first.
 const COORDINATED: [&str; 13] = [
@@ -54,7 +77,12 @@ const STYLES: &str = "\
     contraction contractions contracted formal formally informal informally formality tone \
     register style voice academic professional abbreviate abbreviations";
 /// A question about what is wanted rather than a request.
-const ALTERNATIVES: [&str; 14] = [
+const ALTERNATIVES: [&str; 19] = [
+    " can you ",
+    " could you ",
+    " would you ",
+    " will you ",
+    " do you ",
     " or is ",
     " or are ",
     " or do ",
@@ -98,7 +126,7 @@ pub(super) fn allows(
         }
         Rest::OneVerb => sentence().is_some_and(|(text, end)| {
             let asked = end.is_some_and(|end| line.body.as_bytes()[end] == b'?');
-            !asked && lacks(text, &SECOND_VERB)
+            !asked && !text.starts_with(" be able") && lacks(text, &SECOND_VERB)
         }),
         Rest::Request => sentence().is_some_and(|(text, end)| {
             let doubled = end.is_some_and(|end| {
@@ -118,6 +146,41 @@ pub(super) fn allows(
                 ],
             )
         }),
+        Rest::OneAble => sentence().is_some_and(|(text, _)| lacks(text, &ABLE)),
+        Rest::Promised => {
+            let from = line.sentence_before(found.start);
+            let before = &line.body[from..found.start];
+            line.sentence_starts(from)
+                && ["I will ", "I'll ", "I’ll ", "I am going to "]
+                    .iter()
+                    .any(|promise| before.starts_with(promise))
+                && allows(Rest::OneVerb, line, found, part)
+        }
+        Rest::OneOf => sentence().is_some_and(|(text, _)| {
+            lacks(
+                text,
+                &[
+                    " and of ",
+                    " or of ",
+                    ", of ",
+                    " sense of ",
+                    " fun of ",
+                    " note of ",
+                ],
+            )
+        }),
+        Rest::OneWith => sentence().is_some_and(|(text, _)| {
+            lacks(
+                text,
+                &[
+                    " and with ",
+                    " or with ",
+                    ", with ",
+                    " and me ",
+                    " and you ",
+                ],
+            )
+        }),
         Rest::TwoWords => sentence().is_some_and(|(text, _)| {
             text.split_ascii_whitespace().nth(1).is_some()
                 && !text.trim_start().starts_with("find attached")
@@ -125,6 +188,21 @@ pub(super) fn allows(
         Rest::Ungraded => !mentions(line, MANNERS) && ungraded(line, found, part),
         Rest::Unstyled => !mentions(line, STYLES),
     }
+}
+
+/// Whether only a lead-in and its comma stand before `at` in its sentence.
+pub(super) fn leads(line: &Line<'_>, at: usize) -> bool {
+    let Some(before) = line.body[..at].strip_suffix(", ") else {
+        return false;
+    };
+    let from = line.sentence_before(at);
+    let Some(before) = before.get(from..) else {
+        return false;
+    };
+    let first = before.split(' ').next().unwrap_or_default();
+    line.sentence_starts(from)
+        && listed(LEADS, first)
+        && !before.contains([',', ':', ';', '(', '"'])
 }
 
 /// Whether nothing is coordinated in the rest of a sentence.
@@ -178,7 +256,13 @@ fn ungraded(line: &Line<'_>, found: &Range<usize>, part: &Range<usize>) -> bool 
         .rsplit([' ', ','])
         .filter(|word| !word.is_empty())
         .take(4);
-    !words().any(|other| other.eq_ignore_ascii_case(word) || listed(SCALES, other))
-        && !before.into_iter().any(denies)
-        && !word.contains('-')
+    // `very sad and very long` are weighed against each other.
+    let again = |other: &str| {
+        listed(
+            "very extremely incredibly really less more most least",
+            other,
+        ) || other.eq_ignore_ascii_case(word)
+            || listed(SCALES, other)
+    };
+    !words().any(again) && !before.into_iter().any(denies) && !word.contains('-')
 }

@@ -96,6 +96,38 @@ fn phrases_become_plain() {
             "Briefly summarize the plot.",
         ),
         (
+            "I will provide you with details on an event.",
+            "I will give you details on an event.",
+        ),
+        (
+            "You are able to compare, to weigh and judge texts.",
+            "You are able to compare, to weigh and judge texts.",
+        ),
+        (
+            "You are able to compare and judge texts for me.",
+            "You can compare and judge texts for me.",
+        ),
+        (
+            "You will act as a chef in spite of the noise.",
+            "Act as a chef despite the noise.",
+        ),
+        (
+            "Take a look at the file in a timely manner.",
+            "Look at the file promptly.",
+        ),
+        (
+            "I will send you a text, and it will be your job to judge it.",
+            "I will send you a text, and you will judge it.",
+        ),
+        (
+            "I will send you a text and I would like you to judge it.",
+            "I will send you a text and you will judge it.",
+        ),
+        (
+            "You must take into account the age, the size and all of the rest of it.",
+            "You must consider the age, the size and all of the rest of it.",
+        ),
+        (
             "Save it prior to closing the file.",
             "Save it before closing the file.",
         ),
@@ -155,6 +187,30 @@ fn frames_and_courtesy_go() {
         ),
         ("Explain this to me, please.", "Explain this to me."),
         (
+            "From now on, I want you to answer in verse.",
+            "From now on, answer in verse.",
+        ),
+        (
+            "When you are done, make sure to lock the door.",
+            "When you are done, lock the door.",
+        ),
+        (
+            "However, please note that the door is not shut.",
+            "However, the door is not shut.",
+        ),
+        (
+            "Can you tell me what the name of it is?",
+            "Tell me what the name of it is.",
+        ),
+        (
+            "I want you to translate the sentences that I send you.",
+            "Translate the sentences that I send you.",
+        ),
+        (
+            "Also please do not tell me what it is.",
+            "Also do not tell me what it is.",
+        ),
+        (
             "Is it the same for you? Please explain it to me.",
             "Is it the same for you? Explain it to me.",
         ),
@@ -187,6 +243,14 @@ fn the_aggressive_level_contracts_and_lightens() {
             "It was a noisy file for me.",
         ),
         (
+            "I think that you are the one who is able.",
+            "I think you're the one who's able.",
+        ),
+        (
+            "I would like to see a file that is large for me.",
+            "I'd like to see a file that's large for me.",
+        ),
+        (
             "Ensure that the user is not the owner.",
             "Ensure the user is not the owner.",
         ),
@@ -212,8 +276,10 @@ fn roles_and_rules_are_heeded() {
     }
     assert_eq!(
         settled(text, Level::Balanced, Role::System),
-        "Please explain it to help me."
+        "Explain it to help me."
     );
+    let greeting = "Hi! What is it that I can do for you today?";
+    assert!(round(greeting, Level::Aggressive, Role::System).is_empty());
     assert!(round(text, Level::Safe, Role::User).is_empty());
 }
 

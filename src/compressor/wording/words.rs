@@ -2,7 +2,10 @@
 
 /// Verbs that a request begins with.
 pub(super) const VERBS: &str = "\
-    act adapt add adjust advise aggregate analyse analyze annotate answer apply arrange ask \
+    accept access adopt allow avoid bring call close connect copy delete deploy disable download enable \
+    encourage implement import install invoke join keep learn load lock log manage measure migrate move open \
+    paste preserve prevent protect push put recall record reduce reflect resize restore retrieve save scan \
+    schedule see store tag tailor track trim upload view watch act adapt add adjust advise aggregate analyse analyze annotate answer apply arrange ask \
     assess assign assist assume augment be begin brainstorm break build calculate capture carry \
     categorise categorize change check choose cite clarify classify clean combine come compare \
     compile complete compose compress compute conduct consider construct consult continue \
@@ -53,7 +56,7 @@ pub(super) const MORE_VERBS: &str = "\
 pub(super) const NEEDED: &str = "\
     much little few many well same first last best own of in on at to for by with as and or but \
     the a an that this it is are was not no high low good bad likely unlikely short long brief \
-    small big careful detailed concise strict specific precise clear formal important different \
+    small big forbidden prohibited required necessary essential crucial critical vital certain sure careful detailed concise strict specific precise clear formal important different \
     close near early late fast slow";
 
 /// Words that are no verb behind `to`.

@@ -1,0 +1,76 @@
+use crate::compressor::{Role, document::Document};
+
+/// The lines that may be reworded.
+fn free(text: &str, role: Role) -> Vec<&str> {
+    let document = Document::of(text, role);
+    let lines = document.kinds.iter().enumerate();
+    lines
+        .filter(|(_, kind)| kind.is_wordable())
+        .map(|(at, _)| document.body(at))
+        .collect()
+}
+
+#[test]
+fn an_instruction_without_material_is_free() {
+    for text in [
+        "Please write a short story about a dog in 500 words.",
+        "Could you please prepare a table with the title and the author of ten books for me?",
+        "I want you to act as a coach. I will send you messages and you will tell me what to do.",
+        "How do I open an account in a foreign country? Please explain it to me.",
+        "Please follow the following rules when you write code for me.",
+    ] {
+        assert_eq!(free(text, Role::User), [text]);
+    }
+}
+
+#[test]
+fn material_is_not() {
+    for text in [
+        "Please proofread it for me. I would like to apply for the job.",
+        "Please tell me what you think of my letter. I would like you to consider me.",
+        "Please summarize it for me.\n\nIn order to win, you have to run.",
+        "Write a reply to this email. I want you to call me.",
+        "Is this a good opening? I want you to imagine a world that is round.",
+        "Guess who said it. I want you to know that I am able to see you.",
+        "Make a headline out of it. Please note that the shop is closed.",
+        "What would you reply?\n\nHi! Could you please tell me when it will come?",
+        "My boss sent me an angry note.\n\nI want you to be on time.\n\nHow should I act?",
+        "Write a thank you letter for me. Thank you for all of the gifts, we are happy.",
+        "How polite is it to say please? Please tell me about it.",
+    ] {
+        assert_eq!(free(text, Role::User), [""; 0], "{text}");
+    }
+    for (text, instruction) in [
+        (
+            "Please tell me who is right below.\n\nI want you to leave, he thought.\nPlease go.",
+            "Please tell me who is right below.",
+        ),
+        (
+            "Please tell me who is right.\n\nIn order to win, they ran away.\n\nPlease tell me in German.",
+            "Please tell me who is right.Please tell me in German.",
+        ),
+        (
+            "Please tell me who it is.\nHint from him: please look in order to find it.",
+            "Please tell me who it is.",
+        ),
+    ] {
+        assert_eq!(free(text, Role::User).concat(), instruction);
+    }
+}
+
+#[test]
+fn the_instructions_of_an_application_are_free_up_to_their_material() {
+    let text = "You translate what the user sends you.\nI want you to be quick.";
+    assert_eq!(free(text, Role::System).len(), 2);
+    let text =
+        "You are an editor of letters to us.\nTranslate the following text.\nI want you to go.";
+    assert_eq!(free(text, Role::System).len(), 1);
+    for text in [
+        "Spam looks like this. I want you to buy it.",
+        "The sign reads as follows. Please take off your shoes.",
+        "- Opening line: I would like you to know that we are here.",
+        "Would you use this reply: Please note that we are closed.",
+    ] {
+        assert!(free(text, Role::System).is_empty(), "{text}");
+    }
+}
