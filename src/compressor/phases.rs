@@ -44,7 +44,7 @@ pub(super) const PHASES: &[Phase] = &[
     },
     Phase {
         is_worth: |text, _, _| space::is_worth_a_look(text),
-        propose: |document, rules, _| space::propose(document, rules),
+        propose: space::propose,
     },
     Phase {
         is_worth: |text, rules, role| {
@@ -52,7 +52,7 @@ pub(super) const PHASES: &[Phase] = &[
                 && role != Role::System
                 && text.starts_with([' ', '\t', '\n', '\r'])
         },
-        propose: |document, _, _| indent::propose(document),
+        propose: |document, _, role| indent::propose(document, role),
     },
     Phase {
         is_worth: |text, rules, _| {
