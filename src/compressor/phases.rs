@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    Role,
+    Role, columns,
     document::Document,
     edit::Edit,
     indent, json,
@@ -71,6 +71,12 @@ pub(super) const PHASES: &[Phase] = &[
                 .flat_map(|rows: Vec<_>| tables::propose(document.text, &rows, rules))
                 .collect()
         },
+    },
+    Phase {
+        is_worth: |text, rules, role| {
+            rules.has(Rule::ColumnPadding) && columns::is_worth_a_look(text, role)
+        },
+        propose: columns::propose,
     },
     Phase {
         is_worth: |_, rules, role| {

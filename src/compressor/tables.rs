@@ -121,7 +121,7 @@ fn is_whole(cell: &str) -> bool {
 }
 
 /// Arrows and comparisons: such a row may be a line of code.
-fn has_signs(line: &str) -> bool {
+pub(super) fn has_signs(line: &str) -> bool {
     [
         &b"=>"[..],
         b"->",
