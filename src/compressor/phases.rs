@@ -61,6 +61,14 @@ pub(super) const PHASES: &[Phase] = &[
         propose: |document, _, role| indent::propose(document, role),
     },
     Phase {
+        is_worth: |text, rules, role| {
+            rules.has(Rule::TablePadding)
+                && matches!(role, Role::Tool | Role::User)
+                && memchr::memmem::find(text.as_bytes(), b"-+").is_some()
+        },
+        propose: |document, _, _| tables::propose_boxed(document),
+    },
+    Phase {
         is_worth: |text, rules, _| {
             rules.has(Rule::TablePadding) && memchr::memchr(b'|', text.as_bytes()).is_some()
         },
