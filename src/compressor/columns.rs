@@ -62,13 +62,18 @@ pub(super) fn propose(document: &Document<'_>, rules: RuleSet, role: Role) -> Ve
     }
     let mut at = 0;
     while at < document.lines.len() {
-        let end = meter(document, at)
-            .or_else(|| table(document, at, role))
-            .unwrap_or(at);
-        for number in at..end {
-            fold(document, number, &mut edits);
+        let found = meter(document, at).or_else(|| table(document, at, role));
+        let Some(found) = found else {
+            at += 1;
+            continue;
+        };
+        if found.is_proven {
+            for number in found.lines.clone() {
+                fold(document, number, &mut edits);
+            }
         }
-        at = end.max(at + 1);
+        // What is no table from its first line on is none from a later one: each line is read once.
+        at = found.lines.end;
     }
     let is_about = || PLACES.is_match(document.text) || space::is_about_space(document.text, role);
     if !edits.is_empty() && is_about() {
@@ -77,8 +82,14 @@ pub(super) fn propose(document: &Document<'_>, rules: RuleSet, role: Role) -> Ve
     edits
 }
 
-/// Past the table whose header is this line.
-fn table(document: &Document<'_>, header: usize, role: Role) -> Option<usize> {
+/// Lines that may be a table, and whether they are one.
+struct Found {
+    lines: Range<usize>,
+    is_proven: bool,
+}
+
+/// The table whose header is this line.
+fn table(document: &Document<'_>, header: usize, role: Role) -> Option<Found> {
     let is_loud = |cell: &str| {
         cell.starts_with(|first: char| first.is_ascii_uppercase() || first == '%')
             && cell.bytes().all(|byte| byte.is_ascii_alphabetic() || b"%_-/()".contains(&byte))
@@ -125,11 +136,14 @@ fn table(document: &Document<'_>, header: usize, role: Role) -> Option<usize> {
         .get(end)
         .is_none_or(super::lines::Line::is_blank)
         || role == Role::Tool && !document.body(end).contains("  ");
-    (end > header + ROWS && is_straight && is_closed).then_some(end)
+    Some(Found {
+        lines: header..end,
+        is_proven: end > header + ROWS && is_straight && is_closed,
+    })
 }
 
-/// Past the progress meter whose header is this line.
-fn meter(document: &Document<'_>, header: usize) -> Option<usize> {
+/// The progress meter whose header is this line.
+fn meter(document: &Document<'_>, header: usize) -> Option<Found> {
     if !document.body(header).starts_with("% Total ") {
         return None;
     }
@@ -150,7 +164,10 @@ fn meter(document: &Document<'_>, header: usize) -> Option<usize> {
     // The return that the first row begins with may have become a line of its own.
     first += usize::from(document.kinds.get(first) == Some(&Kind::Blank));
     let rows = (first..document.lines.len()).take_while(is_row).count();
-    (is_header && rows > 0).then_some(first + rows)
+    (is_header && rows > 0).then_some(Found {
+        lines: header..first + rows,
+        is_proven: true,
+    })
 }
 
 /// The cells of a line; `None` if it cannot be one of a table.

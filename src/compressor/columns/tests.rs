@@ -100,3 +100,10 @@ fn words_and_lines_stay() {
         }
     }
 }
+
+/// Each line could be the header of all below it, were it not for the last.
+#[test]
+fn no_line_is_read_for_every_header() {
+    let text = format!("{}AAAA   B  C\n", "A   B   C\n".repeat(200_000));
+    assert_eq!(folded(&text, Role::Tool), text);
+}
