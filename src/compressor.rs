@@ -17,6 +17,7 @@
 
 mod blocks;
 mod code;
+mod columns;
 mod conversation;
 mod disguise;
 mod document;

@@ -35,19 +35,30 @@ pub(super) fn propose(text: &str, line: &Line, rules: RuleSet, edits: &mut Vec<E
         let end = at + c.len_utf8();
         let (before, after) = (body[..at].chars().next_back(), body[end..].chars().next());
         let at = line.body + at..line.body + end;
-        // At an edge it may be what keeps blanks from being indentation.
-        let is_inner = |c: Option<char>| c.is_some_and(|c| !c.is_whitespace());
-        if !is_european(before) || !is_european(after) || !is_inner(before) || !is_inner(after) {
+        if !is_european(before) || !is_european(after) {
             continue;
         }
+        let is_word = |c: Option<char>| c.is_some_and(|c| !c.is_whitespace());
+        let is_inner = is_word(before) && is_word(after);
+        // Where both sides are blank or an edge, it may be what keeps the blanks from being one indentation.
+        let beside_blank =
+            before == Some(' ') && is_word(after) || is_word(before) && after == Some(' ');
+        let begins = before.is_none() && line.body == line.start && is_word(after);
         if rules.has(Rule::Invisible) && INVISIBLE.contains(&c) {
-            edits.push(Edit::deletion(at, Rule::Invisible));
+            // Before a mark it may be what keeps the mark from making a list.
+            if is_inner || beside_blank || begins && after.is_some_and(char::is_alphanumeric) {
+                edits.push(Edit::deletion(at, Rule::Invisible));
+            }
         } else if rules.has(Rule::InnerBlanks) && SPACES.contains(&c) {
-            edits.push(Edit {
-                at,
-                with: " ".into(),
-                rule: Rule::InnerBlanks,
-            });
+            if is_inner {
+                edits.push(Edit {
+                    at,
+                    with: " ".into(),
+                    rule: Rule::InnerBlanks,
+                });
+            } else if beside_blank || begins {
+                edits.push(Edit::deletion(at, Rule::InnerBlanks));
+            }
         }
     }
 }

@@ -2,7 +2,12 @@
 
 use std::ops::Range;
 
+use memchr::memmem;
+
 use super::lines::Line;
+
+/// A line with so many single blanks is made of sentences, if nothing but sentences is parted by wider ones.
+const WORDS: usize = 12;
 
 /// A run of two or more spaces between two words.
 #[derive(Debug, Clone)]
@@ -38,6 +43,8 @@ impl Gaps {
             gaps: Vec::new(),
             foldable: true,
         };
+        // Whether only signs stand in it that sentences may have, too, such as a sum of money.
+        let mut tolerable = true;
         let mut column = line.body - line.start;
         let (mut singles, mut at) = (0, 0);
         while at < bytes.len() {
@@ -53,6 +60,7 @@ impl Gaps {
                             (body[..from].chars().next_back(), body[at..].chars().next());
                         let ends_sentence = before.is_some_and(|c| ".!?…。".contains(c));
                         found.foldable &= parts_words(before, after, ends_sentence);
+                        tolerable &= parts_sentences(&body[..from], after);
                         let (at, column) = (line.body + from..line.body + at, column + at - from);
                         found.gaps.push(Gap {
                             at,
@@ -62,20 +70,31 @@ impl Gaps {
                     }
                 }
                 b'`' | b'"' => {
-                    let length = found.foldable.then(|| span(&bytes[at..])).flatten();
+                    let settled = !found.foldable && !tolerable;
+                    let length = (!settled).then(|| span(&bytes[at..])).flatten();
                     found.foldable &= length.is_some();
+                    tolerable &= length.is_some();
                     // A mark without its partner settles the line: to look for the partners of the marks
                     // after it would cost the square of their number.
                     at += length.unwrap_or(1);
                 }
+                0xE2 if tolerable && bytes[at..].starts_with("“".as_bytes()) => {
+                    found.foldable = false;
+                    let end = memmem::find(&bytes[at..], "”".as_bytes());
+                    tolerable = end.is_some();
+                    at += end.map_or(1, |end| end + "”".len());
+                }
                 _ => {
-                    found.foldable &= is_plain(bytes, at);
+                    let is_plain = is_plain(bytes, at);
+                    found.foldable &= is_plain;
+                    tolerable &= is_plain || is_tolerable(bytes, at);
                     at += 1;
                 }
             }
             column += bytecount(&bytes[from..at]);
         }
         found.foldable &= reads_as_sentence(bytes, singles, &found.gaps);
+        found.foldable |= tolerable && singles >= WORDS;
         Some(Box::new(found))
     }
 
@@ -178,6 +197,26 @@ fn span(bytes: &[u8]) -> Option<usize> {
         }
     }
     None
+}
+
+/// Whether a gap stands between two sentences, the second of which begins with a capital.
+fn parts_sentences(before: &str, after: Option<char>) -> bool {
+    let ended = before.trim_end_matches(['.', '!', '?', ')', ']', '"', '”']);
+    ended.len() < before.len()
+        && ended.ends_with(|last: char| last.is_alphanumeric() || last == '%')
+        && before.ends_with(['.', '!', '?'])
+        && after.is_some_and(|first| first.is_uppercase() || "(\"“".contains(first))
+}
+
+/// Whether the sign may stand in sentences that are long enough.
+fn is_tolerable(bytes: &[u8], at: usize) -> bool {
+    let behind_word = at > 0 && bytes[at - 1].is_ascii_alphanumeric();
+    match bytes[at] {
+        b'[' | b']' | b'%' | b'$' | b'+' | b'_' | b'@' => true,
+        b'\'' => behind_word,
+        0xE2 => behind_word && bytes[at..].starts_with("’".as_bytes()),
+        _ => false,
+    }
 }
 
 /// Whether the byte belongs to plain sentences. Curly and single quotation marks do not: their ends

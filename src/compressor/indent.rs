@@ -1,9 +1,9 @@
 //! Takes away the indentation that all lines of a text share.
 
-use super::{document::Document, edit::Edit, kind::Kind, rule::Rule, space};
+use super::{Role, document::Document, edit::Edit, kind::Kind, rule::Rule, space};
 
 /// The edit that takes away the indentation which all lines share: two spaces or more, or tabs.
-pub(super) fn propose(document: &Document<'_>) -> Vec<Edit> {
+pub(super) fn propose(document: &Document<'_>, role: Role) -> Vec<Edit> {
     let text = document.text;
     let written = || document.lines.iter().filter(|line| !line.is_blank());
     let Some(first) = written().next().filter(|_| written().count() >= 3) else {
@@ -19,7 +19,7 @@ pub(super) fn propose(document: &Document<'_>) -> Vec<Edit> {
         .kinds
         .iter()
         .any(|kind| matches!(kind, Kind::Fence | Kind::Diff | Kind::Quote | Kind::Formula));
-    if !is_enough || !is_free || space::is_about_space(text) {
+    if !is_enough || !is_free || space::is_about_space(text, role) {
         return Vec::new();
     }
     // All lines move or none does, so this is one edit.

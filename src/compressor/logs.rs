@@ -33,6 +33,11 @@ const WORTH: usize = 70;
 const HEADER: &str = " similar lines: ";
 const VALUES: &str = "; values:";
 
+/// Whether a line begins as a log's do: with a time, a level, a counter or an address.
+pub(super) fn begins_log(line: &str) -> bool {
+    stamp::begins_log(line.as_bytes())
+}
+
 /// One edit for each run of similar lines among `lines`, the bodies of a message's lines in order.
 pub(super) fn propose(text: &str, lines: &[Range<usize>], rules: RuleSet) -> Vec<Edit> {
     let mut edits = Vec::new();

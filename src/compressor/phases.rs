@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    Role,
+    Role, columns,
     document::Document,
     edit::Edit,
     indent, json,
@@ -30,6 +30,12 @@ pub(super) const PHASES: &[Phase] = &[
         propose: |document, rules, role| terminal::propose(document.text, rules, role),
     },
     Phase {
+        is_worth: |text, rules, role| {
+            rules.has(Rule::ProgressBars) && terminal::bars::is_worth_a_look(text, role)
+        },
+        propose: |document, _, role| terminal::bars::propose(document, role),
+    },
+    Phase {
         is_worth: |text, rules, _| {
             (rules.has(Rule::JsonSpace) || rules.has(Rule::JsonRows))
                 && memchr::memchr2(b'{', b'[', text.as_bytes()).is_some()
@@ -44,7 +50,7 @@ pub(super) const PHASES: &[Phase] = &[
     },
     Phase {
         is_worth: |text, _, _| space::is_worth_a_look(text),
-        propose: |document, rules, _| space::propose(document, rules),
+        propose: space::propose,
     },
     Phase {
         is_worth: |text, rules, role| {
@@ -52,7 +58,15 @@ pub(super) const PHASES: &[Phase] = &[
                 && role != Role::System
                 && text.starts_with([' ', '\t', '\n', '\r'])
         },
-        propose: |document, _, _| indent::propose(document),
+        propose: |document, _, role| indent::propose(document, role),
+    },
+    Phase {
+        is_worth: |text, rules, role| {
+            rules.has(Rule::TablePadding)
+                && matches!(role, Role::Tool | Role::User)
+                && memchr::memmem::find(text.as_bytes(), b"-+").is_some()
+        },
+        propose: |document, _, _| tables::propose_boxed(document),
     },
     Phase {
         is_worth: |text, rules, _| {
@@ -65,6 +79,12 @@ pub(super) const PHASES: &[Phase] = &[
                 .flat_map(|rows: Vec<_>| tables::propose(document.text, &rows, rules))
                 .collect()
         },
+    },
+    Phase {
+        is_worth: |text, rules, role| {
+            rules.has(Rule::ColumnPadding) && columns::is_worth_a_look(text, role)
+        },
+        propose: columns::propose,
     },
     Phase {
         is_worth: |_, rules, role| {

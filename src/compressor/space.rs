@@ -1,5 +1,11 @@
 //! White space that no reader of prose sees, characters that nobody sees, and lines that only draw.
 
+mod blank_lines;
+mod drawn;
+mod endings;
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -7,7 +13,7 @@ use aho_corasick::AhoCorasick;
 use memchr::memmem;
 
 use super::{
-    disguise,
+    Role, disguise,
     document::{About, Document},
     edit::Edit,
     kind::Kind,
@@ -54,9 +60,13 @@ const ABOUT_SPACE: &[&str] = &[
     "full stop",
 ];
 
-/// A drawn line of so many characters or more becomes one of [`SHORT`].
-const LONG: usize = 10;
-const SHORT: usize = 3;
+/// From this length on, in bytes, only what stands near the beginning and the end of a text that is not a
+/// tool's can be its task.
+const LONG_TEXT: usize = 6_000;
+const NEAR: usize = 1_500;
+
+/// Marks of list items that nobody types in code; those of private use are of symbol fonts.
+const BULLETS: &str = "•◦▪‣·\u{f0a7}\u{f0b7}\u{f0d8}\u{f0fc}";
 
 /// Whether any rule could apply, found without cutting the text into lines.
 pub(super) fn is_worth_a_look(text: &str) -> bool {
@@ -65,7 +75,9 @@ pub(super) fn is_worth_a_look(text: &str) -> bool {
         return false;
     }
     // What looks like nothing begins with one of these bytes.
-    if memchr::memchr3(0xE2, 0xC2, 0xEF, bytes).is_some() || bytes.ends_with(b"\n") {
+    if memchr::memchr3(0xE2, 0xC2, 0xEF, bytes).is_some()
+        || matches!(bytes, [b'\n' | b'\r', ..] | [.., b'\n'])
+    {
         return true;
     }
     let (mut start, mut blank_lines) = (0, 0);
@@ -85,10 +97,11 @@ pub(super) fn is_worth_a_look(text: &str) -> bool {
         if blank_lines > 1
             || line.last().is_some_and(|byte| lines::is_blank(*byte))
             || memmem::find(&line[body..], b"  ").is_some()
-            || body + LONG <= line.len()
+            || line[body..].starts_with(b"o\t")
+            || body + drawn::LONG <= line.len()
                 && line[body..]
                     .windows(2)
-                    .take(LONG)
+                    .take(drawn::LONG)
                     .all(|two| two[0] == two[1])
         {
             return true;
@@ -101,31 +114,47 @@ pub(super) fn is_worth_a_look(text: &str) -> bool {
 }
 
 /// What to delete and shorten, in order and without overlaps.
-pub(super) fn propose(document: &Document<'_>, rules: RuleSet) -> Vec<Edit> {
+pub(super) fn propose(document: &Document<'_>, rules: RuleSet, role: Role) -> Vec<Edit> {
     let mut edits = Vec::new();
     let lines = &document.lines;
+    let ending = if rules.has(Rule::TrailingBlanks) {
+        endings::common(document)
+    } else {
+        b""
+    };
     let mut at = 0_usize;
     for run in lines.chunk_by(|a, b| a.is_blank() == b.is_blank()) {
         if run[0].is_blank() {
+            let blank = at..at + run.len();
+            let from = edits.len();
             if rules.has(Rule::BlankLines) {
-                fold(document, at..at + run.len(), &mut edits);
+                blank_lines::fold(document, blank.clone(), role, &mut edits);
+            }
+            if edits.len() == from {
+                blank.for_each(|number| strip(document, number, ending, &mut edits));
             }
         } else {
             for number in at..at + run.len() {
                 tidy(document, number, rules, &mut edits);
+                strip(document, number, ending, &mut edits);
             }
         }
         at += run.len();
     }
-    if let (Some(last), Some(kind)) = (lines.last(), document.kinds.last())
-        && rules.has(Rule::BlankLines)
-        && !last.is_blank()
-        && !counts_blank_lines(*kind)
-    {
-        push(&mut edits, last.stop..last.next, Rule::BlankLines);
+    if rules.has(Rule::BlankLines) {
+        blank_lines::cut_end(document, role, &mut edits);
     }
-    if !edits.is_empty() && is_about_space(document.text) {
+    let draws = |edit: &Edit| edit.rule == Rule::Decoration;
+    if edits.iter().any(draws) && drawn::is_spoken_of(document.text) {
+        edits.retain(|edit| !draws(edit));
+    }
+    if !edits.is_empty() && is_about_space(document.text, role) {
+        // What a tool says itself ends as the lines do that it shows: so these blanks are none of a file's.
+        let is_whole = role == Role::Tool && endings::all_end_with(document, ending);
         edits.clear();
+        if is_whole {
+            (0..lines.len()).for_each(|number| strip(document, number, ending, &mut edits));
+        }
     }
     edits
 }
@@ -139,35 +168,6 @@ fn push(edits: &mut Vec<Edit>, at: Range<usize>, rule: Rule) {
     }
 }
 
-/// Blank lines between two paragraphs become one, those at an edge of the text go.
-fn fold(document: &Document<'_>, blank: Range<usize>, edits: &mut Vec<Edit>) {
-    let lines = &document.lines;
-    let kind = |near: Option<usize>| near.and_then(|near| document.kinds.get(near)).copied();
-    let (above, below) = (kind(blank.start.checked_sub(1)), kind(Some(blank.end)));
-    let is_inside = document.kinds[blank.start] != Kind::Blank;
-    if is_inside || [above, below].into_iter().flatten().any(counts_blank_lines) {
-        return;
-    }
-    let (first, last) = (&lines[blank.start], &lines[blank.end - 1]);
-    match (above, below) {
-        (Some(_), Some(_)) => {
-            push(
-                edits,
-                first.start..end_of(document, first),
-                Rule::BlankLines,
-            );
-            push(edits, first.next..last.next, Rule::BlankLines);
-        }
-        (None, _) => push(edits, first.start..last.next, Rule::BlankLines),
-        // The line end of the last written line goes, too.
-        (_, None) => push(
-            edits,
-            lines[blank.start - 1].stop..last.next,
-            Rule::BlankLines,
-        ),
-    }
-}
-
 /// Where the white space at the end of a line ends: before its line feed, or before the return in front of that
 /// where some line is more than text.
 fn end_of(document: &Document<'_>, line: &Line) -> usize {
@@ -178,9 +178,26 @@ fn end_of(document: &Document<'_>, line: &Line) -> usize {
     }
 }
 
-/// Whether blank lines beside a line of this kind may be part of what it is.
-fn counts_blank_lines(kind: Kind) -> bool {
-    !kind.is_text() || kind == Kind::Verse
+/// Deletes the blanks that all lines end with.
+fn strip(document: &Document<'_>, number: usize, ending: &[u8], edits: &mut Vec<Edit>) {
+    let line = &document.lines[number];
+    let from = if line.is_blank() {
+        line.start
+    } else {
+        line.end
+    };
+    let blanks = &document.text.as_bytes()[from..line.stop];
+    if ending.is_empty()
+        || !blanks.ends_with(ending)
+        || !endings::is_shared_by(document.kinds[number])
+    {
+        return;
+    }
+    let idle = line.stop - ending.len()..line.stop;
+    // A carriage return in front of them would become part of the line end.
+    if !document.text[..idle.start].ends_with('\r') {
+        push(edits, idle, Rule::TrailingBlanks);
+    }
 }
 
 /// The gaps between the words of one line, what is invisible in it, and the blanks at its end.
@@ -189,9 +206,13 @@ fn tidy(document: &Document<'_>, number: usize, rules: RuleSet, edits: &mut Vec<
     let line = &document.lines[number];
     let kind = document.kinds[number];
     let from = edits.len();
-    if rules.has(Rule::Decoration) && is_rule_between_texts(document, number) {
+    if rules.has(Rule::Decoration) && drawn::is_idle(document, number) {
         let body = document.body(number);
-        let kept = body.chars().take(SHORT).map(char::len_utf8).sum::<usize>();
+        let kept = body
+            .chars()
+            .take(drawn::SHORT)
+            .map(char::len_utf8)
+            .sum::<usize>();
         push(edits, line.body + kept..line.end, Rule::Decoration);
     }
     let is_prose = matches!(kind, Kind::Prose | Kind::Marked | Kind::Payload);
@@ -209,12 +230,18 @@ fn tidy(document: &Document<'_>, number: usize, rules: RuleSet, edits: &mut Vec<
         disguise::propose(text, line, rules, edits);
         edits[from..].sort_unstable_by_key(|edit| edit.at.start);
     }
+    if rules.has(Rule::InnerBlanks)
+        && let Some(tab) = tab_of_item(document.body(number))
+    {
+        edits.push(Edit {
+            at: line.body + tab..line.body + tab + 1,
+            with: " ".into(),
+            rule: Rule::InnerBlanks,
+        });
+    }
     // Without its blanks, a carriage return within the line would become part of the line end.
     let ends_in_return = text[..line.end].ends_with('\r');
-    if rules.has(Rule::TrailingBlanks)
-        && !ends_in_return
-        && (kind.is_text() || kind == Kind::Enclosed)
-    {
+    if rules.has(Rule::TrailingBlanks) && !ends_in_return && endings::are_idle(document, number) {
         push(
             edits,
             line.end..end_of(document, line),
@@ -223,61 +250,35 @@ fn tidy(document: &Document<'_>, number: usize, rules: RuleSet, edits: &mut Vec<
     }
 }
 
-/// Words of messages in which a drawn line is a sign: it parts, counts or is to be filled in.
-const ABOUT_LINES: &[&str] = &[
-    "separator",
-    "delimit",
-    "divider",
-    "this line",
-    "line between",
-    "split",
-    "star",
-    "morse",
-    "underlin",
-    "rst",
-    "form",
-    "fill in",
-    "signature",
-    "marker",
-];
-
-/// Whether the line is a drawn one between blank lines, which nobody speaks of.
-fn is_rule_between_texts(document: &Document<'_>, number: usize) -> bool {
-    let is_blank = |near: Option<usize>| {
-        near.and_then(|near| document.kinds.get(near))
-            .is_none_or(|kind| *kind == Kind::Blank)
-    };
-    let inside = matches!(
-        document.kinds[number],
-        Kind::Fence | Kind::Quote | Kind::Markup | Kind::Formula | Kind::Json | Kind::Example
-    );
-    !inside
-        && document.about != About::Wording
-        && is_drawn(document.body(number))
-        && is_blank(number.checked_sub(1))
-        && is_blank(Some(number + 1))
-        && !LINES.is_match(document.text)
+/// Where the tab stands that a word processor puts between the mark of a list's item and its text.
+fn tab_of_item(body: &str) -> Option<usize> {
+    let (mark, item) = body.split_once('\t')?;
+    let is_mark = mark == "o" || mark.chars().count() == 1 && BULLETS.contains(mark);
+    let is_text =
+        !item.contains('\t') && item.split(' ').filter(|word| !word.is_empty()).count() >= 4;
+    (is_mark && is_text && !item.starts_with(' ')).then_some(mark.len())
 }
 
-/// Whether the line is one mark, many times.
-fn is_drawn(line: &str) -> bool {
-    let Some(mark) = line.chars().next() else {
-        return false;
-    };
-    // Letters and figures are text, back ticks and tildes are fences.
-    (!mark.is_alphanumeric() && !"`~".contains(mark) && !mark.is_whitespace())
-        && line.len() >= LONG * mark.len_utf8()
-        && line.chars().all(|c| c == mark)
+/// Whether white space may be what the text is about, or must come back as it was.
+pub(super) fn is_about_space(text: &str, role: Role) -> bool {
+    let bytes = text.as_bytes();
+    if role == Role::Tool || bytes.len() < LONG_TEXT {
+        return names_space(bytes);
+    }
+    names_space(&bytes[..NEAR]) || names_space(&bytes[bytes.len() - NEAR..])
 }
 
-pub(super) fn is_about_space(text: &str) -> bool {
-    SPACE.is_match(text)
+/// Whether one of the words stands there, as the beginning of a word.
+fn names_space(text: &[u8]) -> bool {
+    SPACE.find_overlapping_iter(text).any(|found| {
+        let before = found.start().checked_sub(1).map(|at| text[at]);
+        !before.is_some_and(|byte| byte.is_ascii_alphabetic()) || text[found.start()] == b'n'
+    })
 }
 
 static SPACE: LazyLock<AhoCorasick> = LazyLock::new(|| automaton(ABOUT_SPACE));
-static LINES: LazyLock<AhoCorasick> = LazyLock::new(|| automaton(ABOUT_LINES));
 
-fn automaton(words: &[&str]) -> AhoCorasick {
+pub(super) fn automaton<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> AhoCorasick {
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .build(words)

@@ -4,6 +4,7 @@
 //! before a digit, a sign or a bar goes. The texts of the cells and their number never change; a row
 //! in which it is unclear where a cell ends keeps its bytes.
 
+mod boxed;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,8 @@ use super::{
     edit::Edit,
     rule::{Rule, RuleSet},
 };
+
+pub(super) use boxed::propose as propose_boxed;
 
 /// One edit for each row that can be shorter; `rows` are the bodies of one table's lines.
 pub(super) fn propose(text: &str, rows: &[Range<usize>], rules: RuleSet) -> Vec<Edit> {
@@ -121,7 +124,7 @@ fn is_whole(cell: &str) -> bool {
 }
 
 /// Arrows and comparisons: such a row may be a line of code.
-fn has_signs(line: &str) -> bool {
+pub(super) fn has_signs(line: &str) -> bool {
     [
         &b"=>"[..],
         b"->",

@@ -6,7 +6,7 @@ pub(super) fn safe(text: &str) -> String {
     loop {
         let document = Document::of(&text, Role::User);
         let edits = if space::is_worth_a_look(&text) {
-            space::propose(&document, RuleSet::of(Level::Safe))
+            space::propose(&document, RuleSet::of(Level::Safe), Role::User)
         } else {
             Vec::new()
         };
@@ -25,16 +25,21 @@ pub(super) fn safe(text: &str) -> String {
     }
 }
 
-fn stays(text: &str) {
+pub(super) fn stays(text: &str) {
     assert_eq!(safe(text), text, "{text:?} is edited");
 }
 
 /// `block` stays after sentences that are edited, and so do the blank lines around it.
 fn stays_within_prose(block: &str) {
+    stays_between(block, "\n\n\n");
+}
+
+/// `block` stays after sentences that are edited, with these line ends around it.
+pub(super) fn stays_between(block: &str, gap: &str) {
     let text = format!("It is  late. \n\nWe go.\n\n\n{block}\n\n\nThey stay.\n\nIt is  cold. ");
     let shorter = safe(&text);
     assert!(
-        shorter.starts_with(&format!("It is late.\n\nWe go.\n\n\n{block}\n\n\n")),
+        shorter.starts_with(&format!("It is late.\n\nWe go.{gap}{block}{gap}")),
         "{shorter:?}"
     );
 }
@@ -201,6 +206,27 @@ fn drawn_lines_become_short() {
         assert_eq!(safe(&text(&mark.repeat(40))), text(&mark.repeat(3)));
         assert_eq!(safe(&text(&mark.repeat(9))), text(&mark.repeat(9)));
     }
+    // What stands beside it are sentences, and no headings as long as it.
+    assert_eq!(
+        safe("(72 more lines below)\n--------------------------------\nThis is the file as it is."),
+        "(72 more lines below)\n---\nThis is the file as it is."
+    );
+    for text in [
+        "The title\n==========\n\nWe go.",
+        "A title it is\n-------------\n\nWe go.",
+        "x = 1;\n----------\ny = 2;",
+        "----------\nWe go there now.",
+        "```\n----------\n```",
+        "The parts are divided so:\n\n----------\n\nWe go.",
+        "We went there again:\n^^^^^^^^^^^^^^\n\nWe go.",
+    ] {
+        stays(text);
+    }
+    // These words are other ones.
+    assert_eq!(
+        safe("First, start the format.\n\n==========\n\nWe go."),
+        "First, start the format.\n\n===\n\nWe go."
+    );
 }
 
 #[test]
@@ -213,14 +239,6 @@ fn verse_keeps_its_form() {
 #[test]
 fn blocks_stay() {
     for block in [
-        "```\na  b \n\n\n\nc\n```",
-        "```python title=\"x\"\na  b \n\n\n\nc\n```",
-        "~~~\na  b \n```\n\n\n\nc\n~~~",
-        "````md\n```\na  b \n```\n\n\n\nc  d \n````",
-        "```md\n```js\na  b \n```\n\n\nThat is  it. \n```",
-        "- ```\n  a  b \n\n\n\n  c\n  ```",
-        "> ```\n> a  b \n>\n> c\n> ```",
-        "Here it is: ```\nWe go.  They stay. \n```",
         "    We go.  They stay. \n\n\n    It is late.",
         "\tWe go.  They stay. ",
         "x = a  + b; \n\n\n\ny = 2; ",
@@ -234,7 +252,6 @@ fn blocks_stay() {
         "<!-- We go.  They stay. \n\n\n\nIt is late. -->",
         "<pre>\nWe go.  They stay. \n\n\n</pre>",
         "> We go.  They stay. \n> It is late.",
-        "| a  | b |\n|----|---|\n| c  | d | ",
         "apples and pears    3 dollars\nbread and butter    4 dollars",
         "a\tb \nc\td ",
         "┌──┐ \n│  │ \n└──┘",
@@ -243,8 +260,7 @@ fn blocks_stay() {
         "\\begin{a}\nWe go.  They stay. \n\n\n\\end{a}",
         "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-We go.  \n+They go. ",
         "$ ls  -l \n$ cd  x ",
-        "2024-01-02 10:00:00 INFO  We go.  They stay. ",
-        "Traceback (most recent call last):\n  File \"x.py\", line 1 \nValueError: a  b ",
+        "2024-01-02 10:00:00 INFO  We go.  They stay.",
         "name: We go. \nage:  3 \ncity:   Bonn ",
         "SELECT a  \nFROM b  \nWHERE c = 1 ",
     ] {

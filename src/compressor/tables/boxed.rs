@@ -1,0 +1,167 @@
+//! Takes the padding out of the tables that clients of databases draw.
+//!
+//! ```text
+//! +----+-------+        id | name
+//! | id | name  |       ----+-------
+//! +----+-------+         1 | Ann
+//! |  1 | Ann   |
+//! +----+-------+
+//! ```
+//!
+//! The drawn lines say where a cell ends: each row has a bar below each `+` and none elsewhere, or the table
+//! is left as it is.
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use super::{has_signs, short_cell};
+use crate::compressor::{document::Document, edit::Edit, kind::Kind, rule::Rule};
+
+/// One edit for each line of such tables that can be shorter.
+pub(in crate::compressor) fn propose(document: &Document<'_>) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    let count = document.lines.len();
+    let mut at = 0;
+    while at < count {
+        let Some(crosses) = crosses(document, at) else {
+            at += 1;
+            continue;
+        };
+        let framed = document.body(at).starts_with('+');
+        let start = if framed { at } else { at.saturating_sub(1) };
+        let fits = |number: &usize| {
+            self::crosses(document, *number).as_ref() == Some(&crosses) && framed
+                || row(document, *number, &crosses, framed).is_some()
+        };
+        let end = at + 1 + (at + 1..count).take_while(fits).count();
+        let headed = framed || at > 0 && fits(&start);
+        // A line that goes on below with bars is a row of which nobody knows the cells.
+        let goes_on = end < count && document.body(end).contains('|');
+        let closed = !goes_on && (!framed || is_border(document, end - 1));
+        // Whatever is drawn within, more than a header stands between two lines.
+        if headed && closed && end - start >= 3 {
+            for number in start..end {
+                edits.extend(shorter(document, number, &crosses, framed));
+            }
+        }
+        at = end;
+    }
+    edits
+}
+
+fn shorter(
+    document: &Document<'_>,
+    number: usize,
+    crosses: &[usize],
+    framed: bool,
+) -> Option<Edit> {
+    let line = document.lines[number];
+    let body = document.body(number);
+    let with = if is_border(document, number) {
+        let mark = if body.contains('=') { "=" } else { "-" };
+        let cells = vec![mark; crosses.len() - usize::from(framed)];
+        if framed {
+            format!("+{}+", cells.join("+"))
+        } else {
+            // One dash more than there are crosses.
+            format!("{}+{mark}", cells.join("+"))
+        }
+    } else if has_signs(body) {
+        return None;
+    } else {
+        let cells: Vec<_> = row(document, number, crosses, framed)?
+            .into_iter()
+            .map(short_cell)
+            .collect();
+        let inner = cells.join("|");
+        if framed { format!("|{inner}|") } else { inner }
+    };
+    // Of a table without a frame, the blank in front of the first cell is padding, too.
+    let at = if framed { line.body } else { line.start }..line.stop;
+    (with.len() < at.len()).then_some(Edit {
+        at,
+        with: Cow::Owned(with),
+        rule: Rule::TablePadding,
+    })
+}
+
+/// Whether the line is one of dashes and crosses.
+fn is_border(document: &Document<'_>, number: usize) -> bool {
+    let body = document.body(number).as_bytes();
+    body.len() >= 5
+        && body.contains(&b'+')
+        && (body.iter().all(|byte| b"+-".contains(byte))
+            || body.iter().all(|byte| b"+=".contains(byte)))
+}
+
+/// Where the crosses of a drawn line stand, in characters from the start of the line. Those of a frame begin
+/// and end it.
+fn crosses(document: &Document<'_>, number: usize) -> Option<Vec<usize>> {
+    let is_kept = matches!(
+        document.kinds[number],
+        Kind::Fence
+            | Kind::Diff
+            | Kind::Json
+            | Kind::Formula
+            | Kind::Quote
+            | Kind::Markup
+            | Kind::Reference
+    );
+    if is_kept || !is_border(document, number) {
+        return None;
+    }
+    let line = document.lines[number];
+    let body = document.body(number).as_bytes();
+    let framed = body[0] == b'+';
+    if framed != body.ends_with(b"+") || !framed && line.body > line.start {
+        return None;
+    }
+    // Blanks of an indentation are one character each, tabs are not.
+    let crosses: Vec<_> =
+        memchr::memchr_iter(b'+', &document.text.as_bytes()[line.start..line.end]).collect();
+    let narrow = crosses.windows(2).any(|pair| pair[1] - pair[0] < 2);
+    (!narrow && !document.text[line.start..line.body].contains('\t')).then_some(crosses)
+}
+
+/// The cells of a row that has a bar below each cross.
+fn row<'t>(
+    document: &Document<'t>,
+    number: usize,
+    crosses: &[usize],
+    framed: bool,
+) -> Option<Vec<&'t str>> {
+    let line = document.lines[number];
+    let text = &document.text[line.start..line.end];
+    let is_kept = matches!(
+        document.kinds[number],
+        Kind::Fence | Kind::Diff | Kind::Markup
+    );
+    // A bar within a cell could not be told from the frame once the places are gone.
+    let bars = memchr::memchr_iter(b'|', text.as_bytes()).count();
+    if line.is_blank() || is_kept || bars != crosses.len() || text.contains('\t') {
+        return None;
+    }
+    let mut cells = Vec::new();
+    let (mut chars, mut next, mut from) = (text.char_indices(), 0, 0);
+    let mut passed = 0;
+    for cross in crosses {
+        let (at, bar) = chars.nth(cross - passed)?;
+        passed = cross + 1;
+        if bar != '|' {
+            return None;
+        }
+        if next > 0 || !framed {
+            cells.push(&text[from..at]);
+        }
+        from = at + 1;
+        next += 1;
+    }
+    if framed {
+        (from == text.len()).then_some(cells)
+    } else {
+        cells.push(&text[from..]);
+        Some(cells)
+    }
+}
