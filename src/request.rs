@@ -13,8 +13,10 @@ use crate::compressor::{self, Level, Plan, Saving};
 use crate::fingerprint::{self, Fingerprint, Scope};
 use crate::json::{Json, Node};
 
+use aside::{LONG, aside};
 pub use cache_control::CacheControl;
 
+mod aside;
 mod cache_control;
 
 /// A client's request on its way through the stack.
@@ -278,7 +280,8 @@ impl ProxyRequest {
         let edited = chat.edited.get_or_init(|| {
             let (edit, plan) = (chat.edit.get()?, chat.plan.get()?);
             let begun = Instant::now();
-            let edited = edit(&chat.original, plan);
+            let is_long = chat.original.text().len() >= LONG;
+            let edited = aside(is_long, || edit(&chat.original, plan));
             self.shared.timings.add(Stage::Compress, begun.elapsed());
             if let Some(edited) = &edited {
                 let _ = chat.saved.set(edited.saved.clone());

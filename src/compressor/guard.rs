@@ -11,7 +11,8 @@
 //! * names: a word with a capital inside a sentence keeps it. The first word of a sentence may get or
 //!   lose its capital, because what stood before it may be gone, and `I` is no name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 /// Words that deny or exclude: their number never changes.
 const NEGATIONS: &str = "\
@@ -28,6 +29,27 @@ const STRICT: &str = "\
 const LOOSE: &str = "\
     all every each any if until before after or because but however while whether instead then \
     first last once";
+
+/// How strictly a word is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Binding {
+    /// Its number never changes.
+    Strict,
+    /// None is lost.
+    Loose,
+}
+
+/// The listed words: each word of a reworded sentence is looked up.
+static BINDINGS: LazyLock<HashMap<&str, Binding>> = LazyLock::new(|| {
+    let listed = |list: &'static str, binding| {
+        list.split_ascii_whitespace()
+            .map(move |word| (word, binding))
+    };
+    listed(NEGATIONS, Binding::Strict)
+        .chain(listed(STRICT, Binding::Strict))
+        .chain(listed(LOOSE, Binding::Loose))
+        .collect()
+});
 
 /// Whether `after` keeps every number, identifier, name, all-caps word, negation, constraint,
 /// placeholder, quotation and non-ASCII character of `before`, and adds none. Either may be several lines.
@@ -65,7 +87,9 @@ struct Facts<'a> {
 impl<'a> Facts<'a> {
     fn of(line: &'a str) -> Self {
         let mut facts = Self::default();
-        let symbol = |c: &char| !c.is_ascii() || "{}[]<>()|\\/`~@#$%^&=+_\"".contains(*c);
+        let symbol = |c: &char| {
+            !c.is_ascii() || !c.is_ascii_alphanumeric() && "{}[]<>()|\\/`~@#$%^&=+_\"".contains(*c)
+        };
         let mut last = ' ';
         let mut chars = line.chars().peekable();
         while let Some(c) = chars.next() {
@@ -129,11 +153,12 @@ impl<'a> Facts<'a> {
         let lower = word.to_ascii_lowercase().replace('’', "'");
         let limit = self.after_at && matches!(lower.as_str(), "least" | "most");
         self.after_at = lower == "at";
-        if limit || lower.ends_with("n't") || listed(NEGATIONS, &lower) || listed(STRICT, &lower) {
+        let binding = BINDINGS.get(lower.as_str());
+        if limit || lower.ends_with("n't") || binding == Some(&Binding::Strict) {
             *self.strict.entry(lower).or_default() += 1;
             return;
         }
-        if listed(LOOSE, &lower) {
+        if binding == Some(&Binding::Loose) {
             *self.loose.entry(lower).or_default() += 1;
             return;
         }
@@ -173,10 +198,6 @@ fn quotations(line: &str) -> Vec<&str> {
         }
     }
     found
-}
-
-fn listed(list: &str, word: &str) -> bool {
-    !word.is_empty() && list.split_ascii_whitespace().any(|entry| entry == word)
 }
 
 fn within<K: Ord>(part: &BTreeMap<K, usize>, whole: &BTreeMap<K, usize>) -> bool {

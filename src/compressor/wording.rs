@@ -106,17 +106,16 @@ fn line_edits(text: &str, at: &Range<usize>, rules: RuleSet, role: Role, edits: 
 
 /// Of edits that overlap, the first stays, and of those that start together the longest.
 fn keep_first_of_overlapping(edits: &mut Vec<Edit>, from: usize) {
-    edits[from..].sort_by_key(|edit| (edit.at.start, usize::MAX - edit.at.end));
+    // Only what is new is looked at: every line comes here.
+    let mut new = edits.split_off(from);
+    new.sort_by_key(|edit| (edit.at.start, usize::MAX - edit.at.end));
     let mut end = 0;
-    let mut index = 0;
-    edits.retain(|edit| {
-        index += 1;
-        let kept = index <= from || edit.at.start >= end;
-        if index > from && kept {
+    for edit in new {
+        if edit.at.start >= end {
             end = edit.at.end;
+            edits.push(edit);
         }
-        kept
-    });
+    }
 }
 
 /// The edit for one find, in the line's own offsets.
