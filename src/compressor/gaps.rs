@@ -116,6 +116,11 @@ impl Gaps {
         gaps.iter().map(|gap| gap.at.start + 1..gap.at.end)
     }
 
+    /// Whether each gap stands between two sentences.
+    pub(super) fn part_sentences(&self) -> bool {
+        self.gaps.iter().all(|gap| gap.ends_sentence)
+    }
+
     /// Whether both lines part their words by gaps that no sentence end explains, or by gaps that
     /// end in one column.
     pub(super) fn aligns_with(&self, other: &Self) -> bool {

@@ -68,6 +68,9 @@ const NEAR: usize = 1_500;
 /// Marks of list items that nobody types in code; those of private use are of symbol fonts.
 const BULLETS: &str = "•◦▪‣·\u{f0a7}\u{f0b7}\u{f0d8}\u{f0fc}";
 
+/// A line so long, in bytes, in which only sentences are parted by more than a space is written text.
+const SENTENCES: usize = 80;
+
 /// Whether any rule could apply, found without cutting the text into lines.
 pub(super) fn is_worth_a_look(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -216,10 +219,13 @@ fn tidy(document: &Document<'_>, number: usize, rules: RuleSet, edits: &mut Vec<
         push(edits, line.body + kept..line.end, Rule::Decoration);
     }
     let is_prose = matches!(kind, Kind::Prose | Kind::Marked | Kind::Payload);
-    if let Some(gaps) = document.gaps[number]
-        .as_ref()
-        .filter(|_| is_prose && !document.is_mostly_raw && rules.has(Rule::InnerBlanks))
-    {
+    if let Some(gaps) = document.gaps[number].as_ref().filter(|gaps| {
+        // Where a line may be more than a sentence, the habit of two spaces between sentences is still one.
+        let is_habit = matches!(kind, Kind::Doubtful | Kind::Example)
+            && document.body(number).len() >= SENTENCES
+            && gaps.part_sentences();
+        (is_prose || is_habit) && !document.is_mostly_raw && rules.has(Rule::InnerBlanks)
+    }) {
         let near =
             |number: Option<usize>| number.and_then(|number| document.gaps.get(number)?.as_deref());
         let folds = gaps.folds([near(number.checked_sub(1)), near(Some(number + 1))]);
@@ -251,7 +257,7 @@ fn tidy(document: &Document<'_>, number: usize, rules: RuleSet, edits: &mut Vec<
 }
 
 /// Where the tab stands that a word processor puts between the mark of a list's item and its text.
-fn tab_of_item(body: &str) -> Option<usize> {
+pub(super) fn tab_of_item(body: &str) -> Option<usize> {
     let (mark, item) = body.split_once('\t')?;
     let is_mark = mark == "o" || mark.chars().count() == 1 && BULLETS.contains(mark);
     let is_text =

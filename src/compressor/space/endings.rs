@@ -4,6 +4,7 @@
 //! a diff, in the last cell of a row. Where nearly every line of a message ends with the very same blanks they
 //! tell no line from another and come from whatever captured it, such as a chat saved with hard line breaks.
 
+use super::tab_of_item;
 use crate::compressor::{document::Document, kind::Kind, lines::Line, logs};
 
 /// So few lines may end alike by chance unless all do.
@@ -85,6 +86,8 @@ pub(super) fn are_idle(document: &Document<'_>, number: usize) -> bool {
             // Lines of a file with their numbers look like a log.
             Kind::Log => logs::begins_log(body),
             Kind::Trace | Kind::Reference => true,
+            // The tab behind a list's mark makes no cells.
+            Kind::Columns => tab_of_item(body).is_some(),
             _ => false,
         }
 }
