@@ -25,7 +25,7 @@ use super::{
 };
 
 /// Repeats are folded once the messages of a conversation, up to the one at hand, have repeated so many
-/// bytes: one large block, or a smaller one again and again.
+/// characters: one large block, or a smaller one again and again.
 const REPEATED: usize = 400;
 /// The same at `aggressive`.
 const REPEATED_AGGRESSIVE: usize = 160;
@@ -38,7 +38,7 @@ const ROUNDS: usize = 8;
 #[derive(Default)]
 pub struct Conversation<'t> {
     seen: Seen<'t>,
-    /// How many bytes the messages so far have repeated.
+    /// How many characters the messages so far have repeated.
     repeated: usize,
 }
 
@@ -57,7 +57,7 @@ impl Compressor {
         self.rules.has(Rule::RepeatedContent) && role != Role::Assistant && text.len() >= RUN
     }
 
-    /// From how many repeated bytes on repeats are folded.
+    /// From how many repeated characters on repeats are folded.
     fn enough(self) -> usize {
         if self.rules.has(Rule::Boilerplate) {
             REPEATED_AGGRESSIVE
@@ -142,7 +142,7 @@ impl<'t> Conversation<'t> {
         }
     }
 
-    /// The edits that fold what is repeated, and how many bytes that is.
+    /// The edits that fold what is repeated, and how many characters that is.
     fn propose(&mut self, document: &Document<'_>) -> (Vec<Edit>, usize) {
         let (mut edits, mut repeated) = (Vec::new(), 0);
         if document.about == About::Wording {
@@ -168,7 +168,7 @@ impl<'t> Conversation<'t> {
                 let run = at..at + self.seen.longest(&lines[at..open.end]);
                 let run = whole(document, run);
                 own.read(&lines, &mut read, run.start);
-                let Some((edit, bytes)) = self.reference(document, &lines, &own, run) else {
+                let Some(edit) = self.reference(document, &lines, &own, run) else {
                     // A longer match, or one that can be named, may begin at the next line.
                     at += 1;
                     continue;
@@ -176,22 +176,21 @@ impl<'t> Conversation<'t> {
                 at = document.line_at(edit.at.end.max(1) - 1) + 1;
                 // What becomes a reference is no line that another one could mean.
                 read = at;
-                repeated += bytes;
+                repeated += text[edit.at.clone()].chars().count();
                 edits.push(edit);
             }
         }
         (edits, repeated)
     }
 
-    /// The edit that puts a reference in the place of the run or its beginning, if that is clearly shorter, and the bytes
-    /// that it stands for.
+    /// The edit that puts a reference in the place of the run or its beginning, if that is clearly shorter.
     fn reference(
         &self,
         document: &Document<'_>,
         lines: &[&str],
         own: &Own<'_>,
         run: Range<usize>,
-    ) -> Option<(Edit, usize)> {
+    ) -> Option<Edit> {
         if bytes(document, &run) < RUN {
             return None;
         }
@@ -204,12 +203,7 @@ impl<'t> Conversation<'t> {
         }
         let bytes = bytes(document, &run);
         let pays = bytes >= RUN && named.with.len() * 3 <= bytes * 2;
-        pays.then(|| {
-            (
-                fold(document, run, named.with, Rule::RepeatedContent),
-                bytes,
-            )
-        })
+        pays.then(|| fold(document, run, named.with, Rule::RepeatedContent))
     }
 }
 
@@ -218,9 +212,8 @@ impl<'t> Conversation<'t> {
 impl<'l> Own<'l> {
     /// Takes note of the lines from `read` on, up to `to`.
     fn read(&mut self, lines: &[&'l str], read: &mut usize, to: usize) {
-        for number in *read..to {
-            let alike = self.alike.entry(beginning(lines[number])).or_default();
-            alike.push(number);
+        for (number, line) in lines.iter().enumerate().take(to).skip(*read) {
+            self.alike.entry(beginning(line)).or_default().push(number);
         }
         *read = (*read).max(to);
     }

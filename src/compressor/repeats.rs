@@ -36,11 +36,11 @@ pub(super) fn propose(document: &Document<'_>, rules: RuleSet, role: Role) -> Ve
         .iter()
         .map(|line| &text[line.start..line.end])
         .collect();
-    let may_fold = |line: usize| match foldable(document.kinds[line], role) {
-        Some(rule) => rules.has(rule),
-        None => false,
+    let is_open = |line: usize| {
+        let kind = document.kinds[line];
+        is_foldable(kind, role) && (rules.has(Rule::Boilerplate) || !is_delicate(kind, role))
     };
-    let mut open = runs(lines.len(), may_fold).peekable();
+    let mut open = runs(lines.len(), is_open).peekable();
     let mut seen = Seen::default();
     seen.begin(text);
     seen.allow(lines.len());
@@ -57,7 +57,7 @@ pub(super) fn propose(document: &Document<'_>, rules: RuleSet, role: Role) -> Ve
         let counts = rules.has(Rule::RepeatedLines)
             && role != Role::System
             && !lines[at].is_empty()
-            && foldable(document.kinds[at], role) == Some(Rule::RepeatedBlocks);
+            && !is_delicate(document.kinds[at], role);
         let equal = lines[at..end].iter().take_while(|line| **line == lines[at]);
         let more = if counts {
             equal.count().saturating_sub(1)
@@ -118,25 +118,24 @@ fn reference(
     rules: RuleSet,
     role: Role,
 ) -> Option<Edit> {
-    let rule_for = |run: &Range<usize>| {
-        let kinds = document.kinds[run.clone()].iter();
-        let is_delicate = kinds
-            .clone()
-            .any(|kind| foldable(*kind, role) != Some(Rule::RepeatedBlocks));
+    // The rule that folds such a run, if it is on.
+    let applies = |run: &Range<usize>| {
+        let mut kinds = document.kinds[run.clone()].iter();
+        let has_code = kinds.any(|kind| is_delicate(*kind, role));
         let rule = match bytes(document, run) {
-            BLOCK.. if !is_delicate => Rule::RepeatedBlocks,
+            BLOCK.. if !has_code => Rule::RepeatedBlocks,
             BLOCK.. => Rule::Boilerplate,
-            BOILERPLATE.. if !is_delicate => Rule::Boilerplate,
+            BOILERPLATE.. if !has_code => Rule::Boilerplate,
             _ => return None,
         };
         rules.has(rule).then_some(rule)
     };
-    rule_for(&run)?;
+    applies(&run)?;
     let named = references::above(&lines[run.clone()], seen)?;
     let run = whole(document, run.start..run.start + named.lines);
-    let rule = rule_for(&run)?;
+    let with_rule = applies(&run)?;
     let pays = run.len() == named.lines && named.with.len() * 2 <= bytes(document, &run);
-    pays.then(|| fold(document, run, named.with, rule))
+    pays.then(|| fold(document, run, named.with, with_rule))
 }
 
 /// How long the lines of the run are, in bytes.
@@ -176,13 +175,17 @@ pub(super) fn fold(document: &Document<'_>, run: Range<usize>, with: String, rul
     }
 }
 
-/// By which rule repeated lines of this kind are folded: fences never, verse, demonstrations and what is quoted
-/// only where a tool put them out; other code of people at `aggressive`.
-fn foldable(kind: Kind, role: Role) -> Option<Rule> {
+/// Whether repeated lines of this kind may be folded: fences never, verse, demonstrations and what is quoted only where a
+/// tool put them out.
+fn is_foldable(kind: Kind, role: Role) -> bool {
     match kind {
-        Kind::Fence | Kind::Reference => None,
-        Kind::Verse | Kind::Example | Kind::Quote | Kind::Formula if role != Role::Tool => None,
-        Kind::Code | Kind::Diff | Kind::Shell if role != Role::Tool => Some(Rule::Boilerplate),
-        _ => Some(Rule::RepeatedBlocks),
+        Kind::Fence | Kind::Reference => false,
+        Kind::Verse | Kind::Example | Kind::Quote | Kind::Formula => role == Role::Tool,
+        _ => true,
     }
+}
+
+/// Whether they are code of people, which is folded at `aggressive` alone.
+fn is_delicate(kind: Kind, role: Role) -> bool {
+    matches!(kind, Kind::Code | Kind::Diff | Kind::Shell) && role != Role::Tool
 }

@@ -33,7 +33,7 @@ mod tests {
         let (tell, told) = mpsc::channel();
         let long = tokio::spawn(async move {
             // Nobody tells before the task after this one has run.
-            aside(true, || told.recv_timeout(Duration::from_secs(60)))
+            aside(true, || told.recv_timeout(Duration::from_mins(1)))
         });
         let short = tokio::spawn(async move { tell.send("done") });
         assert_eq!(long.await.unwrap(), Ok("done"));
