@@ -117,11 +117,12 @@ fn show(text: &str, explanation: &Explanation, head: &str, paint: Paint) -> Stri
     if !paint.colored {
         let _ = writeln!(out, "what stays within a sentence stands in ‹ ›");
     }
+    let mut spans = explanation.spans.iter().peekable();
     for (number, (kind, line)) in explanation.lines.iter().enumerate() {
-        let spans = explanation.spans.iter().filter(|(at, ..)| *at == number);
         let mut shown = String::new();
         let mut from = 0;
-        for (_, span, _) in spans {
+        let mut names: Vec<&str> = Vec::new();
+        while let Some((_, span, name)) = spans.next_if(|(at, ..)| *at == number) {
             shown.push_str(&paint.kind(*kind, &visible(&line[from..span.start])));
             let inner = visible(&line[span.clone()]);
             let marked = if paint.colored {
@@ -131,8 +132,15 @@ fn show(text: &str, explanation: &Explanation, head: &str, paint: Paint) -> Stri
             };
             shown.push_str(&marked);
             from = span.end;
+            if !names.contains(name) {
+                names.push(name);
+            }
         }
         shown.push_str(&paint.kind(*kind, &visible(line[from..].trim_end_matches(['\n', '\r']))));
+        if !names.is_empty() {
+            let why = format!("  ({} stays)", names.join(", "));
+            shown.push_str(&paint.paint(DIM, &why));
+        }
         let _ = writeln!(
             out,
             "{:>5} {} {shown}",
@@ -140,7 +148,12 @@ fn show(text: &str, explanation: &Explanation, head: &str, paint: Paint) -> Stri
             paint.paint(DIM, &format!("{:9}", kind.as_str()))
         );
     }
-    let _ = writeln!(out, "\n{}", paint.paint(BOLD, "What is changed"));
+    show_kinds(explanation, paint, &mut out);
+    let _ = writeln!(
+        out,
+        "\n{}",
+        paint.paint(BOLD, "What is changed, step by step")
+    );
     if explanation.steps.is_empty() {
         let _ = writeln!(out, "nothing");
     }
@@ -176,6 +189,16 @@ fn show_step(step: &Step, paint: Paint, out: &mut String) {
                 paint.paint(code, &format!("{mark} {}", spaced(line)))
             );
         }
+    }
+}
+
+/// Why the lines of each kind stay, or do not.
+fn show_kinds(explanation: &Explanation, paint: Paint, out: &mut String) {
+    let _ = writeln!(out, "\n{}", paint.paint(BOLD, "Why"));
+    let is_there = |kind: &&Kind| explanation.lines.iter().any(|(other, _)| other == *kind);
+    for kind in Kind::ALL.iter().filter(is_there) {
+        let name = paint.kind(*kind, &format!("{:9}", kind.as_str()));
+        let _ = writeln!(out, "      {name} {}", kind.why());
     }
 }
 

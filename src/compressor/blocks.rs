@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::{elements, fences, kind::Kind, lines::Line};
+use super::{elements, fences, kind::Kind, lines::Line, references};
 
 /// For each line, the kind of the block that it stands in.
 pub(super) fn find(text: &str, lines: &[Line]) -> Vec<Option<Kind>> {
@@ -105,7 +105,13 @@ enum Unended {
 
 impl Marks<'_> {
     fn bytes(&self, line: usize) -> &[u8] {
-        self.lines[line].body(self.text).as_bytes()
+        let body = self.lines[line].body(self.text);
+        // What a reference quotes opens nothing.
+        if references::is_reference(body) {
+            b""
+        } else {
+            body.as_bytes()
+        }
     }
 
     /// Marks from each line that opens through the next one that closes, and the rest of both
@@ -169,7 +175,7 @@ impl Marks<'_> {
             } else {
                 self.bracket_end(at, from, is_open(body.first()))
             };
-            if last == at && self.inside[at].is_none() && !line.is_blank() {
+            if last == at && self.inside[at].is_none() && !body.is_empty() {
                 from = line.end - 1;
                 last = self.bracket_end(at, from, is_open(body.last()));
             }

@@ -145,7 +145,9 @@ impl<'t> Conversation<'t> {
     /// The edits that fold what is repeated, and how many characters that is.
     fn propose(&mut self, document: &Document<'_>) -> (Vec<Edit>, usize) {
         let (mut edits, mut repeated) = (Vec::new(), 0);
-        if document.about == About::Wording {
+        // What is counted must stand in the message; an agent's own tools only mention copies.
+        let counts = document.counts_copies && document.text.contains('?');
+        if document.about == About::Wording || counts {
             return (edits, repeated);
         }
         let text = document.text;
@@ -158,9 +160,10 @@ impl<'t> Conversation<'t> {
             let mut at = open.start;
             while at < open.end && !self.seen.is_spent() {
                 // A bracket or a drawn line names nothing, and would be the longer part of a name.
-                if !lines[at]
-                    .bytes()
-                    .any(|byte| byte.is_ascii_alphanumeric() || byte >= 0x80)
+                if !references::is_fence(lines[at])
+                    && !lines[at]
+                        .bytes()
+                        .any(|byte| byte.is_ascii_alphanumeric() || byte >= 0x80)
                 {
                     at += 1;
                     continue;
@@ -195,7 +198,7 @@ impl<'t> Conversation<'t> {
             return None;
         }
         // What this message says before would be the latest.
-        let is_taken = |name: &str| own.begin_with(lines, run.start, name);
+        let is_taken = |name: &str| own.begin_with(lines, name);
         let named = references::earlier(lines.get(run.clone())?, &self.seen, is_taken)?;
         let run = whole(document, run.start..run.start + named.lines);
         if run.len() != named.lines {
@@ -218,14 +221,12 @@ impl<'l> Own<'l> {
         *read = (*read).max(to);
     }
 
-    /// Whether a line noted may be meant by the name of the line at `at`; in doubt it may.
-    fn begin_with(&self, lines: &[&str], at: usize, name: &str) -> bool {
-        let alike = self.alike.get(beginning(lines[at]));
+    /// Whether a line noted begins with the name; in doubt it does.
+    fn begin_with(&self, lines: &[&str], name: &str) -> bool {
+        let alike = self.alike.get(beginning(name));
         alike.is_some_and(|alike| {
-            alike.len() > ALIKE
-                || alike
-                    .iter()
-                    .any(|line| references::begin_with(&lines[*line..], name))
+            let is_named = |line: &usize| lines[*line].trim_start().starts_with(name);
+            alike.len() > ALIKE || alike.iter().any(is_named)
         })
     }
 }

@@ -111,6 +111,34 @@ impl Kind {
         }
     }
 
+    /// What may happen to it, in a sentence for people.
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::Blank => "runs of them may become one",
+            Self::Prose => "sentences: may be reworded",
+            Self::Marked => "sentences with signs in them: may be reworded around what stays",
+            Self::Verse => "its line breaks are a form: its words stay",
+            Self::Doubtful => "may be more than text: its words stay",
+            Self::Payload => "what the task is about, or what a tool said: its words stay",
+            Self::Example => "a demonstration, a speaker or a label: its words stay",
+            Self::Quote => "a quotation of several lines: stays",
+            Self::Fence => "fenced code: stays byte for byte",
+            Self::Code => "code: stays, unless it stands elsewhere",
+            Self::Diff => "a change to a file: stays",
+            Self::Shell => "commands: stay",
+            Self::Log => "log lines: stay, unless they repeat or a template gives them back",
+            Self::Trace => "a stack trace: stays",
+            Self::Json => "data: loses white space between its tokens at most",
+            Self::Entries => "keys and values: stay",
+            Self::Markup => "markup: stays",
+            Self::Enclosed => "text within markup: its words stay",
+            Self::Table => "a table: loses padding at most",
+            Self::Columns => "columns: lose padding at most",
+            Self::Formula => "a formula: stays",
+            Self::Reference => "stands for lines that are said elsewhere",
+        }
+    }
+
     /// Whether its sentences may be reworded.
     pub(super) const fn is_wordable(self) -> bool {
         matches!(self, Self::Prose | Self::Marked)

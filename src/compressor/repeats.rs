@@ -18,6 +18,8 @@ const ROW: usize = 4;
 const BLOCK: usize = 160;
 /// The same at `aggressive`.
 const BOILERPLATE: usize = 80;
+/// In a person's own words shorter repeats may be rows of what is asked about.
+const OWN_WORDS: usize = 400;
 
 /// What to fold, in order and without overlaps.
 pub(super) fn propose(document: &Document<'_>, rules: RuleSet, role: Role) -> Vec<Edit> {
@@ -122,11 +124,17 @@ fn reference(
     let applies = |run: &Range<usize>| {
         let mut kinds = document.kinds[run.clone()].iter();
         let has_code = kinds.any(|kind| is_delicate(*kind, role));
-        let rule = match bytes(document, run) {
-            BLOCK.. if !has_code => Rule::RepeatedBlocks,
-            BLOCK.. => Rule::Boilerplate,
-            BOILERPLATE.. if !has_code => Rule::Boilerplate,
-            _ => return None,
+        let (block, boilerplate) = match role {
+            Role::User => (OWN_WORDS, BLOCK),
+            _ => (BLOCK, BOILERPLATE),
+        };
+        let bytes = bytes(document, run);
+        let rule = if bytes >= block && !has_code {
+            Rule::RepeatedBlocks
+        } else if bytes >= BLOCK || bytes >= boilerplate && !has_code {
+            Rule::Boilerplate
+        } else {
+            return None;
         };
         rules.has(rule).then_some(rule)
     };
@@ -181,6 +189,8 @@ fn is_foldable(kind: Kind, role: Role) -> bool {
     match kind {
         Kind::Fence | Kind::Reference => false,
         Kind::Verse | Kind::Example | Kind::Quote | Kind::Formula => role == Role::Tool,
+        // Rows that a person gives are counted, numbered and looked up.
+        Kind::Json | Kind::Entries | Kind::Table | Kind::Columns | Kind::Log => role != Role::User,
         _ => true,
     }
 }

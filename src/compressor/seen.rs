@@ -6,16 +6,18 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
 
+use super::references::is_fence;
+
 /// So many places of one line are remembered, the latest ones.
 const PLACES: usize = 8;
 
-/// Lines that agree in so many bytes, after their indentation, may have the same name.
-const BEGINNING: usize = 16;
+/// Lines that agree in so many bytes, after their indentation, may have the same name: no name is shorter.
+pub(super) const BEGINNING: usize = 6;
 /// So many comparisons for each line of a text are enough for any that folds, and so many for a small one.
 const PER_LINE: usize = 32;
 const SMALL: usize = 10_000;
 /// So many lines that begin alike are looked at, the latest ones.
-pub(super) const ALIKE: usize = 32;
+pub(super) const ALIKE: usize = 64;
 
 /// Lines in the order in which the model reads them.
 #[derive(Default)]
@@ -32,9 +34,6 @@ pub(super) struct Seen<'t> {
     compared: Cell<usize>,
     allowed: usize,
 }
-
-/// A name stands in so many lines at most.
-pub(super) const NAMED: usize = 16;
 
 // === impl Seen ===
 
@@ -90,28 +89,38 @@ impl<'t> Seen<'t> {
         self.lines.push(None);
     }
 
-    /// How many of `lines`, from the first one on, stand at the latest place for which `is_named` holds: it is asked
-    /// of what begins like them.
-    pub(super) fn latest(&self, lines: &[&str], is_named: impl Fn(&[&str]) -> bool) -> usize {
-        let Some(first) = lines.first() else {
+    /// How many of `lines`, from the first one on, stand at the latest place where a line begins with `name`; `lead` lines
+    /// stand before it, which open a fence.
+    pub(super) fn latest(&self, lines: &[&str], lead: usize, name: &str) -> usize {
+        let Some(alike) = self.beginnings.get(&self.hasher.hash_one(beginning(name))) else {
             return 0;
         };
-        let alike = self.beginnings.get(&self.hasher.hash_one(beginning(first)));
-        for place in alike.into_iter().flatten().rev() {
-            let there = self.lines[*place..].iter().map_while(|line| {
-                let (text, bytes) = line.as_ref()?;
-                Some(&self.texts[*text][bytes.clone()])
-            });
-            let begun: Vec<_> = there.clone().take(lines.len().min(NAMED)).collect();
-            self.spend(begun.len());
-            if is_named(&begun) {
-                let same = there.zip(lines).take_while(|(there, here)| there == *here);
-                let same = same.count();
-                self.spend(same);
-                return same;
+        for place in alike.iter().rev() {
+            self.spend(1);
+            let is_named = self
+                .line(*place)
+                .is_some_and(|line| line.trim_start().starts_with(name));
+            let Some(first) = place.checked_sub(lead).filter(|_| is_named) else {
+                continue;
+            };
+            if lead > 0 && !self.line(first).is_some_and(is_fence) {
+                continue;
             }
+            let there = (first..self.lines.len()).map(|place| self.line(place));
+            let same = there
+                .zip(lines)
+                .take_while(|(there, here)| *there == Some(**here));
+            let same = same.count();
+            self.spend(same);
+            return same;
         }
         0
+    }
+
+    /// The line at a place, if one stands there.
+    fn line(&self, place: usize) -> Option<&str> {
+        let (text, bytes) = self.lines.get(place)?.as_ref()?;
+        Some(&self.texts[*text][bytes.clone()])
     }
 
     /// How many of `lines`, from the first one on, stand together in what was seen; a blank first line

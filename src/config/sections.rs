@@ -118,10 +118,24 @@ impl Upstream {
 
 impl Compression {
     fn read(reader: &mut Reader) -> Self {
+        let routes = reader.list("compression.routes", accept::route_level);
+        let roles = reader.list("compression.roles", accept::role_level);
+        if let Some(route) = named_twice(routes.iter().map(|(route, _)| route.as_str())) {
+            reader.refuse(
+                "compression.routes",
+                format!("expected one level for each endpoint: {route} has two"),
+            );
+        }
+        if let Some(role) = named_twice(roles.iter().map(|(role, _)| role.as_str())) {
+            reader.refuse(
+                "compression.roles",
+                format!("expected each role once: {role} stands there twice (developer is system, function is tool)"),
+            );
+        }
         Self {
             level: reader.text("compression.level", accept::level),
-            routes: reader.list("compression.routes", accept::route_level),
-            roles: reader.list("compression.roles", accept::role_level),
+            routes,
+            roles,
             deny: reader
                 .list("compression.rules.deny", |name| {
                     name.parse::<Rule>().map_err(|_| {
@@ -278,4 +292,16 @@ impl Metering {
         });
         Self { prices }
     }
+}
+
+/// A name that stands in a list more than once.
+fn named_twice<'n>(names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let mut seen = Vec::new();
+    for name in names {
+        if seen.contains(&name) {
+            return Some(name);
+        }
+        seen.push(name);
+    }
+    None
 }

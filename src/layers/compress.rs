@@ -177,11 +177,14 @@ fn said(root: &Node) -> Vec<Said<'_>> {
         let parts = content.as_array().unwrap_or_default();
         let texts = parts.iter().filter_map(|part| {
             let is_text = part.get("type").and_then(Node::as_str) == Some("text");
-            // Where a part carries more than its text, such as a cache breakpoint, that stays: the string alone is
-            // replaced.
-            is_text.then(|| part.get("text")?.as_text()).flatten()
+            // Where a client sets a breakpoint of the provider's cache, it minds every byte.
+            let role = role.filter(|_| part.get("cache_control").is_none());
+            is_text
+                .then(|| Some((part.get("text")?.as_text()?, role)))
+                .flatten()
         });
-        said.extend(content.as_text().into_iter().chain(texts).map(|text| Said {
+        let whole = content.as_text().map(|text| (text, role));
+        said.extend(whole.into_iter().chain(texts).map(|(text, role)| Said {
             text,
             message: number,
             role,
@@ -240,6 +243,7 @@ mod tests {
                 {"role": "assistant", "content": wide(), "tool_calls": [{"id": "a", "function": {"arguments": wide()}}]},
                 {"role": "assistant", "content": [{"type": "thinking", "thinking": wide(), "signature": "x"}, {"type": "text", "text": wide()}]},
                 {"role": "king", "content": wide()},
+                {"role": "user", "content": [{"type": "text", "text": wide(), "cache_control": {"type": "ephemeral"}}]},
                 {"role": "user", "content": [{"type": "text", "text": user}, {"type": "image_url", "image_url": {"url": "data:  x"}}]},
             ], "tools": [{"type": "function", "function": {"name": "f", "description": wide()}}], "temperature": 1.0})
         };

@@ -1,86 +1,67 @@
-//! Puts back what a folded message refers to, so that it can be compared whole.
-
-use std::ops::Range;
+//! Puts back what a folded message refers to, as a reader does who takes references at their word.
 
 use crate::subject::{Reference, reference};
 
-/// `outgoing` with the text behind each reference in its place. A reference is one only where
-/// `original` does not have the line itself. Fails with the line whose text stands nowhere earlier.
+/// `outgoing` with the text behind each reference in its place: the latest lines that start with its words. A reference
+/// is one only where `original` does not have the line itself. Fails with the line whose text stands nowhere earlier.
 pub(crate) fn unfolded(
     original: &str,
     outgoing: &str,
     earlier: &[String],
 ) -> Result<String, String> {
     let own: Vec<&str> = original.split('\n').map(str::trim).collect();
-    let mut lines: Vec<String> = Vec::new();
+    let (mut whole, mut above): (Vec<String>, Vec<&str>) = (Vec::new(), Vec::new());
     for line in outgoing.split('\n') {
         match reference(line).filter(|_| !own.contains(&line.trim())) {
-            None => lines.push(line.to_owned()),
+            None => whole.push(line.to_owned()),
             Some(named) => {
-                let above = lines.join("\n");
-                let texts = earlier.iter().rev().chain([&above]);
-                let candidates: Vec<&str> = texts.flat_map(|text| blocks(text, named)).collect();
-                // Blocks may start alike: the one meant is the one that is still to come.
-                let is_missing = |block: &&&str| copies(block, original) > copies(block, &above);
-                let meant = candidates.iter().find(is_missing);
-                let block = meant
-                    .or(candidates.first())
-                    .ok_or_else(|| line.to_owned())?;
-                lines.push((*block).to_owned());
+                let found = if named.above {
+                    latest(&above, named)
+                } else {
+                    // What this message has above is nearer than any earlier message.
+                    latest(&above, named).or_else(|| {
+                        let texts = earlier.iter().rev();
+                        texts
+                            .map(|text| text.split('\n').collect::<Vec<_>>())
+                            .find_map(|lines| latest(&lines, named))
+                    })
+                };
+                whole.push(found.ok_or_else(|| line.to_owned())?);
             }
         }
+        above.push(line);
     }
-    Ok(lines.join("\n"))
+    Ok(whole.join("\n"))
 }
 
-/// The runs of lines in `text` that `named` may mean: as many lines as it says, empty ones not
-/// counted, one of which starts with its words. The first lines of a run may say too little to name
-/// it by, so that the line with the words is not always the first.
-fn blocks<'t>(text: &'t str, named: Reference<'_>) -> Vec<&'t str> {
-    let mut at = 0;
-    let mut lines: Vec<Range<usize>> = Vec::new();
-    for line in text.split('\n') {
-        if !line.trim().is_empty() {
-            lines.push(at..at + line.len());
-        }
-        at += line.len() + 1;
-    }
-    let words = squeezed(named.words);
-    // The words may go on over several lines, but not for long.
-    let is_named = |nth: &usize| {
-        let from = lines[*nth].start;
-        let to = text.ceil_char_boundary((from + 400).min(text.len()));
-        squeezed(&text[from..to]).starts_with(&words)
+/// The lines that `named` means among these: as many as it says from the latest one on that starts with its words,
+/// empty ones not counted.
+fn latest(lines: &[&str], named: Reference<'_>) -> Option<String> {
+    let is_fence =
+        |line: &str| line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~");
+    let is_named = |at: &usize| {
+        lines[*at].trim_start().starts_with(named.words)
+            && (!named.fenced || *at > 0 && is_fence(lines[at - 1]))
     };
-    let runs_over = |nth: usize| {
-        let firsts = (0..named.lines).filter_map(move |before| nth.checked_sub(before));
-        firsts.filter_map(|first| Some(lines[first].start..lines.get(first + named.lines - 1)?.end))
-    };
-    let runs = (0..lines.len()).filter(is_named).flat_map(runs_over);
-    runs.map(|run| &text[run]).collect()
-}
-
-/// `text` with one blank for every run of white space.
-fn squeezed(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// How often `block` stands in `text`, blanks at the ends of lines aside.
-fn copies(block: &str, text: &str) -> usize {
-    let trimmed = |text: &str| {
-        text.split('\n')
-            .map(str::trim)
-            .collect::<Vec<_>>()
-            .join("\n")
-    };
-    trimmed(text).matches(&trimmed(block)).count()
+    let first = (0..lines.len()).rev().find(is_named)? - usize::from(named.fenced);
+    let mut left = named.lines;
+    let run: Vec<&str> = lines[first..]
+        .iter()
+        .copied()
+        .take_while(|line| {
+            let goes_on = left > 0;
+            left -= usize::from(goes_on && !line.trim().is_empty());
+            goes_on
+        })
+        .collect();
+    (left == 0).then(|| run.join("\n"))
 }
 
 #[test]
 fn a_reference_is_replaced_by_the_lines_it_names() {
     let earlier = ["Read it:\n{\nfn first() {}\n\nfn second() {}\nDone.".to_owned()];
-    let marker = "[3 lines identical to earlier, from: fn first()]";
-    let original = "Again:\n{\nfn first() {}\n\nfn second() {}\nWhy?";
+    let marker = "[2 lines identical to earlier, from: fn first()]";
+    let original = "Again:\nfn first() {}\n\nfn second() {}\nWhy?";
     let outgoing = format!("Again:\n{marker}\nWhy?");
     assert_eq!(unfolded(original, &outgoing, &earlier).unwrap(), original);
 }

@@ -13,8 +13,12 @@ pub(crate) const LEVELS: [&str; 3] = ["safe", "balanced", "aggressive"];
 pub(crate) struct Reference<'t> {
     /// How many lines it stands for, empty ones not counted.
     pub(crate) lines: usize,
-    /// What the first of them that says enough starts with, blanks in front left out.
+    /// What the first of them starts with, blanks in front left out; behind a fence if `fenced`.
     pub(crate) words: &'t str,
+    /// Whether the first of them is the mark of a fence, and the words follow it.
+    pub(crate) fenced: bool,
+    /// Whether they stand in the same message.
+    pub(crate) above: bool,
 }
 
 /// One message's text at `level`.
@@ -53,18 +57,28 @@ pub(crate) fn tokens(text: &str) -> usize {
 /// What `line` refers to, if it is a reference.
 pub(crate) fn reference(line: &str) -> Option<Reference<'_>> {
     let inside = line.trim().strip_prefix('[')?.strip_suffix(']')?;
-    for form in [
-        "repeats the block above, from: ",
-        "repeats the earlier line: ",
-    ] {
-        if let Some(words) = inside.strip_prefix(form) {
-            return Some(Reference { lines: 1, words });
-        }
+    let made = |lines, words, fenced, above| Reference {
+        lines,
+        words,
+        fenced,
+        above,
+    };
+    if let Some(words) = inside.strip_prefix("repeats the block above, from: ") {
+        return Some(made(1, words, false, true));
+    }
+    if let Some(words) = inside.strip_prefix("repeats the earlier line: ") {
+        return Some(made(1, words, false, false));
     }
     let (lines, rest) = inside.split_once(" lines identical ")?;
-    let words = rest
-        .strip_prefix("above, from: ")
-        .or_else(|| rest.strip_prefix("to earlier, from: "))?;
     let lines = lines.parse().ok().filter(|&lines| lines > 0)?;
-    Some(Reference { lines, words })
+    for (form, fenced, above) in [
+        ("above, from: ", false, true),
+        ("to earlier, from: ", false, false),
+        ("to earlier, from the fence before: ", true, false),
+    ] {
+        if let Some(words) = rest.strip_prefix(form) {
+            return Some(made(lines, words, fenced, above));
+        }
+    }
+    None
 }

@@ -141,6 +141,7 @@ fn assert_references(messages: &[Value]) {
         for line in message["content"].as_str().unwrap().lines() {
             let Some((_, words)) = line
                 .split_once("identical to earlier, from: ")
+                .or_else(|| line.split_once("identical to earlier, from the fence before: "))
                 .or_else(|| line.split_once("[repeats the earlier line: "))
             else {
                 continue;
