@@ -30,12 +30,6 @@ pub(super) const PHASES: &[Phase] = &[
         propose: |document, rules, role| terminal::propose(document.text, rules, role),
     },
     Phase {
-        is_worth: |text, rules, role| {
-            rules.has(Rule::ProgressBars) && terminal::bars::is_worth_a_look(text, role)
-        },
-        propose: |document, _, role| terminal::bars::propose(document, role),
-    },
-    Phase {
         is_worth: |text, rules, _| {
             (rules.has(Rule::JsonSpace) || rules.has(Rule::JsonRows))
                 && memchr::memchr2(b'{', b'[', text.as_bytes()).is_some()

@@ -1,10 +1,9 @@
 //! Takes out of terminal output what a terminal does not show: control sequences, and frames of
-//! progress displays that later frames overwrote. Bars that stay are shortened (`terminal/bars.rs`).
+//! progress displays that later frames overwrote.
 //!
 //! Only a tool's text, or a user's that holds real escape characters, is terminal output. Numbers in
 //! frames that go are lost: a display that ended at 100 % says no less without its 37 %.
 
-pub(super) mod bars;
 mod frames;
 #[cfg(test)]
 mod tests;

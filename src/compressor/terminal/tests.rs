@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::compressor::{Compressor, Level};
 
 fn applied(text: &str, edits: &[Edit]) -> String {
     let mut out = String::new();
@@ -164,5 +165,18 @@ proptest! {
         let once = applied(&text, &edits);
         prop_assert_eq!(propose(&once, rules, Role::Tool), Vec::new(), "{:?} {:?}", text, once);
         prop_assert_eq!(once.matches('\n').count(), text.matches('\n').count());
+    }
+}
+
+/// How long a bar is may be what nothing else says.
+#[test]
+fn drawn_bars_keep_their_length() {
+    let text = "How full each of the five shelves is, and how many of its books were lent out at least once:\n\
+                north █████████ 12/40\nsouth ███ 12/40\neast  ██████ 12/40\n\
+                100%|██████████| 50/50 [00:01<00:00]\n 96%|█████████▌| 48/50 [00:03<00:00]\n\
+                The lengths were measured by hand, so they are the only record of it that we have.";
+    for role in [Role::Tool, Role::User] {
+        let compressed = Compressor::new(Level::Balanced).compress(text, role);
+        assert_eq!(compressed.map(|shorter| shorter.text), None);
     }
 }
