@@ -1,10 +1,14 @@
 //! Takes out of terminal output what a terminal does not show: control sequences, and frames of
 //! progress displays that later frames overwrote.
 //!
+//! What colours alone tell apart, and what a terminal would draw elsewhere, keeps its sequences
+//! (`terminal/meaning.rs`).
+//!
 //! Only a tool's text, or a user's that holds real escape characters, is terminal output. Numbers in
 //! frames that go are lost: a display that ended at 100 % says no less without its 37 %.
 
 mod frames;
+mod meaning;
 #[cfg(test)]
 mod tests;
 
@@ -39,7 +43,11 @@ pub(super) fn propose(text: &str, rules: RuleSet, role: Role) -> Vec<Edit> {
     } else {
         Vec::new()
     };
-    let sequences = if codes { sequences(bytes) } else { Vec::new() };
+    let sequences = if codes {
+        meaning::without(text, &sequences(bytes))
+    } else {
+        Vec::new()
+    };
     merge(overwritten, sequences)
 }
 
