@@ -122,20 +122,20 @@ fn reference(
     let applies = |run: &Range<usize>| {
         let mut kinds = document.kinds[run.clone()].iter();
         let has_code = kinds.any(|kind| is_delicate(*kind, role));
-        let rule = match bytes(document, run) {
+        let fitting = match bytes(document, run) {
             BLOCK.. if !has_code => Rule::RepeatedBlocks,
             BLOCK.. => Rule::Boilerplate,
             BOILERPLATE.. if !has_code => Rule::Boilerplate,
             _ => return None,
         };
-        rules.has(rule).then_some(rule)
+        rules.has(fitting).then_some(fitting)
     };
     applies(&run)?;
     let named = references::above(&lines[run.clone()], seen)?;
     let run = whole(document, run.start..run.start + named.lines);
-    let with_rule = applies(&run)?;
+    let chosen = applies(&run)?;
     let pays = run.len() == named.lines && named.with.len() * 2 <= bytes(document, &run);
-    pays.then(|| fold(document, run, named.with, with_rule))
+    pays.then(|| fold(document, run, named.with, chosen))
 }
 
 /// How long the lines of the run are, in bytes.
