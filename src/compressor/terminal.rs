@@ -23,6 +23,7 @@ use super::{
 };
 
 const ESCAPE: u8 = 0x1b;
+const LINK: &[u8] = b"\x1b]8;";
 const BELL: u8 = 0x07;
 
 /// One edit for each run of control sequences and each run of overwritten frames.
@@ -80,12 +81,17 @@ fn sequences(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     let mut at = 0;
     let mut broken = None;
+    let mut is_linked = false;
     while let Some(next) = memchr(ESCAPE, &bytes[at..]) {
         let start = at + next;
         match end_of_sequence(bytes, start) {
             Ok(end) => {
                 at = end;
-                if broken == Some(start) || is_link(&bytes[start..end]) {
+                let sequence = &bytes[start..end];
+                // A link that stays goes on to its end.
+                let ends_link = sequence.starts_with(LINK) && std::mem::take(&mut is_linked);
+                is_linked |= is_link(sequence);
+                if broken == Some(start) || ends_link || is_linked && sequence.starts_with(LINK) {
                     continue;
                 }
                 match found.last_mut() {
@@ -144,5 +150,5 @@ fn end_if(bytes: &[u8], at: usize, last: impl Fn(u8) -> bool) -> Result<usize, u
 
 /// A hyperlink: its address is nowhere else in the text.
 fn is_link(sequence: &[u8]) -> bool {
-    sequence.starts_with(b"\x1b]8;") && memchr::memmem::find(sequence, b"://").is_some()
+    sequence.starts_with(LINK) && memchr::memmem::find(sequence, b"://").is_some()
 }

@@ -66,6 +66,7 @@ fn what_is_no_sequence_stays() {
         "^[[31m",
         "[31m",
         "\x1b]8;;https://example.org/a\x1b\\",
+        "\x1b]8;;https://example.org/a\x1b\\page\x1b]8;;\x1b\\ and more",
         "back\x08space",
     ] {
         assert_eq!(shown(text), text, "{text:?}");
