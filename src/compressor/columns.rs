@@ -40,12 +40,17 @@ const METER: [&[&str]; 2] = [
 /// Words of texts in which the place of a cell may count.
 const ABOUT_PLACES: &[&str] = &[
     "align",
-    "fixed width",
-    "fixed-width",
+    "byte",
+    "character",
+    "column ",
     "column width",
     "columns ",
-    "padding",
+    "fixed",
+    "layout",
+    "offset",
     "padded",
+    "padding",
+    "position",
 ];
 static PLACES: LazyLock<AhoCorasick> = LazyLock::new(|| space::automaton(ABOUT_PLACES));
 

@@ -28,6 +28,7 @@ use super::{
     edit::Edit,
     rule::{Rule, RuleSet},
 };
+pub(super) use around::{automaton, names, speaks_of_layout};
 use parse::{Parser, behind_broken};
 
 /// Below this many bytes a value saves less than looking at it costs.
@@ -118,7 +119,7 @@ pub(super) fn propose(
         let is_kept = if role == Role::Tool {
             around::shows_file
         } else {
-            around::speaks_of_layout
+            speaks_of_layout
         };
         if around::outside(text, &values).any(is_kept) {
             edits.clear();

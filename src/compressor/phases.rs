@@ -30,12 +30,6 @@ pub(super) const PHASES: &[Phase] = &[
         propose: |document, rules, role| terminal::propose(document.text, rules, role),
     },
     Phase {
-        is_worth: |text, rules, role| {
-            rules.has(Rule::ProgressBars) && terminal::bars::is_worth_a_look(text, role)
-        },
-        propose: |document, _, role| terminal::bars::propose(document, role),
-    },
-    Phase {
         is_worth: |text, rules, _| {
             (rules.has(Rule::JsonSpace) || rules.has(Rule::JsonRows))
                 && memchr::memchr2(b'{', b'[', text.as_bytes()).is_some()
@@ -66,19 +60,16 @@ pub(super) const PHASES: &[Phase] = &[
                 && matches!(role, Role::Tool | Role::User)
                 && memchr::memmem::find(text.as_bytes(), b"-+").is_some()
         },
-        propose: |document, _, _| tables::propose_boxed(document),
+        propose: tables::propose_boxed,
     },
     Phase {
-        is_worth: |text, rules, _| {
-            rules.has(Rule::TablePadding) && memchr::memchr(b'|', text.as_bytes()).is_some()
+        // A tool shows such a table from a file, which whoever edits it names byte for byte.
+        is_worth: |text, rules, role| {
+            rules.has(Rule::TablePadding)
+                && role != Role::Tool
+                && memchr::memchr(b'|', text.as_bytes()).is_some()
         },
-        propose: |document, rules, _| {
-            let bodies = |run: Range<usize>| run.map(|line| document.body_range(line)).collect();
-            let tables = document.runs(Kind::Table).map(bodies);
-            tables
-                .flat_map(|rows: Vec<_>| tables::propose(document.text, &rows, rules))
-                .collect()
-        },
+        propose: tables::propose_all,
     },
     Phase {
         is_worth: |text, rules, role| {

@@ -2,22 +2,69 @@
 //!
 //! What costs a token decides: a blank before a letter is part of the word's token and stays, one
 //! before a digit, a sign or a bar goes. The texts of the cells and their number never change; a row
-//! in which it is unclear where a cell ends keeps its bytes.
+//! in which it is unclear where a cell ends keeps its bytes, and so does a table whose blanks may mean
+//! something (`tables/blanks.rs`).
 
+mod blanks;
 mod boxed;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, ops::Range, sync::LazyLock};
 
+use aho_corasick::AhoCorasick;
 use memchr::{memchr, memchr2_iter, memmem};
 
 use super::{
+    Role,
+    document::Document,
     edit::Edit,
+    json,
+    kind::Kind,
     rule::{Rule, RuleSet},
 };
 
-pub(super) use boxed::propose as propose_boxed;
+/// Talk about how a table looks, next to that about layout. Those with a blank at the end are whole words.
+const ABOUT_FORM: &[&str] = &[
+    "draw", "form ", "format", "frame ", "padd", "redraw", "wide ",
+];
+static FORM: LazyLock<AhoCorasick> = LazyLock::new(|| json::automaton(ABOUT_FORM));
+
+/// One edit for each line of a table drawn by the client of a database that can be shorter.
+pub(super) fn propose_boxed(document: &Document<'_>, _: RuleSet, role: Role) -> Vec<Edit> {
+    unless_spoken_of(document, role, boxed::propose(document))
+}
+
+/// One edit for each row of a Markdown table that can be shorter.
+pub(super) fn propose_all(document: &Document<'_>, rules: RuleSet, role: Role) -> Vec<Edit> {
+    let has_border =
+        |number: usize| number < document.lines.len() && boxed::is_border(document, number);
+    // Rows within a drawn frame are of another sort of table.
+    let is_framed =
+        |run: &Range<usize>| has_border(run.end) || run.start > 0 && has_border(run.start - 1);
+    let tables = document.runs(Kind::Table).filter(|run| !is_framed(run));
+    let edits: Vec<_> = tables
+        .flat_map(|run| {
+            let rows: Vec<_> = run.map(|line| document.body_range(line)).collect();
+            propose(document.text, &rows, rules)
+        })
+        .collect();
+    unless_spoken_of(document, role, edits)
+}
+
+/// The edits, but none where a person's words outside of tables and fences may be about how a table looks.
+fn unless_spoken_of(document: &Document<'_>, role: Role, edits: Vec<Edit>) -> Vec<Edit> {
+    if edits.is_empty() || role == Role::Tool {
+        return edits;
+    }
+    let speaks = document.kinds.iter().enumerate().any(|(number, kind)| {
+        let line = document.body(number).as_bytes();
+        !matches!(kind, Kind::Table | Kind::Fence)
+            && memchr(b'|', line).is_none()
+            && (json::speaks_of_layout(line) || json::names(&FORM, ABOUT_FORM, line))
+    });
+    if speaks { Vec::new() } else { edits }
+}
 
 /// One edit for each row that can be shorter; `rows` are the bodies of one table's lines.
 pub(super) fn propose(text: &str, rows: &[Range<usize>], rules: RuleSet) -> Vec<Edit> {
@@ -33,6 +80,13 @@ pub(super) fn propose(text: &str, rows: &[Range<usize>], rules: RuleSet) -> Vec<
             && cells(lines[0]).is_some_and(|header| header.len() == rule.len())
     });
     if !has_rule && !is_grid(&lines) {
+        return Vec::new();
+    }
+    // The header may stand in the middle of a column whose cells do not.
+    let body = if has_rule { &lines[2..] } else { &lines[..] };
+    let body: Vec<_> = body.iter().filter_map(|line| cells(line)).collect();
+    let header = if has_rule { cells(lines[0]) } else { None };
+    if blanks::may_mean_something(&header.unwrap_or_default(), &body) {
         return Vec::new();
     }
     let mut edits = Vec::new();

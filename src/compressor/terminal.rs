@@ -1,11 +1,14 @@
 //! Takes out of terminal output what a terminal does not show: control sequences, and frames of
-//! progress displays that later frames overwrote. Bars that stay are shortened (`terminal/bars.rs`).
+//! progress displays that later frames overwrote.
+//!
+//! What colours alone tell apart, and what a terminal would draw elsewhere, keeps its sequences
+//! (`terminal/meaning.rs`).
 //!
 //! Only a tool's text, or a user's that holds real escape characters, is terminal output. Numbers in
 //! frames that go are lost: a display that ended at 100 % says no less without its 37 %.
 
-pub(super) mod bars;
 mod frames;
+mod meaning;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +23,7 @@ use super::{
 };
 
 const ESCAPE: u8 = 0x1b;
+const LINK: &[u8] = b"\x1b]8;";
 const BELL: u8 = 0x07;
 
 /// One edit for each run of control sequences and each run of overwritten frames.
@@ -40,7 +44,11 @@ pub(super) fn propose(text: &str, rules: RuleSet, role: Role) -> Vec<Edit> {
     } else {
         Vec::new()
     };
-    let sequences = if codes { sequences(bytes) } else { Vec::new() };
+    let sequences = if codes {
+        meaning::without(text, &sequences(bytes))
+    } else {
+        Vec::new()
+    };
     merge(overwritten, sequences)
 }
 
@@ -73,12 +81,17 @@ fn sequences(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     let mut at = 0;
     let mut broken = None;
+    let mut is_linked = false;
     while let Some(next) = memchr(ESCAPE, &bytes[at..]) {
         let start = at + next;
         match end_of_sequence(bytes, start) {
             Ok(end) => {
                 at = end;
-                if broken == Some(start) || is_link(&bytes[start..end]) {
+                let sequence = &bytes[start..end];
+                // A link that stays goes on to its end.
+                let ends_link = sequence.starts_with(LINK) && std::mem::take(&mut is_linked);
+                is_linked |= is_link(sequence);
+                if broken == Some(start) || ends_link || is_linked && sequence.starts_with(LINK) {
                     continue;
                 }
                 match found.last_mut() {
@@ -137,5 +150,5 @@ fn end_if(bytes: &[u8], at: usize, last: impl Fn(u8) -> bool) -> Result<usize, u
 
 /// A hyperlink: its address is nowhere else in the text.
 fn is_link(sequence: &[u8]) -> bool {
-    sequence.starts_with(b"\x1b]8;") && memchr::memmem::find(sequence, b"://").is_some()
+    sequence.starts_with(LINK) && memchr::memmem::find(sequence, b"://").is_some()
 }

@@ -80,6 +80,10 @@ fn what_may_be_something_else_keeps_its_blanks() {
         "MOV      EAX,    EBX\nADD      EAX,    ECX\nSUB      EAX,    EDX\n",
         "TYPE     NAME    VALUE\nint      a       = 1;\nint      b       = 2;\n",
         "```\nNAME     READY   STATUS\nweb      1/1     up\ndb       1/1     up\n```\n",
+        "Fields of 9, 8 and 6 bytes:\nNAME     READY   STATUS\nweb      1/1     up\ndb       1/1     up\n",
+        "NAME     READY   STATUS\nweb      1/1     up\ndb       1/1     up\n\nThe status is at offset 17.\n",
+        "NAME     READY   STATUS\nweb      1/1     up\ndb       1/1     up\n\nPositions 1 to 9 hold the name.\n",
+        "All fields have a fixed size.\n\nNAME     READY   STATUS\nweb      1/1     up\ndb       1/1     up\n",
         "Align the columns:\nNAME     READY   STATUS\nweb      1/1     up\ndb       1/1     up\n",
     ] {
         assert_eq!(folded(text, Role::Tool), text);

@@ -9,19 +9,24 @@ use memchr::memmem;
 /// Talk about the white space itself, about places in the text or about its bytes. Those with a blank at
 /// the end are whole words.
 const LAYOUT: &[&str] = &[
+    "align",
     "as is ",
     "as it is ",
+    "as it stands",
     "beautif",
     "byte",
     "character",
     "checksum",
     "column ",
+    "columns ",
     "content-length",
     "diff ",
     "exact",
     "formatting",
+    "gaps ",
     "hash ",
     "hmac",
+    "how it looks",
     "indent",
     "layout",
     "line ",
@@ -29,6 +34,7 @@ const LAYOUT: &[&str] = &[
     "lint",
     "md5",
     "minif",
+    "modified",
     "patch ",
     "pretti",
     "pretty-print",
@@ -40,6 +46,7 @@ const LAYOUT: &[&str] = &[
     "sha512",
     "sign ",
     "signature",
+    "spaces ",
     "tab ",
     "tabs ",
     "token",
@@ -50,13 +57,7 @@ const LAYOUT: &[&str] = &[
     "white space",
     "whitespace",
 ];
-static FIND_LAYOUT: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .match_kind(MatchKind::LeftmostLongest)
-        .build(LAYOUT.iter().map(|word| word.trim_end()))
-        .expect("a few short words make an automaton")
-});
+static FIND_LAYOUT: LazyLock<AhoCorasick> = LazyLock::new(|| automaton(LAYOUT));
 /// Endings of the names of files that hold JSON.
 const FILES: &[&[u8]] = &[
     b".json",
@@ -97,11 +98,25 @@ pub(super) fn outside<'t>(
     })
 }
 
+/// Finds `words` in any case, for [`names`].
+pub(in crate::compressor) fn automaton(words: &[&str]) -> AhoCorasick {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::LeftmostLongest)
+        .build(words.iter().map(|word| word.trim_end()))
+        .expect("a few short words make an automaton")
+}
+
 /// Whether the words are about bytes, places or white space.
-pub(super) fn speaks_of_layout(text: &[u8]) -> bool {
+pub(in crate::compressor) fn speaks_of_layout(text: &[u8]) -> bool {
+    names(&FIND_LAYOUT, LAYOUT, text)
+}
+
+/// Whether one of `words` begins a word of the text, or is one where it ends with a blank.
+pub(in crate::compressor) fn names(find: &AhoCorasick, words: &[&str], text: &[u8]) -> bool {
     let letter = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphabetic);
-    FIND_LAYOUT.find_iter(text).any(|found| {
-        let whole = LAYOUT[found.pattern()].ends_with(' ');
+    find.find_iter(text).any(|found| {
+        let whole = words[found.pattern()].ends_with(' ');
         let before = found.start().checked_sub(1).and_then(|at| text.get(at));
         !(letter(before) || whole && letter(text.get(found.end())))
     })

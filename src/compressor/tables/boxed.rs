@@ -9,14 +9,15 @@
 //! ```
 //!
 //! The drawn lines say where a cell ends: each row has a bar below each `+` and none elsewhere, or the table
-//! is left as it is.
+//! is left as it is. A client draws one line below the header, and with a frame one above it and one at the end:
+//! more of them, or double ones, are of a table that somebody wrote, or of a board.
 
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
-use super::{has_signs, short_cell};
+use super::{blanks, has_signs, short_cell};
 use crate::compressor::{document::Document, edit::Edit, kind::Kind, rule::Rule};
 
 /// One edit for each line of such tables that can be shorter.
@@ -41,14 +42,48 @@ pub(in crate::compressor) fn propose(document: &Document<'_>) -> Vec<Edit> {
         let goes_on = end < count && document.body(end).contains('|');
         let closed = !goes_on && (!framed || is_border(document, end - 1));
         // Whatever is drawn within, more than a header stands between two lines.
-        if headed && closed && end - start >= 3 {
-            for number in start..end {
+        let table = start..end;
+        if headed
+            && closed
+            && end - start >= 3
+            && is_of_client(document, &table, framed)
+            && !has_meaning(document, &table, &crosses, framed)
+        {
+            for number in table {
                 edits.extend(shorter(document, number, &crosses, framed));
             }
         }
         at = end;
     }
     edits
+}
+
+/// Whether the drawn lines stand where the clients of databases put them.
+fn is_of_client(document: &Document<'_>, table: &Range<usize>, framed: bool) -> bool {
+    let borders = table.clone().filter(|number| is_border(document, *number));
+    let borders: Vec<_> = borders.collect();
+    let is_double = |number: &usize| document.body(*number).contains('=');
+    let last = table.len() - 1;
+    let places: &[usize] = if framed { &[0, 2, last] } else { &[1] };
+    let is_placed = borders
+        .iter()
+        .map(|number| number - table.start)
+        .eq(places.iter().copied());
+    is_placed && !borders.iter().any(is_double)
+}
+
+/// Whether the blanks of the cells may be more than padding.
+fn has_meaning(
+    document: &Document<'_>,
+    table: &Range<usize>,
+    crosses: &[usize],
+    framed: bool,
+) -> bool {
+    let mut rows = table
+        .clone()
+        .filter_map(|number| row(document, number, crosses, framed));
+    let header = rows.next().unwrap_or_default();
+    blanks::may_mean_something(&header, &rows.collect::<Vec<_>>())
 }
 
 fn shorter(
@@ -88,7 +123,7 @@ fn shorter(
 }
 
 /// Whether the line is one of dashes and crosses.
-fn is_border(document: &Document<'_>, number: usize) -> bool {
+pub(super) fn is_border(document: &Document<'_>, number: usize) -> bool {
     let body = document.body(number).as_bytes();
     body.len() >= 5
         && body.contains(&b'+')

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::compressor::{Compressor, Level};
 
 fn bodies(text: &str) -> Vec<Range<usize>> {
     let mut start = 0;
@@ -50,10 +51,18 @@ fn padding_goes() {
             "| a| b|\n|-|-|\n| `a | b`  | c |\n|`x`| d|",
         ),
         (
-            "| a \\| b  | c |\n|---|---|\n| x \\  | d |",
-            "| a \\| b| c|\n|-|-|\n| x \\  | d|",
+            "| a \\| b  | c |\n|---|---|\n| xy \\  | d |",
+            "| a \\| b| c|\n|-|-|\n| xy \\  | d|",
         ),
         ("| id | n  |\n| 1  | a  |", "| id| n|\n|1| a|"),
+        (
+            "| Name | Count  |\n|---|---|\n| Ann  |      5 |\n| Bob  |     12 |\n| Cy   |   none |",
+            "| Name| Count|\n|-|-|\n| Ann|5|\n| Bob|12|\n| Cy| none|",
+        ),
+        (
+            "| Name   |\n|---|\n|   Ann  |\n|  Boris |\n| Cynthia|",
+            "| Name|\n|-|\n| Ann|\n| Boris|\n| Cynthia|",
+        ),
         (
             "| a | https://example.org   |\n|---|---|",
             "| a| https://example.org |\n|-|-|",
@@ -84,6 +93,12 @@ fn other_bars_stay() {
         "| a || b  |\n| c || d  |",
         "| a  | b |\n| c |",
         "||\n||",
+        // A tree, code that goes on, a plan, a board.
+        "| Part      | Cost |\n|-----------|------|\n| Boat      | 900  |\n|   Mast    | 500  |\n|   Sail    | 400  |",
+        "| Key | Code     |\n|-----|----------|\n| 1   | for a:   |\n|     |     go() |",
+        "| Row | Seats    |\n|-----|----------|\n| A   | XX  XX X |\n| B   | XXXXXXXX |",
+        "| Row | Seats    |\n|-----|----------|\n| A   | X X X    |\n| B   | XXXXXXXX |",
+        "| Key | Lines    |\n|-----|----------|\n| 1   | a and   +|\n| 2   | b        |",
         "|\n|",
         "",
         "\n",
@@ -105,4 +120,40 @@ proptest! {
         let body = |text: &str| visible(text).replace('-', "");
         prop_assert_eq!(body(&once), body(&text));
     }
+}
+
+const PADDED: &str = "| Port      | Boats     | Days      |\n|-----------|-----------|-----------|\n\
+                      | Ulm       | 12        | Monday    |\n| Wismar    | 7         | Friday    |\n\
+                      | Kiel      | 25        | Sunday    |\n| Cuxhaven  | 31        | Tuesday   |";
+
+fn sent(text: &str, role: Role) -> bool {
+    let text = text.replace('¤', PADDED);
+    Compressor::new(Level::Balanced)
+        .compress(&text, role)
+        .is_some_and(|shorter| !shorter.text.contains(PADDED))
+}
+
+#[test]
+fn talk_about_form_keeps_tables() {
+    assert!(sent("Which port has the most boats?\n\n¤", Role::User));
+    for text in [
+        "Answer in exactly this form:\n\n¤",
+        "¤\n\nEach of them is eleven wide.",
+        "Keep the layout of this:\n\n¤",
+        "Why does the linter complain?\n\n¤",
+        "Give the table back as it is, with one port more.\n\n¤",
+        "¤\n\nDraw that again with a frame.",
+        "¤\n\nAlign the numbers to the right.",
+    ] {
+        assert!(!sent(text, Role::User), "{text}");
+        assert!(!sent(text, Role::System), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_a_tool_shows_keeps_its_tables() {
+    assert!(!sent(
+        "# Ports\n\n¤\n\nMore of them are listed elsewhere.",
+        Role::Tool
+    ));
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::compressor::{Compressor, Level};
 
 fn applied(text: &str, edits: &[Edit]) -> String {
     let mut out = String::new();
@@ -24,8 +25,10 @@ fn shown(text: &str) -> String {
 #[test]
 fn sequences_go() {
     for (text, plain) in [
-        ("\x1b[31;1mred\x1b[0m\x1b[m.", "red."),
-        ("\x1b[38;2;255;0;0mred\x1b[0m", "red"),
+        ("\x1b[31;1merror\x1b[0m\x1b[m.", "error."),
+        ("\x1b[38;2;9;0;9merror\x1b[0m", "error"),
+        ("\x1b[38;5;9merror\x1b[0m", "error"),
+        ("ok\r\x1b[Kdone\x1b[K\n", "ok\rdone\n"),
         ("\x1b[2K\x1b[1Aup", "up"),
         ("\x1b[?25lhidden\x1b[?25h", "hidden"),
         ("\x1b]0;title of 3\x07text", "text"),
@@ -41,7 +44,7 @@ fn sequences_go() {
         assert!(propose(text, both(), Role::Assistant).is_empty());
         assert!(propose(text, both(), Role::System).is_empty());
     }
-    let edits = propose("\x1b[0m\x1b[1mbold", both(), Role::Tool);
+    let edits = propose("\x1b[0m\x1b[1mtext", both(), Role::Tool);
     assert_eq!((edits.len(), &edits[0].at), (1, &(0..8)));
 }
 
@@ -63,10 +66,49 @@ fn what_is_no_sequence_stays() {
         "^[[31m",
         "[31m",
         "\x1b]8;;https://example.org/a\x1b\\",
+        "\x1b]8;;https://example.org/a\x1b\\page\x1b]8;;\x1b\\ and more",
         "back\x08space",
     ] {
         assert_eq!(shown(text), text, "{text:?}");
     }
+}
+
+#[test]
+fn sequences_with_a_meaning_stay() {
+    for line in [
+        // Words and figures that nothing else parts.
+        "It costs \x1b[31m7\x1b[m\x1b[32m9\x1b[m crowns",
+        "You \x1b[31mcan\x1b[m\x1b[32mshall\x1b[m pay",
+        "We sail \x1b[31m(late)\x1b[m\x1b[32m(early)\x1b[m today",
+        // Moved and erased within the line.
+        "Step 1 of 2\x1b[2K\x1b[1GStep 2 of 2",
+        "abc\x1b[3Dxyz",
+        "left\x1b[9Cright",
+        "\x1b[9Cright",
+        "old\x1b[1A\x1b[2Knew",
+        "old \x1b8 new",
+    ] {
+        let text = format!("\x1b[1mfirst\x1b[0m\n{line}\n\x1b[1mlast\x1b[0m\n");
+        assert_eq!(shown(&text), format!("first\n{line}\nlast\n"), "{line:?}");
+    }
+    for text in [
+        "\x1b[9mwash up\x1b[0m\n\x1b[1mbake\x1b[0m\n",
+        "\x1b[1;9mwash up\x1b[0m\nbake\n",
+        "What is in red is late:\n\x1b[31mferry\x1b[0m\n\x1b[32mtrain\x1b[0m\n",
+        "Green: runs. Yellow: waits.\n\x1b[32mferry\x1b[0m\n",
+        "The colours tell the state.\n\x1b[32mferry\x1b[0m\n",
+        "Done items are crossed out.\n\x1b[2mferry\x1b[0m\n",
+        "@@ -1,2 +1,2 @@\nthe \x1b[31mvery \x1b[mlast ferry\n",
+    ] {
+        assert_eq!(shown(text), text, "{text:?}");
+    }
+    // A sign says as much as the colour of its line; names of options are no talk of colours.
+    assert_eq!(
+        shown(
+            "@@ -1 +1 @@\n\x1b[31m-old\x1b[m\n\x1b[32m+\x1b[m\x1b[32mnew\x1b[m\nls --color=auto\n"
+        ),
+        "@@ -1 +1 @@\n-old\n+new\nls --color=auto\n"
+    );
 }
 
 #[test]
@@ -161,8 +203,25 @@ proptest! {
         let rules = rules.into_iter().enumerate().filter(|(n, _)| which & 1 << n != 0).map(|(_, rule)| rule).collect();
         let edits = propose(&text, rules, Role::Tool);
         prop_assert!(edits.windows(2).all(|pair| pair[0].at.end <= pair[1].at.start), "{:?}", edits);
-        let once = applied(&text, &edits);
+        let mut once = applied(&text, &edits);
+        // A line may lose its meaning with a frame of it that was overwritten.
+        for _ in 0..8 {
+            once = applied(&once, &propose(&once, rules, Role::Tool));
+        }
         prop_assert_eq!(propose(&once, rules, Role::Tool), Vec::new(), "{:?} {:?}", text, once);
         prop_assert_eq!(once.matches('\n').count(), text.matches('\n').count());
+    }
+}
+
+/// How long a bar is may be what nothing else says.
+#[test]
+fn drawn_bars_keep_their_length() {
+    let text = "How full each of the five shelves is, and how many of its books were lent out at least once:\n\
+                north █████████ 12/40\nsouth ███ 12/40\neast  ██████ 12/40\n\
+                100%|██████████| 50/50 [00:01<00:00]\n 96%|█████████▌| 48/50 [00:03<00:00]\n\
+                The lengths were measured by hand, so they are the only record of it that we have.";
+    for role in [Role::Tool, Role::User] {
+        let compressed = Compressor::new(Level::Balanced).compress(text, role);
+        assert_eq!(compressed.map(|shorter| shorter.text), None);
     }
 }

@@ -90,6 +90,11 @@ fn what_is_no_data_stays() {
             Role::User,
             "Does it use tabs or blanks, and how many per level?\n\n¤",
         ),
+        (Role::User, "Is it right how it looks?\n\n¤"),
+        (Role::User, "Our guide asks for 2 spaces.\n\n¤"),
+        (Role::User, "Store this as it stands:\n\n¤"),
+        (Role::User, "Return it modified.\n\n¤"),
+        (Role::User, "Where do the gaps come from?\n\n¤"),
         (Role::User, "How many characters and tokens has this?\n\n¤"),
         (Role::User, "The HMAC is computed over the raw bytes:\n\n¤"),
         (
