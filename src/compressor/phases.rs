@@ -27,7 +27,11 @@ pub(super) const PHASES: &[Phase] = &[
             (rules.has(Rule::AnsiCodes) || rules.has(Rule::ProgressBars))
                 && memchr::memchr2(0x1B, b'\r', text.as_bytes()).is_some()
         },
-        propose: |document, rules, role| terminal::propose(document.text, rules, role),
+        propose: |document, rules, role| {
+            let mut edits = terminal::propose(document.text, rules, role);
+            edits.retain(|edit| is_output(document, edit, role));
+            edits
+        },
     },
     Phase {
         is_worth: |text, rules, _| {
@@ -115,6 +119,17 @@ pub(super) const PHASES: &[Phase] = &[
         },
     },
 ];
+
+/// Whether what a terminal would not show stands in its output: not in fenced code, and in a person's own words not in
+/// what they quote, which may be what they ask about.
+fn is_output(document: &Document<'_>, edit: &Edit, role: Role) -> bool {
+    let lines = document.line_at(edit.at.start)..=document.line_at(edit.at.end.max(1) - 1);
+    lines.into_iter().all(|line| match document.kinds[line] {
+        Kind::Fence => false,
+        Kind::Quote | Kind::Json | Kind::Code if role == Role::User => false,
+        _ => role != Role::User || !document.body(line).contains(['`', '"']),
+    })
+}
 
 /// The bodies of the lines that may be reworded.
 fn sentences(document: &Document<'_>) -> Vec<Range<usize>> {
