@@ -37,9 +37,11 @@ pub(in crate::compressor) fn propose(document: &Document<'_>) -> Vec<Edit> {
                 || row(document, *number, &crosses, framed).is_some()
         };
         let end = at + 1 + (at + 1..count).take_while(fits).count();
-        let headed = framed || at > 0 && fits(&start);
+        // Two drawn lines share no row: it would be of two tables.
+        let is_shared = start > 0 && is_border(document, start - 1);
+        let headed = framed || at > 0 && !is_shared && fits(&start);
         // A line that goes on below with bars is a row of which nobody knows the cells.
-        let goes_on = end < count && document.body(end).contains('|');
+        let goes_on = end < count && (document.body(end).contains('|') || is_border(document, end));
         let closed = !goes_on && (!framed || is_border(document, end - 1));
         // Whatever is drawn within, more than a header stands between two lines.
         let table = start..end;

@@ -38,6 +38,7 @@ fn frames_become_narrow() {
 #[test]
 fn what_is_no_proven_table_stays() {
     for text in [
+        " a  | b\n----+---\n c  | d\n----+---\n e  | f".to_owned(),
         // A tree, a cell that goes on, a board, a plan, a grid that somebody wrote.
         FRAMED.replace("| Cé  ", "|   Cé"),
         " id |     body\n----+---------------\n  1 | if so:       +\n    |     go there +\n    | or not\n(1 row)".to_owned(),
