@@ -1,4 +1,7 @@
-use crate::compressor::{Role, document::Document};
+use crate::compressor::{
+    Role,
+    document::{About, Document},
+};
 
 /// The lines that may be reworded.
 fn free(text: &str, role: Role) -> Vec<&str> {
@@ -83,4 +86,34 @@ fn the_instructions_of_an_application_are_free_up_to_their_material() {
     ] {
         assert!(free(text, Role::System).is_empty(), "{text}");
     }
+}
+
+#[test]
+fn words_about_letters_and_copies_are_heeded_without_a_pointer() {
+    let body = "The caretaker waters the plants in the hall each Friday at noon.\n".repeat(20);
+    let about = |text: &str| {
+        let document = Document::of(text, Role::User);
+        (document.about == About::Wording, document.counts_copies)
+    };
+    for task in [
+        "Translate to Dutch:",
+        "Any typos left?",
+        "Type it out once more:",
+    ] {
+        assert!(about(&format!("{task}\n\n{body}")).0, "{task}");
+        assert!(about(&format!("{body}\n{task}")).0, "{task}");
+    }
+    for task in [
+        "Who is in row 3?",
+        "How often is Friday named?",
+        "Give me the line numbers of the plants.",
+        "Which of them came more than once?",
+        "Keep all rows.",
+    ] {
+        assert!(about(&format!("{task}\n\n{body}")).1, "{task}");
+    }
+    assert_eq!(
+        about(&format!("When are they watered?\n\n{body}")),
+        (false, false)
+    );
 }
