@@ -254,3 +254,18 @@ fn what_reviewers_found_is_left_alone_by_the_aggressive_level() {
         assert_eq!(aggressive(text), text);
     }
 }
+
+#[test]
+fn bold_type_that_the_text_speaks_of_is_left_alone() {
+    let list = "1. **Oak** is a tree for you.\n2. **Elm** is a tree as well.";
+    for words in [
+        "You know the marked ones by heart.",
+        "The highlighted ones are the ones for you.",
+        "The starred ones are the ones for you.",
+        "Skip what is in bold when you learn.",
+    ] {
+        let text = format!("{words}\n\n{list}");
+        assert_eq!(aggressive(&text).matches("**").count(), 4, "{text}");
+    }
+    assert!(!aggressive(list).contains("**"));
+}
