@@ -112,6 +112,14 @@ fn phrases_become_plain() {
             "Act as a chef despite the noise.",
         ),
         (
+            "Handle it in a polite manner and the rest as you like.",
+            "Handle it in a polite manner and the rest as you like.",
+        ),
+        (
+            "It must be handled in a professional manner.",
+            "It must be handled professionally.",
+        ),
+        (
             "Take a look at the file in a timely manner.",
             "Look at the file promptly.",
         ),
