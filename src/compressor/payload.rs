@@ -19,6 +19,8 @@ use super::{
 
 /// An instruction is this long at most, in bytes; further down its words are not looked for.
 const INSTRUCTION: usize = 600;
+/// So near to either end of a message, in bytes, words about letters are the task, whether or not they point.
+const NEAR: usize = 200;
 /// A colon belongs to the words so far before it, in bytes.
 const ANNOUNCEMENT: usize = 60;
 /// Lines this long are documents rather than instructions, in bytes.
@@ -125,9 +127,13 @@ fn names(stems: &AhoCorasick, text: &str) -> bool {
 fn about(document: &mut Document<'_>) {
     let [head, tail] = ends(document);
     let either = |words: &AhoCorasick| words.is_match(head) || words.is_match(tail);
-    document.counts_copies = either(&COPIES);
+    document.counts_copies = names(&COPIES, head) || names(&COPIES, tail);
     let asks_for_letters = |end: &str| LETTERS.is_match(end) && POINTING.is_match(end);
-    if asks_for_letters(head) || asks_for_letters(tail) {
+    let text = document.text.trim();
+    let first = &text[..text.floor_char_boundary(NEAR)];
+    let last = &text[text.ceil_char_boundary(text.len().saturating_sub(NEAR))..];
+    let is_named = LETTERS.is_match(first) || LETTERS.is_match(last);
+    if is_named || asks_for_letters(head) || asks_for_letters(tail) {
         document.about = About::Wording;
     } else if either(&WORDING) || either(&TEXT) || either(&LETTERS) {
         document.about = About::Text;

@@ -11,6 +11,7 @@ mod frames;
 mod gate;
 mod lighter;
 mod line;
+mod opening;
 mod phrases;
 #[cfg(test)]
 mod properties;
@@ -32,6 +33,7 @@ use super::{
 pub(super) use emphasis::emphasis;
 use entry::{Left, Rest, Right};
 use line::Line;
+pub(super) use opening::opening;
 use table::{Found, table};
 
 /// Lines from this length on, in bytes, may be parts of a repeat.
@@ -41,7 +43,27 @@ const SHORT: usize = 60;
 
 /// Edits for the lines of prose at `lines` (byte ranges of line bodies without indentation and line end):
 /// ascending, not overlapping, each right by itself.
+///
+/// Of what a user says only the sentence that opens the message is for certain no text that the task is about,
+/// and a line of thanks that closes it.
 pub(super) fn propose(text: &str, lines: &[Range<usize>], rules: RuleSet, role: Role) -> Vec<Edit> {
+    let mut edits = proposals(text, lines, rules, role);
+    if role == Role::User {
+        let opening = opening(text);
+        edits.retain(|edit| edit.at.end <= opening.end || closes(text, lines, edit));
+    }
+    edits
+}
+
+/// Whether the edit takes the message's last line away, which is a courtesy.
+fn closes(text: &str, lines: &[Range<usize>], edit: &Edit) -> bool {
+    edit.rule == Rule::Courtesy
+        && lines.last() == Some(&edit.at)
+        && text[edit.at.end..].trim().is_empty()
+}
+
+/// The same wherever it stands.
+fn proposals(text: &str, lines: &[Range<usize>], rules: RuleSet, role: Role) -> Vec<Edit> {
     let mut edits = Vec::new();
     if matches!(role, Role::Assistant | Role::Tool) || !table().serves(rules) {
         return edits;

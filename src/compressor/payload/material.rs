@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 
+use super::super::wording;
 use super::{
     Document, Kind, LETTERS, POINTING, TEXT, WORDING, automaton, ends, is_item, names, set,
 };
@@ -15,39 +16,100 @@ use super::{
 static REPORTING: LazyLock<AhoCorasick> = LazyLock::new(|| automaton(words::REPORTING));
 static OPERATIONS: LazyLock<AhoCorasick> = LazyLock::new(|| automaton(words::OPERATIONS));
 
-/// From this length on, in bytes, only what stands near the beginning and the end of a user's message
-/// counts as instruction.
-const LONG: usize = 4_000;
-const NEAR: usize = 1_200;
+/// A request has so many words at least: what is shorter is about what follows it.
+const REQUEST: usize = 4;
+/// A paragraph with more sentences is a document.
+const SENTENCES: usize = 8;
+/// A line of thanks is shorter than this, in bytes.
+const THANKS: usize = 60;
 /// So many lines of a paragraph that are questions are examples of questions.
 const UTTERANCES: usize = 2;
 /// A message with an essay or a letter in it is longer than this, in bytes.
 const SHORT: usize = 1_000;
 /// Stems up to this length are whole words.
 const WHOLE: usize = 4;
-/// A label before a colon has so many words at most: `- Name: what the user is called`.
-const LABEL: usize = 4;
 
-/// Marks what a user's message brings along.
+/// Marks what a user's message brings along: all but the line that opens it and a line of thanks that closes it,
+/// and these as well where the message has any other prose.
+///
+/// Whether a paragraph says what is to be done or is what it is to be done with cannot be told from its words.
 pub(super) fn of_user(document: &mut Document<'_>) {
-    let [head, tail] = ends(document);
-    let either = |stems| names(stems, head) || names(stems, tail);
-    let whole = 0..document.lines.len();
-    let in_doubt = || either(&WORDING) || either(&TEXT) || either(&LETTERS) || either(&REPORTING);
-    if either(&OPERATIONS) || !asks(document) || in_doubt() && !creates(document, head) {
-        set(document, Kind::Payload, whole);
-        return;
-    }
-    brought(document);
-    strangers(document);
-    if document.text.len() > LONG {
-        for at in whole {
-            let line = document.lines[at];
-            if line.end > NEAR && line.start + NEAR < document.text.len() {
-                set(document, Kind::Payload, at..at + 1);
-            }
+    let mut used = (0..document.lines.len()).filter(|at| !document.lines[*at].is_blank());
+    let Some(first) = used.next() else { return };
+    let last = used.next_back().filter(|at| thanks(document.body(*at)));
+    let free = is_request(document, first, last);
+    for at in 0..document.lines.len() {
+        if !free || at != first && Some(at) != last {
+            set(document, Kind::Payload, at..at + 1);
         }
     }
+}
+
+/// Whether the line at `first` asks for something and the message has no other prose but the line at `last`.
+fn is_request(document: &Document<'_>, first: usize, last: Option<usize>) -> bool {
+    let is_prose = |at: usize| document.kinds[at].is_text() && !is_item(document.body(at));
+    let is_alone = (first + 1..document.lines.len()).all(|at| Some(at) == last || !is_prose(at));
+    if !is_alone || !is_prose(first) {
+        return false;
+    }
+    let body = document.body(first);
+    let opening = &body[wording::opening(body)];
+    // Bold type goes from whole lines.
+    if body.contains("**") || !asks(opening) || speaks_of_it(&body[opening.len()..]) {
+        return false;
+    }
+    let [head, tail] = ends(document);
+    let either = |stems| names(stems, head) || names(stems, tail);
+    let in_doubt = || either(&WORDING) || either(&TEXT) || either(&LETTERS) || either(&REPORTING);
+    !either(&OPERATIONS) && (!in_doubt() || creates(document, head))
+}
+
+fn thanks(body: &str) -> bool {
+    body.len() < THANKS
+        && [
+            "thank",
+            "many thanks",
+            "looking forward",
+            "i appreciate",
+            "i really appreciate",
+        ]
+        .iter()
+        .any(|start| {
+            body.get(..start.len())
+                .is_some_and(|text| text.eq_ignore_ascii_case(start))
+        })
+}
+
+/// Whether the sentence speaks to the model or begins with what is to be done.
+fn asks(sentence: &str) -> bool {
+    let words = || {
+        sentence
+            .split(|c: char| !c.is_ascii_alphabetic())
+            .filter(|word| !word.is_empty())
+    };
+    let among =
+        |list: &[&str], word: &str| list.iter().any(|other| word.eq_ignore_ascii_case(other));
+    words().nth(REQUEST - 1).is_some()
+        && (words().any(|word| among(words::ADDRESS, word))
+            || words()
+                .next()
+                .is_some_and(|word| among(words::ASKING, word)))
+}
+
+/// Whether the rest of a paragraph ends with a request about its beginning: `Better?`, `How would he put it?`
+fn speaks_of_it(rest: &str) -> bool {
+    let mut sentences = rest
+        .split_inclusive(['.', '!', '?'])
+        .filter(|sentence| sentence.contains(char::is_alphabetic));
+    if sentences.clone().count() > SENTENCES {
+        return true;
+    }
+    sentences.next_back().is_some_and(|last| {
+        last.split_ascii_whitespace().nth(REQUEST).is_none()
+            || last
+                .split(|c: char| !c.is_ascii_alphabetic())
+                .any(|word| word == "it")
+    })
 }
 
 /// Marks what the application's instructions bring along: from a line on that points at a text whose words
@@ -68,24 +130,6 @@ pub(super) fn of_system(document: &mut Document<'_>) {
     }
 }
 
-/// What follows a line that points at it, and lines that go on behind their colon.
-fn brought(document: &mut Document<'_>) {
-    let lines = document.lines.len();
-    for at in 0..lines {
-        let body = document.body(at);
-        let pointed = pointer(body);
-        let goes_on = pointed.is_some_and(|end| sentence_end(&body[end..]).is_some());
-        if goes_on || has_text_behind_colon(body) || shows(body) {
-            set(document, Kind::Payload, at..at + 1);
-        }
-        let announced = body.ends_with(':') && !is_item(body) && names(&TEXT, body);
-        if pointed.is_some() || announced {
-            set(document, Kind::Payload, at + 1..lines);
-            return;
-        }
-    }
-}
-
 /// Lines in a row that ask something, one each: what users may say, rather than what one says.
 pub(super) fn utterances(document: &mut Document<'_>) {
     let asks = |document: &Document<'_>, at: usize| document.body(at).ends_with('?');
@@ -99,24 +143,6 @@ pub(super) fn utterances(document: &mut Document<'_>) {
             for kind in kinds.iter_mut().filter(|kind| kind.is_wordable()) {
                 *kind = Kind::Example;
             }
-        }
-    }
-}
-
-/// Paragraphs between the first and the last that neither speak to anyone nor of the one who speaks.
-fn strangers(document: &mut Document<'_>) {
-    let mut paragraphs = Vec::new();
-    let mut at = 0;
-    for run in document.lines.chunk_by(|a, b| a.is_blank() == b.is_blank()) {
-        if !run[0].is_blank() {
-            paragraphs.push(at..at + run.len());
-        }
-        at += run.len();
-    }
-    let inner = paragraphs.len().saturating_sub(2);
-    for paragraph in paragraphs.into_iter().skip(1).take(inner) {
-        if !paragraph.clone().any(|at| addresses(document.body(at))) {
-            set(document, Kind::Payload, paragraph);
         }
     }
 }
@@ -188,25 +214,6 @@ fn points_at_text(body: &str) -> bool {
     })
 }
 
-/// Whether a sentence ends in `text` and another word follows.
-fn sentence_end(text: &str) -> Option<usize> {
-    let last = text.rfind(char::is_alphabetic)?;
-    text.match_indices(['.', '!', '?', ':'])
-        .map(|(at, _)| at + 1)
-        .find(|at| *at < last && text[*at..].starts_with(' '))
-}
-
-/// Whether more than a quotation follows a colon that no short label stands before.
-fn has_text_behind_colon(body: &str) -> bool {
-    body.match_indices(": ").any(|(colon, _)| {
-        let (label, behind) = (&body[..colon], body[colon + 2..].trim_start());
-        let is_label = is_item(body) && label.split_ascii_whitespace().nth(LABEL + 1).is_none();
-        !is_label
-            && !behind.starts_with(['"', '“', '`'])
-            && behind.split_ascii_whitespace().nth(2).is_some()
-    })
-}
-
 /// Whether the message asks for something new rather than for work on something that is there, and is too short to
 /// hold a text beside that.
 fn creates(document: &Document<'_>, head: &str) -> bool {
@@ -247,21 +254,6 @@ fn owns_text(text: &str) -> bool {
             }
             (1..=2).contains(&since) && is_text(word)
         })
-}
-
-/// Whether anything in the message speaks to the model; a text that does not is a document.
-fn asks(document: &Document<'_>) -> bool {
-    (0..document.lines.len())
-        .filter(|at| document.kinds[*at].is_wordable())
-        .any(|at| addresses(document.body(at)))
-}
-
-fn addresses(body: &str) -> bool {
-    body.split(|c: char| !c.is_ascii_alphabetic()).any(|word| {
-        words::ADDRESS
-            .iter()
-            .any(|other| word.eq_ignore_ascii_case(other))
-    })
 }
 
 /// Whether `word` has the stem; the shortest stems are whole words.

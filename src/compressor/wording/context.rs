@@ -9,6 +9,14 @@ use super::{
     words::{ADVERBS, DETERMINERS, MORE_VERBS, NEEDED, NO_VERB, SUBJECTS, VERBS, listed, plural},
 };
 
+/// So many bytes before an aside have no other aside in them.
+const APART: usize = 20;
+/// Behind these stands an adjective rather than a verb.
+const BEFORE_ADJECTIVE: &str = "\
+    be is are was were been being am seem seems look looks sound sounds feel feels appear appears stay \
+    remain very so too quite more most less rather";
+/// Objects that are no nouns.
+const PRONOUNS: &str = "it them me us you him her this these those";
 /// What follows a wording that is talked about.
 const MENTIONS: &str = "or instead rather versus vs means mean appears appear occurs";
 /// So many words before `in order` may say what is put in order.
@@ -54,6 +62,14 @@ fn left(left: Left, line: &Line<'_>, at: usize) -> bool {
         // An entry that starts with a blank or a comma has the word right before it.
         Left::Not(list) if !line.body[..at].ends_with(' ') => at == 0 || word_ends(line, at, list),
         Left::Not(list) => !listed(list, before()),
+        Left::Action(list) => line.sentence_starts(at) || acts(line, at, list),
+        Left::Apart => {
+            let near = line.body.floor_char_boundary(at.saturating_sub(APART));
+            let near = &line.body[near..at];
+            !near.contains(',') && !near.split(' ').any(|word| word.ends_with("ly"))
+        }
+        // `it's in order to be read` says that it may be read.
+        Left::Unordered(_) if ["'s", "’s"].iter().any(|end| before().ends_with(end)) => false,
         Left::Unordered(list) => {
             self::left(Left::Not(list), line, at)
                 && !line.body[line.sentence_before(at)..at]
@@ -65,6 +81,20 @@ fn left(left: Left, line: &Line<'_>, at: usize) -> bool {
         Left::Opening => line.first_of_text() && at == 0,
         Left::Closing => line.last_of_text() && line.sentence_starts(at),
     }
+}
+
+/// Whether the word before `at` looks like a verb or like the noun that is its object, and is none of the list.
+fn acts(line: &Line<'_>, at: usize, list: &str) -> bool {
+    let Some(word) = line.word_before(at) else {
+        return false;
+    };
+    let start = at - 1 - word.len();
+    let earlier = line.word_before(start).unwrap_or_default();
+    let participle = word.ends_with("ed") || word.ends_with("ing");
+    let is_noun = plural(word) || listed(DETERMINERS, earlier);
+    let is_verb = listed(VERBS, word) || listed(MORE_VERBS, word) || participle;
+    let described = listed(BEFORE_ADJECTIVE, earlier) && !word.ends_with("ed");
+    !listed(list, word) && !described && (is_noun || is_verb || listed(PRONOUNS, word))
 }
 
 /// Whether the word that ends right at `at` is none of the list; for entries that start with a blank.

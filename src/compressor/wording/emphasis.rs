@@ -18,13 +18,18 @@ const STRESSED: &str = "\
     except one first last before after warning important caution danger required";
 
 /// What a message says that speaks of how things are set; in small letters.
-const SETTING: [&str; 6] = [
+const SETTING: [&str; 11] = [
     "bold",
     "asterisk",
     "markdown",
     "emphasi",
     "formatting",
     "typeset",
+    "marked",
+    "highlight",
+    "starred",
+    "stressed",
+    "underlin",
 ];
 /// What a list is introduced by that shows what an answer looks like, and a paragraph has in it that speaks of
 /// the answer's form; in small letters.

@@ -33,6 +33,10 @@ pub(super) enum Left {
     Not(&'static str),
     /// A word other than these, and nothing in the line that is put in order.
     Unordered(&'static str),
+    /// A verb or its object, as far as can be told, or the sentence starts here; none of these words.
+    Action(&'static str),
+    /// No other aside and no adverb near it.
+    Apart,
     /// A sentence starts here, or its main clause behind `If …,`, `From now on,` and the like.
     Lead,
     /// This is the first sentence of the message.

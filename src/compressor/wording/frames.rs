@@ -154,5 +154,7 @@ pub(super) const FILLERS: &[Entry] = &[
     )
     .left(Left::Start)
     .right(Right::NotWord("and but or so then not if")),
-    filler(", (basically|honestly|obviously|of course|frankly|in fact),").right(Right::NotWord("")),
+    filler(", (basically|honestly|obviously|of course|frankly|in fact),")
+        .left(Left::Apart)
+        .right(Right::NotWord("basically honestly obviously frankly in of")),
 ];

@@ -72,7 +72,7 @@ const fn gift(from: &'static str, to: &'static str) -> Entry {
 /// `in a … manner`.
 const fn manner(from: &'static str, to: &'static str) -> Entry {
     phrase(from, to)
-        .left(Left::Not(JOINED))
+        .left(Left::Action(JOINED))
         .right(Right::EndOr(AFTER_MANNER))
         .rest(Rest::Lone)
 }
@@ -119,7 +119,7 @@ pub(super) const PHRASES: &[Entry] = &[
     .left(Left::Start)
     .rest(Rest::OneClause),
     // Time.
-    phrase("at (this point|this moment) in time", "now"),
+    phrase("at (this point|this moment) in time", "now").rest(Rest::OneClause),
     phrase("during the course of", "during")
         .left(Left::Not(JOINED))
         .right(Right::Word(DETERMINERS))

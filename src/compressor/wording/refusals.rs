@@ -254,3 +254,55 @@ fn what_reviewers_found_is_left_alone_by_the_aggressive_level() {
         assert_eq!(aggressive(text), text);
     }
 }
+
+#[test]
+fn what_hangs_on_the_words_that_go_keeps_them() {
+    for text in [
+        // A noun that a clause describes.
+        "Write a summary of the talk that's fit for my mother.",
+        "Write a summary of the talk that’s fit for my mother.",
+        "Give an explanation of the rule which a child can follow.",
+        "Provide a description of the man who's at the door.",
+        "Provide a summary of the book whose cover is red.",
+        // Two who do something.
+        "Your job is to cook and hers is to set the table for us.",
+        "Your task is to sing while the task of Bob is to dance for us.",
+        "I need you to find my key, yours is on the table.",
+        // `in order` without a purpose.
+        "Your papers show that it's in order to travel with them.",
+        "Your papers show that it’s in order to travel with them.",
+        "It was in order to leave, as the guard had told you.",
+        "The desk is in order and the room is in order.",
+        // One aside beside another.
+        "You are frankly, of course, honestly, the one that I mean.",
+        "This is sadly, of course, all that we have for you.",
+        "You are, of course, basically, the one that I mean.",
+        // Adjectives.
+        "Be friendly in a professional manner to all of them.",
+        "You are polite in a professional manner.",
+        "Stay calm in a professional manner.",
+        "He is charming in a polite way.",
+        // Time and other things.
+        "At this moment in time and at no other, the door is shut.",
+        "At this moment in time or at a later one, you may go.",
+        "Go ahead, and be sure to be sure of all of it.",
+        "Be sure to be sure of all of it.",
+    ] {
+        assert_eq!(user(text), text);
+    }
+}
+
+#[test]
+fn bold_type_that_the_text_speaks_of_is_left_alone() {
+    let list = "1. **Oak** is a tree for you.\n2. **Elm** is a tree as well.";
+    for words in [
+        "You know the marked ones by heart.",
+        "The highlighted ones are the ones for you.",
+        "The starred ones are the ones for you.",
+        "Skip what is in bold when you learn.",
+    ] {
+        let text = format!("{words}\n\n{list}");
+        assert_eq!(aggressive(&text).matches("**").count(), 4, "{text}");
+    }
+    assert!(!aggressive(list).contains("**"));
+}

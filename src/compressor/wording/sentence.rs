@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{entry::Rest, line::Line, words::listed};
 
 /// What hides a second thing that the same words govern.
-const SECOND_VERB: [&str; 20] = [
+const SECOND_VERB: [&str; 28] = [
     " and my ",
     " but my ",
     " and I would like ",
@@ -26,6 +26,14 @@ const SECOND_VERB: [&str; 20] = [
     " while your ",
     " as well as to ",
     " and that ",
+    " mine ",
+    " his ",
+    " hers ",
+    " ours ",
+    " theirs ",
+    " yours ",
+    " is to ",
+    " are to ",
 ];
 /// What a lead-in before a main clause begins with.
 const LEADS: &str = "\
@@ -67,7 +75,8 @@ const COORDINATED: [&str; 13] = [
 /// What may refer back to a noun that goes.
 const REFERENCES: &str = "\
     it its it's it’s they their theirs them this that these those one ones both each such same \
-    former latter here above";
+    former latter here above which who whose whom that's that’s which's which’s who's who’s \
+    who're who’re";
 /// Words of a line that is about how something is written or how strongly it is meant.
 const MANNERS: &str = "\
     when whenever only until unless if while where should must score scale how what who which \
@@ -126,7 +135,10 @@ pub(super) fn allows(
         }
         Rest::OneVerb => sentence().is_some_and(|(text, end)| {
             let asked = end.is_some_and(|end| line.body.as_bytes()[end] == b'?');
-            !asked && !text.starts_with(" be able") && lacks(text, &SECOND_VERB)
+            let vain = [" be able", " be sure"]
+                .iter()
+                .any(|start| text.starts_with(start));
+            !asked && !vain && lacks(text, &SECOND_VERB)
         }),
         Rest::Request => sentence().is_some_and(|(text, end)| {
             let doubled = end.is_some_and(|end| {

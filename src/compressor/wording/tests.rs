@@ -11,7 +11,7 @@ pub(super) fn round(text: &str, level: Level, role: Role) -> Vec<Edit> {
         at += line.len() + 1;
     }
     let rules = RuleSet::of(level);
-    let mut edits = propose(text, &lines, rules, role);
+    let mut edits = proposals(text, &lines, rules, role);
     if edits.is_empty() {
         edits = emphasis(text, &lines, rules);
     }
@@ -110,6 +110,14 @@ fn phrases_become_plain() {
         (
             "You will act as a chef in spite of the noise.",
             "Act as a chef despite the noise.",
+        ),
+        (
+            "Handle it in a polite manner and the rest as you like.",
+            "Handle it in a polite manner and the rest as you like.",
+        ),
+        (
+            "It must be handled in a professional manner.",
+            "It must be handled professionally.",
         ),
         (
             "Take a look at the file in a timely manner.",
@@ -281,6 +289,52 @@ fn roles_and_rules_are_heeded() {
     let greeting = "Hi! What is it that I can do for you today?";
     assert!(round(greeting, Level::Aggressive, Role::System).is_empty());
     assert!(round(text, Level::Safe, Role::User).is_empty());
+}
+
+#[test]
+fn of_a_user_only_the_opening_sentence_is_reworded() {
+    let of_user = |text: &str| {
+        let mut at = 0;
+        let mut lines = Vec::new();
+        for line in text.split('\n') {
+            if !line.is_empty() {
+                lines.push(at..at + line.len());
+            }
+            at += line.len() + 1;
+        }
+        applied(
+            text,
+            &propose(text, &lines, RuleSet::of(Level::Balanced), Role::User),
+        )
+    };
+    for (before, after) in [
+        (
+            "Look over my notes. In order to sell it, we make use of a broker.",
+            "Look over my notes. In order to sell it, we make use of a broker.",
+        ),
+        (
+            "Hi! I want you to act as a broker in order to help me. In order to sell, make use of all that I have.",
+            "Act as a broker to help me. In order to sell, make use of all that I have.",
+        ),
+        (
+            "I want you to act as a parrot: in order to win, make use of the key.",
+            "Act as a parrot: in order to win, make use of the key.",
+        ),
+        (
+            "Could you please say this: how are you in the morning?",
+            "Could you please say this: how are you in the morning?",
+        ),
+        (
+            "Please list ten names for a boat. Thank you in advance.",
+            "List ten names for a boat. Thank you in advance.",
+        ),
+        (
+            "Please list ten names for a boat.\n\nThank you in advance!",
+            "List ten names for a boat.\n\n",
+        ),
+    ] {
+        assert_eq!(of_user(before), after);
+    }
 }
 
 #[test]

@@ -251,9 +251,11 @@ pub(super) const TELLING: &[&str] = &[
     "had",
 ];
 
-/// Words of those who speak to somebody, or of themselves.
-pub(super) const ADDRESS: &[&str] = &[
-    "you", "your", "please", "write", "answer", "explain", "find", "list", "give", "create",
-    "what", "how", "why", "which", "who", "act", "help", "tell", "show", "make", "need", "want",
-    "can", "could", "i", "me", "my",
+/// Words of those who speak to somebody.
+pub(super) const ADDRESS: &[&str] = &["you", "your", "please", "me"];
+
+/// Words that a request or a question begins with.
+pub(super) const ASKING: &[&str] = &[
+    "write", "answer", "explain", "find", "list", "give", "create", "what", "how", "why", "which",
+    "who", "act", "help", "tell", "show", "make", "describe", "suggest", "imagine",
 ];
