@@ -25,12 +25,8 @@ const OWN_WORDS: usize = 400;
 pub(super) fn propose(document: &Document<'_>, rules: RuleSet, role: Role) -> Vec<Edit> {
     let text = document.text;
     let mut edits = Vec::new();
-    let may_matter = match document.about {
-        About::Nothing => false,
-        About::Text => !rules.has(Rule::Boilerplate),
-        About::Wording => true,
-    };
-    if document.lines.len() < 2 || (may_matter || document.counts_copies) && role != Role::Tool {
+    let may_matter = document.about != About::Nothing || document.counts_copies;
+    if document.lines.len() < 2 || may_matter && role != Role::Tool {
         return edits;
     }
     let lines: Vec<&str> = document

@@ -6,33 +6,33 @@
 //!
 //! | rule | before → after | what it keeps | saves |
 //! |---|---|---|---|
-//! | **safe** | | | **0.28 of all** |
-//! | trailing-blanks | `We go. ␣␣↵` → `We go.↵`; in code only what all lines end with | fences, changes to files, tables; texts about white space | 0.20 of all; transcripts 0.49, long chat 0.30 |
-//! | blank-lines | `↵↵↵↵` → `↵↵`, none around the text | those beside code, data, verse, quotations | 0.04 of all; code tasks 0.67, specifications 0.25 |
-//! | inner-blanks | `home.  It` → `home. It`, also no-break spaces | columns, quotations, inline code | 0.04 of all; mathematics 0.51, retrieval 0.52 |
-//! | invisible-characters | zero-width space, byte order mark, soft hyphen → nothing | joiners, scripts without spaces | issues 0.07 |
-//! | decoration | `==========` → `===` | fences, tables, demonstrations, headings underlined to their length | under 0.05 |
-//! | **balanced** | | | **4.18 of all** |
+//! | **safe** | | | **0.29 of all** |
+//! | trailing-blanks | `We go. ␣␣↵` → `We go.↵`; in code only what all lines end with | fences, changes to files, tables; texts about white space | 0.19 of all; transcripts 0.49, long chat 0.31 |
+//! | blank-lines | seven and more line ends → `↵↵` (fewer cost one token anyway), none around the text | those beside code, data, verse, quotations | 0.04 of all; code tasks 0.67, specifications 0.25 |
+//! | inner-blanks | `home.  It` → `home. It`, also no-break spaces | columns, quotations, inline code | 0.04 of all; retrieval 0.55, mathematics 0.51, long chat 0.21 |
+//! | invisible-characters | zero-width space, byte order mark, soft hyphen → nothing | joiners, scripts without spaces | issues 0.18 |
+//! | decoration | a line of 40 `=` → `===`, where that is fewer tokens | fences, tables, demonstrations, headings underlined to their length | under 0.05 |
+//! | **balanced** | | | **4.44 of all** |
 //! | json-space | `{"a": 1}` → `{"a":1}` | literals byte for byte; fences, code, demonstrations of a wanted output | 2.81 of all; JSON 14.4, tool output 2.6, transcripts 1.8 |
-//! | repeated-blocks | lines that stand above, from 160 bytes on → `[12 lines identical above, from: …]` | code, verse, demonstrations, texts that the task is about | 0.86 of all; templates 18.1, tool output 2.9, transcripts 0.4 |
-//! | repeated-lines | four or more equal lines → the line and a count | the same | – |
-//! | repeated-content | lines of earlier messages → `[40 lines identical to earlier, from: …]` | the earlier message; tasks about wording | transcripts, turn by turn, 3 |
-//! | ansi-codes | `ESC[31merror` → `error` | visible text, links, moves within a line, colours that tell apart what nothing else does or that the text speaks of | 0.30 of all; tool output 1.6 |
-//! | progress-bars | frames that a carriage return overwrote → the last one | frames that say something else, all figures | 97 of a `pip` log; tool output 0.07 |
+//! | repeated-blocks | lines that stand above, from 160 bytes on, in a person's words from 400 → `[12 lines identical above, from: …]` | code, verse, demonstrations, a person's rows, texts that the task is about | 0.84 of all; templates 17.4, tool output 4.2, system prompts 0.20 |
+//! | repeated-lines | four or more equal lines → the line and a count | the same, and system prompts | – |
+//! | repeated-content | lines of earlier messages → `[40 lines identical to earlier, from: …]` | the earlier message; tasks about letters or copies | 4.3 of all, turn by turn; transcripts 5.7 |
+//! | ansi-codes | `ESC[31merror` → `error` | visible text, links, moves within a line, colours that tell apart what nothing else does or that the text speaks of | 0.27 of all; tool output 1.6, transcripts 0.36 |
+//! | progress-bars | frames that a carriage return overwrote → the last one | frames that say something else; fences | 97 of a `pip` log |
 //! | table-padding | `\| a    \|` → `\| a\|` | cells byte for byte, code, escaped bars; trees, plans and boards; talk of form; Markdown that a tool shows | tables in Chinese text 1.7; 27 of a padded table, 23 of what database clients draw |
 //! | column-padding | `web␣␣␣␣1/1␣␣␣Running` → `web 1/1 Running` | tables with empty cells or blanks in cells, code, talk of places | 0.12 of all; transcripts 0.29, tool output 0.21 |
 //! | common-indent | indentation that all lines of a person’s sentences share → none | texts with code, fences, diffs, quotations | – |
-//! | phrases | `in order to` → `to` | 115 entries, each with its context; spans that stay | personas 0.77, short chat 0.22, system prompts 0.04 |
-//! | request-frames | `I would like you to write` → `Write` | questions about ability, subclauses, requests to more than one | 0.07 of all; personas 4.0, system prompts 0.07 |
+//! | phrases | `in order to` → `to` | 115 entries, each with its context; spans that stay | personas 0.77, system prompts 0.04 |
+//! | request-frames | `I would like you to write` → `Write` | questions about ability, subclauses, requests to more than one | 0.07 of all; personas 4.0, system prompts 0.10 |
 //! | announcements | `It is important to note that it must` → `It must` | negations and obligations | under 0.05 |
 //! | courtesy | `Please tell` → `Tell`, whole sentences of thanks | text that the task is about; an application's greetings and thanks | short chat 0.04 |
-//! | fillers | `Basically, it` → `It` | corrections and answers (`Actually, no`) | short chat 0.07 |
+//! | fillers | `Basically, it` → `It` | corrections and answers (`Actually, no`) | under 0.05 |
 //! | lead-emphasis | `- **Name**: x` → `- Name: x` | stressed words, code, lists that show an answer's form, texts about bold type | – |
-//! | **aggressive** | | | **4.25 of all** |
+//! | **aggressive** | | | **4.71 of all** |
 //! | json-rows | `[{"a":1},{"a":2},…]` → `{"cols":["a"],"rows":[[1],[2],…]}` | tool output alone; literals, order; expands to the same | 32 of a flat compact array |
 //! | log-templates | six or more lines that differ in figures → a template and the figures | tool output alone; expands to the same bytes | 72 of a service log |
-//! | boilerplate | repeats from 80 bytes on, code without a fence from 160 on, in conversations from 160 on | as repeated-blocks, but for code | templates 2.7, transcripts 0.2; transcripts, turn by turn, 0.5 |
-//! | contractions | `it is` → `it's` | emphasis, ends of clauses; not of `not` | 0.05 of all; personas 0.91, system prompts 0.21 |
+//! | boilerplate | repeats from 80 bytes on, a person's words and their code without a fence from 160 on, in conversations from 160 on | as repeated-blocks, but for code | templates 4.0, transcripts 0.35; transcripts, turn by turn, 0.5 |
+//! | contractions | `it is` → `it's` | emphasis, ends of clauses; not of `not` | 0.05 of all; personas 0.91, system prompts 0.22 |
 //! | intensifiers | `very good` → `good` | negations, scales | under 0.05 |
 //! | optional-that | `ensure that the` → `ensure the`, `I think that you` → `I think you` | nouns, other verbs, a second `that` | under 0.05 |
 //! | emphasis | `**bold**` → `bold` | as lead-emphasis, operators, globs | under 0.05 |
