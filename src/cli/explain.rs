@@ -285,19 +285,21 @@ mod tests {
     #[test]
     fn shows_kinds_changes_and_sums() {
         let text = format!(
-            "Please tell us  what it is.\n\n{}\n\n```\ncode  here\n```\n\x1b[31mred",
+            "Please tell us  what it is.\nA {{name}} is what we use here.\n\n{}\n\n```\ncode  here\n```\n\x1b[31mred",
             "It was cold, and nobody was there to open the door for us.\n".repeat(8)
         );
-        let explanation = Compressor::new(Level::Safe).explain(&text, Role::User);
+        let explanation = Compressor::new(Level::Safe).explain(&text, Role::System);
         let shown = show(
             &text,
             &explanation,
-            "safe as user",
+            "safe as system",
             Paint { colored: false },
         );
         for part in [
             "prose     Please tell us  what it is.",
+            "A ‹{name}› is what we use here.  (placeholder stays)",
             "fence     code  here",
+            "fence     fenced code: stays byte for byte",
             "inner-blanks",
             "\\u{1b}[31mred",
             "o200k_base: ",
@@ -306,7 +308,12 @@ mod tests {
             assert!(shown.contains(part), "{part} is not in:\n{shown}");
         }
         assert!(!shown.contains('\x1b'));
-        let colored = show(&text, &explanation, "safe as user", Paint { colored: true });
+        let colored = show(
+            &text,
+            &explanation,
+            "safe as system",
+            Paint { colored: true },
+        );
         assert!(colored.contains("\x1b[32m"));
     }
 }

@@ -126,7 +126,7 @@ fn is_output(document: &Document<'_>, edit: &Edit, role: Role) -> bool {
     let lines = document.line_at(edit.at.start)..=document.line_at(edit.at.end.max(1) - 1);
     lines.into_iter().all(|line| match document.kinds[line] {
         Kind::Fence => false,
-        Kind::Quote | Kind::Json | Kind::Code if role == Role::User => false,
+        Kind::Quote | Kind::Json if role == Role::User => false,
         _ => role != Role::User || !document.body(line).contains(['`', '"']),
     })
 }

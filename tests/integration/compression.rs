@@ -4,19 +4,23 @@ use serde_json::{Value, json};
 
 use crate::support::{Proxy, Upstream};
 
-/// A text in which every level finds a space a sentence, and `balanced` finds a wordy phrase.
+/// A text in which every level finds a space too much, and `balanced` finds a wordy phrase and a frame.
 fn wordy() -> String {
-    "We went home  in order to see the children who live there. ".repeat(8) + "Please tell us why."
+    let lines = (0..9).map(|line| format!("let value_{line} = read({line});\n"));
+    let code: String = lines.collect();
+    let asked =
+        "I would like you to list the rooms  of the house that we built in order to see them all.";
+    format!("{asked}\n\n```\n{code}```")
 }
 
 fn safe() -> String {
-    wordy().replace("  ", " ")
+    wordy().replace("rooms  of", "rooms of")
 }
 
 fn balanced() -> String {
     safe()
         .replace("in order to", "to")
-        .replace("Please tell", "Tell")
+        .replace("I would like you to list", "List")
 }
 
 fn conversation(text: &str) -> Value {
@@ -48,10 +52,10 @@ async fn the_clients_wish_comes_before_the_roles_level_and_that_before_the_endpo
         level = "aggressive"
         routes = ["/v1/chat/completions=safe", "/create=off"]
         roles = ["system", "user=balanced"]
-        rules.deny = ["repeated-content", "courtesy"]
+        rules.deny = ["repeated-content", "request-frames"]
     "#;
     let proxy = Proxy::start(settings, &upstream).await;
-    let balanced = balanced().replace("Tell", "Please tell");
+    let balanced = balanced().replace("List", "I would like you to list");
     assert_eq!(
         sent(&proxy, &upstream, &[]).await,
         [safe(), wordy(), balanced.clone()]
@@ -64,7 +68,7 @@ async fn the_clients_wish_comes_before_the_roles_level_and_that_before_the_endpo
     let wish = [("x-pegasus-compression", "balanced")];
     assert_eq!(
         sent(&proxy, &upstream, &wish).await,
-        [balanced.clone(), wordy(), balanced]
+        [balanced.clone(), wordy(), balanced.clone()]
     );
 
     proxy
@@ -74,10 +78,7 @@ async fn the_clients_wish_comes_before_the_roles_level_and_that_before_the_endpo
     proxy
         .post("/create/chat", &json!({"message": wordy()}), &[])
         .await;
-    assert_eq!(
-        upstream.last().prompt(),
-        self::balanced().replace("Tell", "Please tell")
-    );
+    assert_eq!(upstream.last().prompt(), balanced);
 }
 
 #[tokio::test]
@@ -85,8 +86,7 @@ async fn by_default_the_models_own_turns_stay() {
     let upstream = Upstream::start().await;
     let proxy = Proxy::start("compression.rules.deny = [\"repeated-content\"]", &upstream).await;
     let [system, assistant, user] = sent(&proxy, &upstream, &[]).await;
-    // A please in instructions stays; it may be quoted to people.
-    assert_eq!(system, balanced().replace("Tell", "Please tell"));
+    assert_eq!(system, balanced());
     assert_eq!(assistant, wordy());
     assert_eq!(user, balanced());
 }
@@ -109,6 +109,6 @@ async fn a_file_sent_again_becomes_a_reference() {
     assert_eq!(sent["messages"][0], request["messages"][0]);
     assert_eq!(
         sent["messages"][2]["content"],
-        "Once more, what is wrong with it?\n[42 lines identical to earlier, from: let value_0 = read(0);]\nIt does not compile."
+        "Once more, what is wrong with it?\n[42 lines identical to earlier, from the fence before: let value_0 =]\nIt does not compile."
     );
 }

@@ -228,7 +228,7 @@ async fn what_compression_takes_out_is_counted() {
     assert_eq!(compression["level"], "safe");
     let expected = json!({"edits": taken, "characters": taken, "tokens": taken});
     assert_eq!(compression["byRule"]["inner-blanks"], expected);
-    assert_eq!(compression["byKind"]["prose"], expected);
+    assert_eq!(compression["byKind"]["payload"], expected);
     assert_eq!(compression["tokensSaved"], taken);
 }
 

@@ -232,30 +232,30 @@ fn fenced_and_quoted_sequences_stay() {
     let words =
         "The build of the service ends with this output since the last change of the image. "
             .repeat(8);
-    let red = "\u{1b}[31mred error\u{1b}[0m in the middle of the line";
+    let code = "\u{1b}[31mfirst error\u{1b}[0m in the middle of the line";
     for (text, roles) in [
         (
-            format!("{words}\n\n```python\nRED = {red}\n```\n"),
+            format!("{words}\n\n```python\nERROR = {code}\n```\n"),
             &[Role::User, Role::Tool][..],
         ),
         (
-            format!("{words}\n\nWhat does `{red}` mean to it?"),
+            format!("{words}\n\nWhat does `{code}` mean to it?"),
             &[Role::User],
         ),
         (
-            format!("{words}\n\nIt prints \"{red}\" and stops."),
+            format!("{words}\n\nIt prints \"{code}\" and stops."),
             &[Role::User],
         ),
     ] {
         for role in roles {
             let sent = Compressor::new(Level::Balanced).compress(&text, *role);
             assert!(
-                sent.is_none_or(|sent| sent.text.contains(red)),
+                sent.is_none_or(|sent| sent.text.contains(code)),
                 "{role}: {text}"
             );
         }
     }
-    let output = format!("{words}\n\n{red}\n");
+    let output = format!("{words}\n\n{code}\n");
     let sent = Compressor::new(Level::Balanced).compress(&output, Role::User);
     assert!(!sent.unwrap().text.contains('\u{1b}'));
 }

@@ -25,7 +25,7 @@ const JOINED: &str = "\
 const AFTER_MANNER: &str = "to for with when while by in using so";
 /// Words behind which `in order to` is no purpose, or its `to` alone would hang on them.
 const NO_PURPOSE: &str = "\
-    not only just merely simply exactly even working alphabetical numerical is are was were be \
+    to of from not only just merely simply exactly even working alphabetical numerical is are was were be \
     been being am have has had having try tries tried trying need needs needed want wants wanted \
     start started begin began continue continued forget forgot remember remembered used use uses \
     agree agreed decide decided stop stopped like liked love refuse ask asked allow allowed due \

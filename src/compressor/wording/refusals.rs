@@ -13,6 +13,7 @@ fn what_would_be_wrong_is_left_alone() {
         "The system does not have the ability to read the files.",
         "The data will have the ability to change.",
         "We play not in order to win but to learn.",
+        "This is the house that we went to in order to see the children.",
         "It performs as well as the old one does.",
         "You can do as you please with all of it.",
         "All of these are the right ones for you.",
