@@ -125,14 +125,14 @@ fn reference(
             _ => (BLOCK, BOILERPLATE),
         };
         let bytes = bytes(document, run);
-        let rule = if bytes >= block && !has_code {
+        let folding = if bytes >= block && !has_code {
             Rule::RepeatedBlocks
         } else if bytes >= BLOCK || bytes >= boilerplate && !has_code {
             Rule::Boilerplate
         } else {
             return None;
         };
-        rules.has(rule).then_some(rule)
+        rules.has(folding).then_some(folding)
     };
     applies(&run)?;
     let named = references::above(&lines[run.clone()], seen)?;

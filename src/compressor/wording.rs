@@ -40,6 +40,8 @@ use table::{Found, table};
 const COPY: usize = 20;
 /// A line of courtesy alone is shorter than this, in bytes.
 const SHORT: usize = 60;
+/// A line in which so many wordings or more are found is none that somebody wrote, and would cost as much as a page.
+const MANY: usize = 24;
 
 /// Edits for the lines of prose at `lines` (byte ranges of line bodies without indentation and line end):
 /// ascending, not overlapping, each right by itself.
@@ -72,6 +74,9 @@ fn proposals(text: &str, lines: &[Range<usize>], rules: RuleSet, role: Role) -> 
         let from = edits.len();
         line_edits(text, at, rules, role, &mut edits);
         keep_first_of_overlapping(&mut edits, from);
+        if edits.len() - from >= MANY {
+            edits.truncate(from);
+        }
     }
     if !edits.is_empty() {
         keep_copies(text, lines, &mut edits);
