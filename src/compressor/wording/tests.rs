@@ -1,7 +1,8 @@
 use super::*;
 use crate::compressor::{Level, guard};
 
-pub(super) fn round(text: &str, level: Level, role: Role) -> Vec<Edit> {
+/// The bytes of each line that is not empty.
+fn lines_of(text: &str) -> Vec<Range<usize>> {
     let mut at = 0;
     let mut lines = Vec::new();
     for line in text.split('\n') {
@@ -10,6 +11,11 @@ pub(super) fn round(text: &str, level: Level, role: Role) -> Vec<Edit> {
         }
         at += line.len() + 1;
     }
+    lines
+}
+
+pub(super) fn round(text: &str, level: Level, role: Role) -> Vec<Edit> {
+    let lines = lines_of(text);
     let rules = RuleSet::of(level);
     let mut edits = proposals(text, &lines, rules, role);
     if edits.is_empty() {
@@ -294,14 +300,7 @@ fn roles_and_rules_are_heeded() {
 #[test]
 fn of_a_user_only_the_opening_sentence_is_reworded() {
     let of_user = |text: &str| {
-        let mut at = 0;
-        let mut lines = Vec::new();
-        for line in text.split('\n') {
-            if !line.is_empty() {
-                lines.push(at..at + line.len());
-            }
-            at += line.len() + 1;
-        }
+        let lines = lines_of(text);
         applied(
             text,
             &propose(text, &lines, RuleSet::of(Level::Balanced), Role::User),
