@@ -10,18 +10,21 @@ mod tests;
 mod units;
 mod values;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
 use self::{layers::Layers, reader::Reader};
 use crate::{
+    chat::Admit,
     compressor::{Level, Role, RuleSet},
     metering::prices::PriceTable,
     request::Route,
+    store::redis::Address,
 };
 
+pub(crate) use self::units::duration;
 pub use self::{
     layers::Overrides,
     problem::{Origin, Problem, Problems},
@@ -98,12 +101,61 @@ pub struct Compression {
 pub struct Cache {
     pub enabled: bool,
     pub ttl: Duration,
+    /// Endpoints whose answers are fresh for another time; zero: they are neither kept nor given.
+    pub routes: Vec<(Route, Duration)>,
+    /// The kinds of answers that are kept.
+    pub admit: Admit,
+    /// Requests above it bypass the cache.
+    pub max_temperature: Option<f64>,
     pub max_entries: u64,
     pub max_bytes: u64,
+    pub eviction: Eviction,
     pub sweep_interval: Duration,
     /// May be zero: no stale answers.
     pub stale_if_error: Duration,
     pub scope: CacheScope,
+    /// May be zero: no answers past their life while the upstream is well.
+    pub stale_while_revalidate: Duration,
+    /// At least 1.
+    pub variants: u32,
+    pub snapshot: Option<PathBuf>,
+    pub redis: Option<Redis>,
+}
+
+impl Cache {
+    /// How long an answer is of any use: fresh, given while a new one is brought, or standing in for a failure.
+    pub fn life(&self) -> Duration {
+        let stale = self.stale_if_error.max(self.stale_while_revalidate);
+        self.longest_ttl().saturating_add(stale)
+    }
+}
+
+/// A second tier that many instances share.
+#[derive(Clone)]
+pub struct Redis {
+    pub address: Address,
+    /// Letters, digits and `.`, `-`, `_`.
+    pub namespace: String,
+    pub timeout: Duration,
+}
+
+impl fmt::Debug for Redis {
+    /// The address can hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis")
+            .field("namespace", &self.namespace)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which cached answers go first when there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Eviction {
+    /// The least recently used.
+    Lru,
+    /// Those that save the fewest tokens for their room.
+    Value,
 }
 
 /// Who shares cached answers.
@@ -119,6 +171,8 @@ pub enum CacheScope {
 #[derive(Clone, Debug)]
 pub struct Dedup {
     pub enabled: bool,
+    /// Of no effect without `enabled` and Redis.
+    pub across_instances: bool,
 }
 
 /// When calls to a failing upstream stop.

@@ -29,6 +29,7 @@ mod access;
 mod admin;
 mod auth;
 mod body;
+mod clear;
 mod create;
 mod dialect;
 mod events;
@@ -88,7 +89,7 @@ impl Edge {
             .route("/api/optimization-stats", get(admin::stats))
             .route(
                 "/api/clear-cache",
-                get(admin::clear).post(admin::clear).delete(admin::clear),
+                get(clear::clear).post(clear::clear).delete(clear::clear),
             )
             .route("/health", get(health::summary))
             .route("/health/live", get(health::live))

@@ -10,6 +10,8 @@ use crate::json::{Member, Node};
 /// Changes whenever the same request would hash differently.
 const VERSION: &[u8] = b"pegasus-nest fingerprint 1";
 const ALIAS_VERSION: &[u8] = b"pegasus-nest alias 1";
+const VARIANT_VERSION: &[u8] = b"pegasus-nest variant 1";
+const SCOPE_VERSION: &[u8] = b"pegasus-nest scope 1";
 
 /// Fields that choose the answer's wrapping, not the answer.
 const SHAPE_FIELDS: [&str; 2] = ["stream", "stream_options"];
@@ -23,6 +25,49 @@ impl fmt::Debug for Fingerprint {
         self.0[..8]
             .iter()
             .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    /// All of it, in hexadecimal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Fingerprint {
+    /// The identity of the n-th answer to a question that has this one; of the first it is the question's own.
+    #[must_use]
+    pub fn variant(self, n: u32) -> Self {
+        if n == 0 {
+            return self;
+        }
+        let mut hash = Parts::new(VARIANT_VERSION);
+        hash.part(&self.0);
+        hash.part(&n.to_le_bytes());
+        hash.finish()
+    }
+
+    /// The digest's bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// A digest out of the 64 digits that it is displayed as.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// A digest that was kept as bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 }
 
@@ -41,6 +86,13 @@ impl Scope {
     /// The scope of the callers that show this `Authorization`.
     pub fn of(authorization: Option<&[u8]>) -> Self {
         authorization.map_or(Self::Anonymous, |value| Self::Credential(digest(value)))
+    }
+
+    /// A name for it that tells nothing of the credential's length or kind.
+    pub fn digest(self) -> Fingerprint {
+        let mut hash = Parts::new(SCOPE_VERSION);
+        self.hash(&mut hash);
+        hash.finish()
     }
 
     fn hash(self, hash: &mut Parts) {
@@ -194,116 +246,4 @@ fn changes_the_answer(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::json::Json;
-
-    const PATH: &str = "/chat/completions";
-
-    fn of(text: &str) -> Fingerprint {
-        let json = Json::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
-        fingerprint(Scope::Anonymous, PATH, &HeaderMap::new(), json.root(), &[])
-    }
-
-    #[test]
-    fn equal_when_the_meaning_is_equal() {
-        let base = of(r#"{"model":"m","messages":[{"role":"user","content":"hé"}]}"#);
-        assert_eq!(
-            base,
-            of(
-                "{ \"messages\" : [ {\"content\":\"h\\u00e9\", \"role\":\"user\"} ],\n\"model\":\"m\" }"
-            )
-        );
-        assert_eq!(
-            base,
-            of(
-                r#"{"model":"m","messages":[{"role":"user","content":"hé"}],"stream":true,"stream_options":{"include_usage":true}}"#
-            )
-        );
-    }
-
-    #[test]
-    fn different_when_anything_else_differs() {
-        let variants = [
-            r#"{"model":"m","messages":[{"role":"user","content":"a"}]}"#,
-            r#"{"model":"n","messages":[{"role":"user","content":"a"}]}"#,
-            r#"{"model":"m","messages":[{"role":"system","content":"a"}]}"#,
-            r#"{"model":"m","messages":[{"role":"user","content":"a "}]}"#,
-            r#"{"model":"m","messages":[{"role":"user","content":"A"}]}"#,
-            r#"{"model":"m","messages":[{"role":"user","content":"a"},{"role":"user","content":""}]}"#,
-            r#"{"model":"m","messages":[{"role":"user","content":["a"]}]}"#,
-            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"seed":1}"#,
-            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"seed":1.0}"#,
-            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"seed":1.00}"#,
-            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"seed":"1"}"#,
-            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"seed":null}"#,
-            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"seed":123456789012345678901}"#,
-            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"seed":123456789012345678902}"#,
-            r#"{"model":"m","messages":[{"role":"user","content":"a"}],"unknown":true}"#,
-            r#"{"model":"m","messages":[{"role":"user","content":"a","stream":true}]}"#,
-        ];
-        let set: std::collections::HashSet<_> = variants.iter().map(|text| of(text)).collect();
-        assert_eq!(set.len(), variants.len());
-    }
-
-    #[test]
-    fn scopes_headers_and_injections_count_as_they_should() {
-        let json = Json::parse(Bytes::from_static(b"{\"model\":\"m\",\"max_tokens\":5}")).unwrap();
-        let other = Json::parse(Bytes::from_static(b"{\"model\":\"m\"}")).unwrap();
-        let none = HeaderMap::new();
-        let scopes = [
-            Scope::Global,
-            Scope::Anonymous,
-            Scope::of(Some(b"Bearer a")),
-            Scope::of(Some(b"Bearer b")),
-        ];
-        let set: std::collections::HashSet<_> = scopes
-            .iter()
-            .map(|s| fingerprint(*s, PATH, &none, json.root(), &[]))
-            .collect();
-        assert_eq!(set.len(), 4);
-        let plain = |headers: &HeaderMap| {
-            fingerprint(Scope::Global, PATH, headers, json.root(), &["max_tokens"])
-        };
-        assert_eq!(
-            plain(&none),
-            fingerprint(Scope::Global, PATH, &none, other.root(), &[])
-        );
-        let mut headers = HeaderMap::new();
-        headers.insert("user-agent", "curl".parse().unwrap());
-        headers.insert("x-stainless-lang", "js".parse().unwrap());
-        assert_eq!(plain(&none), plain(&headers));
-        headers.insert("openai-organization", "o".parse().unwrap());
-        assert_ne!(plain(&none), plain(&headers));
-    }
-
-    #[test]
-    fn an_alias_covers_bytes_level_scope_and_injections() {
-        let none = HeaderMap::new();
-        let base = alias(Scope::Global, PATH, &none, b"1safe", &[], b"{}");
-        assert_ne!(
-            base,
-            alias(Scope::Global, PATH, &none, b"1safe", &[], b"{ }")
-        );
-        assert_ne!(base, alias(Scope::Global, PATH, &none, b"1off", &[], b"{}"));
-        assert_ne!(
-            base,
-            alias(Scope::Anonymous, PATH, &none, b"1safe", &[], b"{}")
-        );
-        assert_ne!(
-            base,
-            alias(Scope::Global, PATH, &none, b"1safe", &["max_tokens"], b"{}")
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn parts_never_run_together(a in ".{0,8}", b in ".{0,8}", c in ".{0,8}", d in ".{0,8}") {
-            let two = |x: &str, y: &str| of(&serde_json::json!([x, y]).to_string());
-            prop_assert_eq!(two(&a, &b) == two(&c, &d), a == c && b == d);
-        }
-    }
-}
+mod tests;

@@ -46,6 +46,13 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), reqwest::Error> {
     let stack = stack::build(&config)?;
-    edge::run(edge::Edge::new(config, stack), listener, shutdown).await;
+    let store = stack.store.clone();
+    tokio::select! {
+        biased;
+        // Before anybody is served: a clear must find the answers of an earlier process read, or being read.
+        never = store.upkeep() => match never {},
+        () = edge::run(edge::Edge::new(config, stack), listener, shutdown) => {}
+    }
+    store.close().await;
     Ok(())
 }

@@ -73,6 +73,9 @@ pub fn init(log: &Log) -> LogGuard {
     }
 }
 
+/// What goes wrong with Redis is told once by `store::redis`, not once a try by its crate. The settings outrank this.
+const QUIET: &str = "redis=off";
+
 /// The filter to use, and whether the variable had to be passed over.
 fn filter(variable: Option<&str>, level: &str) -> (EnvFilter, bool) {
     let wish = variable
@@ -80,7 +83,7 @@ fn filter(variable: Option<&str>, level: &str) -> (EnvFilter, bool) {
         .map(EnvFilter::try_new);
     match wish {
         Some(Ok(filter)) => (filter, false),
-        other => (EnvFilter::new(level), other.is_some()),
+        other => (EnvFilter::new(format!("{QUIET},{level}")), other.is_some()),
     }
 }
 
@@ -100,10 +103,16 @@ mod tests {
             let (filter, is_bad) = filter(variable, level);
             (filter.to_string(), is_bad)
         };
-        assert_eq!(used(None, "info"), ("info".to_owned(), false));
-        assert_eq!(used(Some(" "), "info"), ("info".to_owned(), false));
+        assert_eq!(used(None, "info"), ("redis=off,info".to_owned(), false));
+        assert_eq!(
+            used(Some(" "), "info"),
+            ("redis=off,info".to_owned(), false)
+        );
         assert_eq!(used(Some("debug"), "info"), ("debug".to_owned(), false));
-        assert_eq!(used(Some("a=loud"), "warn"), ("warn".to_owned(), true));
+        assert_eq!(
+            used(Some("a=loud"), "warn"),
+            ("redis=off,warn".to_owned(), true)
+        );
     }
 
     #[test]

@@ -8,12 +8,15 @@ use parking_lot::Mutex;
 use crate::chat::Usage;
 use crate::compressor::Saving;
 use crate::json::Node;
-use crate::reply::{Provenance, Worth};
+use crate::reply::{Provenance, Tier, Worth};
 use crate::request::{ProxyRequest, Saved};
 
 use prices::PriceTable;
 
+pub use refusals::{Refusal, Refusals};
+
 pub mod prices;
+mod refusals;
 pub mod tokens;
 
 /// Model names come from clients; so many unpriced ones are remembered.
@@ -68,12 +71,18 @@ pub struct Metrics {
     pub requests: Counter,
     /// Answered from the cache.
     pub hits: Counter,
-    /// Answered from the cache past its life, because the upstream failed.
+    /// Of the hits, those that only the tier had which the instances share.
+    pub redis_hits: Counter,
+    /// Answered from the cache past its life.
     pub stale_hits: Counter,
+    /// Calls behind stale answers that were to bring new ones.
+    pub refreshes: Counter,
     /// Looked up in vain: calls of their own, joined calls and failures.
     pub misses: Counter,
     /// Of the misses, those that another caller's call answered.
     pub joined: Counter,
+    /// Of those, the ones whose call another instance made.
+    pub joined_across: Counter,
     /// Not looked up.
     pub bypasses: Counter,
     /// The client left before the head of its reply.
@@ -88,10 +97,8 @@ pub struct Metrics {
     pub reconnects: Counter,
     /// Answers put into the cache.
     pub stored: Counter,
-    /// Answers not good enough for the cache.
-    pub refused: Counter,
-    /// Entries removed because their life was over.
-    pub expired: Counter,
+    /// Answers that the cache was offered and did not keep.
+    pub refused: Refusals,
     /// Complete chat answers from the upstream.
     pub answers: Counter,
     /// Of these, the ones whose tokens had to be estimated.
@@ -155,12 +162,18 @@ impl Metrics {
     /// A request has got the head of its reply.
     pub fn replied(&self, provenance: Provenance) {
         match provenance {
-            Provenance::Hit { .. } => self.hits.add(1),
+            Provenance::Hit { tier, .. } => {
+                self.hits.add(1);
+                if tier == Tier::Redis {
+                    self.redis_hits.add(1);
+                }
+            }
             Provenance::Stale { .. } => self.stale_hits.add(1),
             Provenance::Miss { .. } => self.misses.add(1),
-            Provenance::Coalesced => {
+            Provenance::Coalesced { across } => {
                 self.misses.add(1);
                 self.joined.add(1);
+                self.joined_across.add(u64::from(across));
             }
             Provenance::Bypass { .. } => self.bypasses.add(1),
         }
@@ -205,7 +218,7 @@ impl Metrics {
             }
         } else {
             let counter = match provenance {
-                Provenance::Coalesced => &self.dedup_tokens_saved,
+                Provenance::Coalesced { .. } => &self.dedup_tokens_saved,
                 _ => &self.cache_tokens_saved,
             };
             counter.add(total_tokens);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, StatusCode};
 
-use crate::chat::Usage;
+use crate::chat::{Quality, Usage};
 use crate::error::ProxyError;
 
 /// An upstream's reply, or one that a layer made from an earlier one.
@@ -71,13 +71,14 @@ pub struct Ending {
     pub whole: Option<Bytes>,
 }
 
-/// What a complete chat answer cost, and whether it may be kept.
+/// What a complete chat answer cost, and of which kind it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Worth {
     /// Tokens, as reported or estimated.
     pub usage: Usage,
-    /// Whether the answer is good enough to be given to others.
-    pub storable: bool,
+    /// What kind of answer it is. Of a stream, whose chunks do not tell, it is [`Quality::Stop`] until the
+    /// answer is put together.
+    pub quality: Quality,
 }
 
 /// Status line and headers, and how they came about.
@@ -110,18 +111,45 @@ pub enum Provenance {
         age: Duration,
         /// How long it stays fresh.
         ttl: Duration,
+        /// Which part of the cache had it.
+        tier: Tier,
     },
-    /// From the cache, past its life, because the upstream failed.
+    /// From the cache, past its life.
     Stale {
         /// Since when it is there.
         age: Duration,
         /// How long its life is over.
         expired_for: Duration,
-        /// The status with which the upstream failed, where it answered at all.
-        upstream_status: Option<StatusCode>,
+        /// Why it is given all the same.
+        excuse: Excuse,
     },
     /// From a call that another caller had begun.
-    Coalesced,
+    Coalesced {
+        /// Whether that caller is another instance's.
+        across: bool,
+    },
+}
+
+/// A part of the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// This process's own memory.
+    Memory,
+    /// What the instances share.
+    Redis,
+}
+
+/// Why an answer is given past its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Excuse {
+    /// The upstream failed; with its status, where it answered at all (RFC 5861 section 4).
+    Error(Option<StatusCode>),
+    /// The upstream is not asked at present.
+    CircuitOpen,
+    /// A new one is on its way, behind this one (RFC 5861 section 3).
+    Revalidating,
+    /// The client said that it may be (`max-stale`).
+    Accepted,
 }
 
 impl Reply {
@@ -150,7 +178,7 @@ impl Provenance {
             Self::Bypass { .. } => "BYPASS",
             Self::Hit { .. } => "HIT",
             Self::Stale { .. } => "STALE",
-            Self::Coalesced => "COALESCED",
+            Self::Coalesced { .. } => "COALESCED",
         }
     }
 
@@ -161,21 +189,39 @@ impl Provenance {
             Self::Miss { stored: true } => "pegasus-nest; fwd=miss; stored".into(),
             Self::Bypass { stored: false } => "pegasus-nest; fwd=bypass".into(),
             Self::Bypass { stored: true } => "pegasus-nest; fwd=bypass; stored".into(),
-            Self::Hit { ttl, .. } => format!("pegasus-nest; hit; ttl={}", ttl.as_secs()),
+            Self::Hit {
+                ttl,
+                tier: Tier::Memory,
+                ..
+            } => format!("pegasus-nest; hit; ttl={}", ttl.as_secs()),
+            Self::Hit {
+                ttl,
+                tier: Tier::Redis,
+                ..
+            } => format!("pegasus-nest; hit; ttl={}; detail=redis", ttl.as_secs()),
             Self::Stale {
                 expired_for,
-                upstream_status,
+                excuse,
                 ..
             } => {
-                let status = upstream_status
-                    .map(|s| format!("; fwd-status={}", s.as_u16()))
-                    .unwrap_or_default();
-                format!(
-                    "pegasus-nest; fwd=stale{status}; ttl=-{}",
-                    expired_for.as_secs()
-                )
+                let (how, detail) = match excuse {
+                    Excuse::Error(Some(status)) => (
+                        format!("fwd=stale; fwd-status={}", status.as_u16()),
+                        "stale-if-error",
+                    ),
+                    Excuse::Error(None) => ("fwd=stale".to_owned(), "stale-if-error"),
+                    Excuse::CircuitOpen => ("fwd=stale".to_owned(), "circuit-open"),
+                    Excuse::Revalidating => ("hit".to_owned(), "stale-while-revalidate"),
+                    Excuse::Accepted => ("hit".to_owned(), "max-stale"),
+                };
+                let late = expired_for.as_secs();
+                let sign = if late > 0 { "-" } else { "" };
+                format!("pegasus-nest; {how}; ttl={sign}{late}; detail={detail}")
             }
-            Self::Coalesced => "pegasus-nest; fwd=miss; collapsed".into(),
+            Self::Coalesced { across: false } => "pegasus-nest; fwd=miss; collapsed".into(),
+            Self::Coalesced { across: true } => {
+                "pegasus-nest; fwd=miss; collapsed; detail=redis".into()
+            }
         }
     }
 

@@ -13,8 +13,9 @@ use crate::compressor::{self, Level, Plan, Saving};
 use crate::fingerprint::{self, Fingerprint, Scope};
 use crate::json::{Json, Node};
 
-use aside::{LONG, aside};
-pub use cache_control::CacheControl;
+use aside::LONG;
+pub(crate) use aside::aside;
+pub use cache_control::{CacheControl, Verdict};
 
 mod aside;
 mod cache_control;
@@ -25,6 +26,8 @@ pub struct ProxyRequest {
     shared: Arc<Shared>,
     /// Which socket the next attempt takes; the one thing that may differ between two attempts.
     pub socket: Socket,
+    /// When its answer must be there: the client's deadline, or a later one where no client waits.
+    pub deadline: Instant,
 }
 
 /// Where an attempt gets its connection.
@@ -88,8 +91,10 @@ pub struct Parts {
     pub authorization: Option<HeaderValue>,
     /// Who shares answers with this caller.
     pub scope: Scope,
-    /// What the client demands of the cache.
+    /// What the client demands of the cache, and what the operator does in its place.
     pub cache_control: CacheControl,
+    /// How long an answer to it is fresh.
+    pub ttl: Duration,
     /// The compression level that the client asks for.
     pub level: Option<Level>,
     /// The endpoint that the client called.
@@ -125,7 +130,9 @@ pub struct Chat {
     edited: OnceLock<Option<Edited>>,
     saved: OnceLock<Saved>,
     alias: OnceLock<Fingerprint>,
-    fingerprint: OnceLock<Fingerprint>,
+    question: OnceLock<Fingerprint>,
+    /// Which of several answers to one question it gets.
+    variant: OnceLock<u32>,
 }
 
 /// A request's text after compression.
@@ -160,6 +167,7 @@ struct Shared {
 pub struct Timings {
     compress: AtomicU64,
     cache: AtomicU64,
+    redis: AtomicU64,
     upstream: AtomicU64,
 }
 
@@ -168,8 +176,10 @@ pub struct Timings {
 pub enum Stage {
     /// The compressor.
     Compress,
-    /// Looking in the cache.
+    /// Looking in the cache, Redis included.
     Cache,
+    /// Waiting for Redis alone.
+    Redis,
     /// Waiting for the upstream's head, all attempts and joined flights included.
     Upstream,
 }
@@ -202,7 +212,8 @@ impl Chat {
             edited: OnceLock::new(),
             saved: OnceLock::new(),
             alias: OnceLock::new(),
-            fingerprint: OnceLock::new(),
+            question: OnceLock::new(),
+            variant: OnceLock::new(),
         }
     }
 
@@ -215,11 +226,23 @@ impl Chat {
     pub fn model(&self) -> &str {
         &self.model
     }
+
+    /// Its sampling temperature; where it names none, that of `OpenAI`'s API.
+    pub fn temperature(&self) -> f64 {
+        let own = self.original.root().get("temperature");
+        own.and_then(Node::as_f64).unwrap_or(1.0)
+    }
+
+    /// The fields that the proxy put in.
+    pub fn injected(&self) -> &'static [&'static str] {
+        self.injected
+    }
 }
 
 impl ProxyRequest {
     /// Puts a request together.
     pub fn new(parts: Parts, content: Content) -> Self {
+        let deadline = parts.deadline;
         let shared = Shared {
             parts,
             content,
@@ -228,6 +251,7 @@ impl ProxyRequest {
         Self {
             shared: Arc::new(shared),
             socket: Socket::Pooled,
+            deadline,
         }
     }
 
@@ -319,7 +343,7 @@ impl ProxyRequest {
     }
 
     /// The identity of what goes upstream.
-    pub fn fingerprint(&self) -> Option<Fingerprint> {
+    pub fn question(&self) -> Option<Fingerprint> {
         let chat = self.chat()?;
         let json = self.outgoing()?;
         let Parts {
@@ -328,9 +352,27 @@ impl ProxyRequest {
             headers,
             ..
         } = self.parts();
-        Some(*chat.fingerprint.get_or_init(|| {
+        Some(*chat.question.get_or_init(|| {
             fingerprint::fingerprint(*scope, path, headers, json.root(), chat.injected)
         }))
+    }
+
+    /// The identity of the answer that it gets: of the question, and of the variant that was dealt to it.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(self.question()?.variant(self.variant()))
+    }
+
+    /// Says which of several answers to its question it gets. The first call decides.
+    pub fn deal(&self, variant: u32) {
+        if let Some(chat) = self.chat() {
+            let _ = chat.variant.set(variant);
+        }
+    }
+
+    /// Which of several answers to its question it gets.
+    pub fn variant(&self) -> u32 {
+        let dealt = self.chat().and_then(|chat| chat.variant.get());
+        dealt.copied().unwrap_or(0)
     }
 
     /// The identity of what came in, which costs one hash and no compression.
@@ -380,6 +422,7 @@ impl Timings {
         match stage {
             Stage::Compress => &self.compress,
             Stage::Cache => &self.cache,
+            Stage::Redis => &self.redis,
             Stage::Upstream => &self.upstream,
         }
     }

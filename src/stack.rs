@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tower::ServiceBuilder;
 use tower::util::{BoxCloneSyncService, option_layer};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::ProxyError;
 use crate::layers::breaker::{BreakerLayer, Circuits};
 use crate::layers::cache::{CacheLayer, RecordLayer};
@@ -15,7 +15,7 @@ use crate::layers::retry::RetryLayer;
 use crate::metering::Metrics;
 use crate::reply::Reply;
 use crate::request::ProxyRequest;
-use crate::store::{Limits, Memory};
+use crate::store::{Limits, Memory, Snapshot, Store, redis};
 use crate::upstream::Upstream;
 
 /// The way of a request, outermost layer first.
@@ -27,7 +27,7 @@ pub struct Stack {
     /// Takes requests.
     pub service: Service,
     /// The answers that are kept.
-    pub store: Memory,
+    pub store: Store,
     /// The circuits.
     pub circuits: Circuits,
     /// The calls that are shared.
@@ -36,10 +36,10 @@ pub struct Stack {
     pub metrics: Arc<Metrics>,
 }
 
-/// Builds the stack. Fails if the TLS library cannot be set up.
+/// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
 pub fn build(config: &Config) -> Result<Stack, reqwest::Error> {
     let metrics = Arc::new(Metrics::new(config.metering.prices.clone()));
-    let store = Memory::new(Limits::from(&config.cache));
+    let store = store(&config.cache);
     let circuits = Circuits::new(&config.breaker, host(&config.upstream.base_url));
     let flights = Flights::default();
     let (cache, dedup, breaker) = (
@@ -52,14 +52,23 @@ pub fn build(config: &Config) -> Result<Stack, reqwest::Error> {
         // Above the cache: prompts that differ only in what it takes out share an entry.
         .layer(CompressLayer::new(config.compression.clone()))
         // Above dedup: a hit takes no lock and joins no flight.
-        .layer(CacheLayer::new(cache.then(|| store.clone())))
+        .layer(CacheLayer::new(
+            config,
+            cache.then(|| store.clone()),
+            Arc::clone(&metrics),
+        ))
         // Above the breaker: fifty identical requests are one call, hence one verdict.
         .layer(option_layer(
             dedup.then(|| DedupLayer::new(flights.clone())),
         ))
         // Inside the flight: an answer is kept once, and before its flight is over.
         .layer(option_layer(cache.then(|| {
-            RecordLayer::new(store.clone(), Arc::clone(&metrics))
+            RecordLayer::new(
+                store.clone(),
+                config.cache.admit,
+                dedup && config.dedup.across_instances,
+                Arc::clone(&metrics),
+            )
         })))
         // Above the retries: an open circuit costs nothing, and a call that a retry saved is healthy.
         .layer(option_layer(
@@ -76,6 +85,22 @@ pub fn build(config: &Config) -> Result<Stack, reqwest::Error> {
         flights,
         metrics,
     })
+}
+
+/// The tiers that are configured. Redis is connected to in the background.
+fn store(config: &config::Cache) -> Store {
+    let memory = Memory::new(Limits::from(config));
+    let life = config.life();
+    let snapshot = config.snapshot.clone().filter(|_| config.enabled);
+    let snapshot = snapshot.map(|path| Snapshot::new(path, memory.clone(), life));
+    let redis = config.redis.clone().filter(|_| config.enabled);
+    let redis = redis.map(|redis| redis::Settings {
+        address: redis.address,
+        namespace: redis.namespace,
+        timeout: redis.timeout,
+        life,
+    });
+    Store::new(memory, redis, snapshot)
 }
 
 /// The host of a URL, with its port, for names that operators read.

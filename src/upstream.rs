@@ -98,7 +98,7 @@ impl Upstream {
             metrics,
             ..
         } = &*self.shared;
-        let deadline = request.parts().deadline;
+        let deadline = request.deadline;
         let asked = Instant::now();
         let permit = sockets.acquire(deadline).await?;
         let queued = asked.elapsed();
@@ -215,7 +215,7 @@ impl Upstream {
             .answered(request.model().unwrap_or_default(), usage);
         let answer = Some(Worth {
             usage,
-            storable: answer.storable,
+            quality: answer.quality,
         });
         Ok(Reply::Whole(Whole { head, body, answer }))
     }

@@ -1,9 +1,10 @@
-//! Judges a whole upstream answer: whether it is one, whether it may be stored, what it used.
+//! Judges a whole upstream answer: whether it is one, of which kind, what it used.
 
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::invalid::{Invalid, kind, parse_object, refuse_error};
+use super::quality::Quality;
 use super::size::Size;
 use super::usage::Usage;
 
@@ -22,13 +23,26 @@ const GOOD_ENDINGS: [&str; 10] = [
     "completed",
 ];
 
+/// Reasons with which a model ends an answer at the limit of tokens: `OpenAI`'s, Anthropic's and Gemini's, Mistral's.
+const CUT_OFF: [&str; 3] = ["length", "max_tokens", "model_length"];
+
+/// Reasons with which a filter ends an answer: `OpenAI`'s, then Gemini's.
+const FILTERED: [&str; 6] = [
+    "content_filter",
+    "safety",
+    "recitation",
+    "blocklist",
+    "prohibited_content",
+    "spii",
+];
+
 /// What is to be known of a usable whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// What the provider counted, if it did.
     pub usage: Option<Usage>,
-    /// Whether every choice is finished and worth repeating to somebody else.
-    pub storable: bool,
+    /// What kind of answer it is: that of its worst choice.
+    pub quality: Quality,
     /// Bytes of generated text: content, reasoning, refusals and tool-call arguments.
     pub text: usize,
 }
@@ -40,16 +54,20 @@ pub fn read_answer(body: &[u8]) -> Result<Answer, Invalid> {
     refuse_error(object)?;
     let choices = choices_of(object)?;
     // A mended text is not what the model wrote: good enough for its client, not for others.
-    let mut storable = !parsed.mended;
+    let mut quality = if parsed.mended {
+        Quality::Mended
+    } else {
+        Quality::Stop
+    };
     let mut text = 0;
     for (at, choice) in choices.iter().enumerate() {
         let verdict = judge(at, choice)?;
-        storable &= verdict.storable;
+        quality = quality.max(verdict.quality);
         text += verdict.text;
     }
     Ok(Answer {
         usage: object.get("usage").and_then(Usage::read),
-        storable,
+        quality,
         text,
     })
 }
@@ -88,7 +106,7 @@ pub(super) fn message_of(at: usize, choice: &Value) -> Result<&Map<String, Value
 }
 
 struct Verdict {
-    storable: bool,
+    quality: Quality,
     text: usize,
 }
 
@@ -123,26 +141,59 @@ fn judge(at: usize, choice: &Value) -> Result<Verdict, Invalid> {
             "choices[{at}].message has neither content (it is {kind}) nor anything in its place"
         )));
     }
-    let promised = !ending.eq_ignore_ascii_case("tool_calls")
-        && !ending.eq_ignore_ascii_case("function_call")
-        || calls;
-    let storable = (shaped || content.is_null())
-        && GOOD_ENDINGS
-            .iter()
-            .any(|good| ending.eq_ignore_ascii_case(good))
-        && (is_substantial(content) || calls || has("audio") || has("images"))
-        && promised
-        && !has("refusal")
-        && message.get("tool_calls").is_none_or(are_callable)
+    let finished = quality_of(ending, calls);
+    // A filter or a refusal may well leave nothing: then that is the answer.
+    let explained = matches!(finished, Quality::ContentFilter | Quality::Refusal) || has("refusal");
+    let says = is_substantial(content) || calls || has("audio") || has("images");
+    let promised = ["tool_calls", "function_call"]
+        .iter()
+        .any(|word| ending.eq_ignore_ascii_case(word));
+    let callable = message.get("tool_calls").is_none_or(are_callable)
         && message
             .get("function_call")
             .is_none_or(|call| call.is_null() || has_arguments(call));
+    let faults = [
+        (Quality::Refusal, has("refusal")),
+        (Quality::Empty, !says && !explained),
+        (Quality::BrokenToolCalls, promised && !calls || !callable),
+        (Quality::Unknown, !(shaped || content.is_null())),
+    ];
+    let quality = faults
+        .into_iter()
+        .filter_map(|(quality, applies)| applies.then_some(quality))
+        .fold(finished, Ord::max);
     let text = Size::TEXTS
         .iter()
         .filter_map(|key| message.get(*key))
         .map(Size::of)
         .sum();
-    Ok(Verdict { storable, text })
+    Ok(Verdict { quality, text })
+}
+
+/// What the reason of an ending says, of an answer with or without calls.
+fn quality_of(ending: &str, calls: bool) -> Quality {
+    let is_of = |reasons: &[&str]| {
+        reasons
+            .iter()
+            .any(|reason| ending.eq_ignore_ascii_case(reason))
+    };
+    if is_of(&GOOD_ENDINGS) {
+        if calls {
+            Quality::ToolCalls
+        } else {
+            Quality::Stop
+        }
+    } else if is_of(&CUT_OFF) {
+        Quality::Length
+    } else if is_of(&FILTERED) {
+        Quality::ContentFilter
+    } else if is_of(&["refusal"]) {
+        Quality::Refusal
+    } else if ending.is_empty() {
+        Quality::Unfinished
+    } else {
+        Quality::Unknown
+    }
 }
 
 fn is_substantial(value: &Value) -> bool {

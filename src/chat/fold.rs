@@ -13,7 +13,7 @@ use super::watch::{MAX_CHOICES, deltas_of, too_many_choices};
 ///
 /// Fails if a chunk is broken or reports an error, or if there is no choice. Whether the stream
 /// ended well is not asked here: an answer of a cut stream has a null `finish_reason`, so that
-/// [`read_answer`](super::read_answer) finds it not storable.
+/// [`read_answer`](super::read_answer) finds it [`Unfinished`](super::Quality::Unfinished).
 pub fn fold<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, Invalid> {
     let mut whole = Map::new();
     let mut choices = BTreeMap::<u64, Map<String, Value>>::new();

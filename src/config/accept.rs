@@ -4,8 +4,11 @@ use http::{HeaderName, HeaderValue, Uri, header, uri::Authority};
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
-use crate::compressor::{Level, Role};
-use crate::request::Route;
+pub(super) use choices::{level, quality, role_level, route_level, route_ttl};
+pub(super) use places::{namespace, snapshot};
+
+mod choices;
+mod places;
 
 const BASE_URL: &str = "expected a URL such as \"https://openrouter.ai/api/v1\"";
 const ORIGIN: &str =
@@ -28,42 +31,6 @@ const NEVER_FORWARDED: [HeaderName; 14] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
-
-/// A compression level.
-pub(super) fn level(text: &str) -> Result<Level, String> {
-    text.parse()
-        .map_err(|_| "expected off, safe, balanced or aggressive".to_owned())
-}
-
-/// An endpoint and its compression level, as in `/create=safe`.
-pub(super) fn route_level(text: &str) -> Result<(Route, Level), String> {
-    let routes: Vec<_> = Route::ALL.iter().map(|route| route.as_str()).collect();
-    let expected = || {
-        let routes = routes.join(", ");
-        format!(
-            "expected an endpoint and a level such as \"/create=safe\", the endpoint being one of {routes}"
-        )
-    };
-    let (route, word) = text.split_once('=').ok_or_else(expected)?;
-    let route = Route::ALL
-        .iter()
-        .find(|known| known.as_str() == route.trim())
-        .ok_or_else(expected)?;
-    Ok((*route, level(word.trim())?))
-}
-
-/// A role, with or without a compression level of its own, as in `tool=aggressive`.
-pub(super) fn role_level(text: &str) -> Result<(Role, Option<Level>), String> {
-    let (role, word) = match text.split_once('=') {
-        Some((role, word)) => (role.trim(), Some(word.trim())),
-        None => (text.trim(), None),
-    };
-    let role = role.parse().map_err(|_| {
-        "expected system, user, tool or assistant, with or without a level as in \"tool=safe\""
-            .to_owned()
-    })?;
-    Ok((role, word.map(level).transpose()?))
-}
 
 /// The upstream's address without its trailing slash.
 pub(super) fn base_url(text: &str) -> Result<String, String> {

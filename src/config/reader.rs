@@ -9,7 +9,10 @@ use super::{
     layers::{Entry, Layers},
     problem::{Origin, Problem, Problems},
     units,
-    values::{self, Refusal, Shown, TEXT, coerce_list, coerce_text, describe, duration, list},
+    values::{
+        self, Refusal, Shown, TEXT, coerce_list, coerce_number, coerce_text, describe, duration,
+        list, number,
+    },
 };
 
 /// A setting that was read, as it is shown to the operator.
@@ -110,20 +113,24 @@ impl Reader {
 
     /// A number within the range.
     pub(super) fn number(&mut self, key: &'static str, range: RangeInclusive<f64>) -> f64 {
-        let coerce = |text: &str| text.trim().parse().ok().map(Value::Float);
-        self.value(key, Shown::Plain, coerce, |value| {
-            let number = match value {
-                // Whole numbers of this size are exact; all others are out of any range here.
-                Value::Integer(number) => i32::try_from(*number).ok().map(f64::from),
-                Value::Float(number) => Some(*number),
-                _ => None,
-            };
-            number
-                .filter(|number| range.contains(number))
-                .ok_or_else(|| {
-                    let (least, most) = (range.start(), range.end());
-                    Refusal::all(format!("expected a number from {least} to {most}"))
-                })
+        self.value(key, Shown::Plain, coerce_number, |value| {
+            number(value, &range).map_err(Refusal::all)
+        })
+    }
+
+    /// A number within the range; `None` where it is left empty.
+    pub(super) fn optional_number(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<f64>,
+    ) -> Option<f64> {
+        self.value(key, Shown::Plain, coerce_number, |value| {
+            if value.as_str().is_some_and(|text| text.trim().is_empty()) {
+                return Ok(None);
+            }
+            number(value, &range)
+                .map(Some)
+                .map_err(|accepted| Refusal::all(format!("{accepted}, or \"\" for none")))
         })
     }
 

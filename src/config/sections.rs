@@ -5,11 +5,13 @@ use std::{net::SocketAddr, path::Path};
 use secrecy::ExposeSecret;
 
 use super::{
-    Auth, Breaker, Cache, CacheScope, Compression, Config, Dedup, Dialect, Log, LogFormat,
-    MaxTokens, Metering, Retry, Server, Upstream, accept, reader::Reader,
+    Auth, Breaker, Cache, Compression, Config, Dedup, Dialect, Log, LogFormat, MaxTokens, Metering,
+    Retry, Server, Upstream, accept, reader::Reader,
 };
 use crate::compressor::Rule;
 use crate::metering::prices::PriceTable;
+
+mod cache;
 
 /// More connections, requests or attempts than any machine holds.
 const MANY: i64 = 1_000_000;
@@ -23,6 +25,7 @@ impl Config {
             cache: Cache::read(reader),
             dedup: Dedup {
                 enabled: reader.flag("dedup.enabled"),
+                across_instances: reader.flag("dedup.across_instances"),
             },
             breaker: Breaker::read(reader),
             retry: Retry::read(reader),
@@ -146,29 +149,6 @@ impl Compression {
                 .into_iter()
                 .collect(),
         }
-    }
-}
-
-impl Cache {
-    fn read(reader: &mut Reader) -> Self {
-        let cache = Self {
-            enabled: reader.flag("cache.enabled"),
-            ttl: reader.timeout("cache.ttl"),
-            max_entries: reader.integer("cache.max_entries", 1..=1_000_000_000),
-            max_bytes: reader.size("cache.max_bytes"),
-            sweep_interval: reader.timeout("cache.sweep_interval"),
-            stale_if_error: reader.delay("cache.stale_if_error"),
-            scope: reader.text("cache.scope", |text| match text {
-                "credential" => Ok(CacheScope::Credential),
-                "global" => Ok(CacheScope::Global),
-                _ => Err("expected credential or global".to_owned()),
-            }),
-        };
-        // Its address can hold a password, so it is masked like a secret.
-        reader.secret("cache.redis_url", |_| {
-            Err("shared caches are not supported by this version; leave it empty".to_owned())
-        });
-        cache
     }
 }
 

@@ -75,8 +75,12 @@ fn defaults_are_those_of_the_contract() {
     let cache = &config.cache;
     assert!(cache.enabled);
     assert_eq!(cache.ttl, seconds(3600));
+    assert!(cache.routes.is_empty());
+    assert_eq!(cache.admit, Admit::default());
+    assert_eq!(cache.max_temperature, None);
     assert_eq!(cache.max_entries, 1000);
     assert_eq!(cache.max_bytes, 256 * 1024 * 1024);
+    assert_eq!(cache.eviction, Eviction::Lru);
     assert_eq!(cache.sweep_interval, seconds(300));
     assert_eq!(cache.stale_if_error, seconds(86_400));
     assert_eq!(cache.scope, CacheScope::Credential);
@@ -234,7 +238,7 @@ fn secrets_are_never_shown() {
         ("PEGASUS_UPSTREAM__BASE_URL", "https://me:canary@host/v1"),
         ("PEGASUS_UPSTREAM__BASE_URL", "me:canary@host/v1"),
         ("PEGASUS_UPSTREAM__BASE_URL", "https://host/v1?key=canary"),
-        ("PEGASUS_CACHE__REDIS_URL", "redis://:canary@host"),
+        ("PEGASUS_CACHE__REDIS_URL", "http://:canary@host"),
     ] {
         let problems = with(&[(name, value)]).unwrap_err();
         assert_eq!(problems.0.len(), 1, "{problems}");
@@ -276,6 +280,44 @@ fn defaults_give_way_to_the_limits_above_them() {
         .effective;
     let line = "max_connections_per_host = 8 # lowered to upstream.max_connections\n";
     assert!(effective.contains(line), "{effective}");
+}
+
+#[test]
+fn endpoints_can_have_times_of_their_own() {
+    let config = Config::from_toml(
+        "[cache]\nttl = \"1h\"\nroutes = [\"/create=10m\", \"/create/chat = 0s\"]",
+    );
+    let cache = config.unwrap().cache;
+    let ttls = Route::ALL.map(|route| cache.ttl_of(route).as_secs());
+    assert_eq!(ttls, [600, 0, 3600]);
+    assert_eq!(cache.longest_ttl(), Duration::from_hours(1));
+
+    let all =
+        "[cache]\nroutes = [\"/create=2m\", \"/create/chat=3m\", \"/v1/chat/completions=1m\"]";
+    let cache = Config::from_toml(all).unwrap().cache;
+    assert_eq!(
+        cache.longest_ttl(),
+        Duration::from_mins(3),
+        "nothing has the general one"
+    );
+    let longer = Config::from_toml("[cache]\nroutes = [\"/create=1d\"]").unwrap();
+    assert_eq!(longer.cache.longest_ttl(), Duration::from_hours(24));
+}
+
+#[test]
+fn a_temperature_may_be_a_number_or_none() {
+    let read = |value: &str| {
+        let text = format!("[cache]\nmax_temperature = {value}");
+        Config::from_toml(&text).map(|config| config.cache.max_temperature)
+    };
+    assert_eq!(read("0").unwrap(), Some(0.0));
+    assert_eq!(read("0.5").unwrap(), Some(0.5));
+    assert_eq!(read("\"\"").unwrap(), None);
+    let problems = read("2.5").unwrap_err().to_string();
+    assert!(
+        problems.ends_with("a number from 0 to 2, or \"\" for none"),
+        "{problems}"
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ const DURATION: &str = "a duration such as \"30s\" (a whole number and ms, s, m,
 const SIZE: &str = "a size such as \"64MiB\" (bytes, or a whole number and B, KiB, MiB or GiB)";
 
 /// Reads "250ms", "30s", "5m", "1h" or "7d"; the error says what is accepted.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let whole = || number.parse::<u64>().map_err(|_| DURATION.to_owned());
     let scale = match unit {

@@ -1,6 +1,6 @@
 //! Parses and shows single values: what a setting's text stands for, and what may be told of it.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use toml::Value;
 
@@ -36,6 +36,10 @@ pub(super) fn coerce_text(_: &str) -> Option<Value> {
     None
 }
 
+pub(super) fn coerce_number(text: &str) -> Option<Value> {
+    text.trim().parse().ok().map(Value::Float)
+}
+
 /// A TOML array, or items between commas.
 pub(super) fn coerce_list(text: &str) -> Option<Value> {
     if text.trim_start().starts_with('[') {
@@ -58,6 +62,22 @@ pub(super) fn duration(value: &Value) -> Result<Duration, Vec<Refusal>> {
         .as_str()
         .map_or_else(|| Err(units::duration_accepted()), units::duration);
     read.map_err(|accepted| Refusal::all(format!("expected {accepted}")))
+}
+
+/// A number within the range; the error says which that is.
+pub(super) fn number(value: &Value, range: &RangeInclusive<f64>) -> Result<f64, String> {
+    let number = match value {
+        // Whole numbers of this size are exact; all others are out of any range here.
+        Value::Integer(number) => i32::try_from(*number).ok().map(f64::from),
+        Value::Float(number) => Some(*number),
+        _ => None,
+    };
+    number
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| {
+            let (least, most) = (range.start(), range.end());
+            format!("expected a number from {least} to {most}")
+        })
 }
 
 pub(super) fn list<T>(

@@ -1,10 +1,8 @@
-//! `/api`: what was saved, and clearing the cache.
+//! `/api/optimization-stats`: what happened, and what it saved.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use axum::Extension;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -13,15 +11,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::compressor::Saving;
+use crate::metering::Metrics;
 
 use super::Edge;
 use super::dialect::failure;
 use super::figures::{percent, timestamp, usd};
 use super::health::circuits;
-
-/// The address of the client's end of the connection.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
 
 /// `GET /api/optimization-stats`
 pub(super) async fn stats(State(edge): State<Edge>, headers: HeaderMap) -> Response {
@@ -29,26 +24,6 @@ pub(super) async fn stats(State(edge): State<Edge>, headers: HeaderMap) -> Respo
         Ok(_) => Json(report(&edge)).into_response(),
         Err(error) => failure(&error),
     }
-}
-
-/// `GET, POST or DELETE /api/clear-cache`
-pub(super) async fn clear(
-    State(edge): State<Edge>,
-    peer: Option<Extension<Peer>>,
-    headers: HeaderMap,
-) -> Response {
-    let peer = peer.map(|Extension(Peer(address))| address);
-    if let Err(error) = edge.shared.guard.operator(&headers, peer) {
-        return failure(&error);
-    }
-    let cleared = edge.shared.stack.store.clear();
-    tracing::info!(cleared, "cache cleared");
-    Json(json!({
-        "message": "🧹 Optimization cache cleared successfully",
-        "timestamp": timestamp(SystemTime::now()),
-        "cleared": cleared,
-    }))
-    .into_response()
 }
 
 /// The statistics: first what dashboards have always read, in the order in which people do.
@@ -114,7 +89,7 @@ fn report(edge: &Edge) -> Report {
             total_tokens: tokens,
             average_tokens_per_request: (tokens + requests / 2).checked_div(requests).unwrap_or(0),
             cache_hit_rate: percent(hits, hits + misses),
-            cache_size: edge.shared.stack.store.len(),
+            cache_size: edge.shared.stack.store.memory.len(),
             compression_savings: format!("{} characters saved", m.compression_chars_saved.get()),
         },
         savings: Savings {
@@ -148,6 +123,16 @@ fn by(savings: &[Saving], name: fn(&Saving) -> &'static str) -> Value {
     Value::Object(sums.collect())
 }
 
+/// Why answers were not kept: only what has come.
+fn refused_by_reason(metrics: &Metrics) -> Value {
+    let reasons = metrics.refused.by_reason().filter(|(_, count)| *count > 0);
+    Value::Object(
+        reasons
+            .map(|(reason, count)| (reason.to_owned(), json!(count)))
+            .collect(),
+    )
+}
+
 fn more(edge: &Edge) -> More {
     let (config, stack) = (&edge.shared.config, &edge.shared.stack);
     let m = &stack.metrics;
@@ -173,19 +158,12 @@ fn more(edge: &Edge) -> More {
             "byRule": by(&m.compression(), |saving| saving.rule.as_str()),
             "byKind": by(&m.compression(), |saving| saving.kind.as_str()),
         }),
-        cache: json!({
-            "enabled": config.cache.enabled,
-            "entries": stack.store.len(),
-            "bytes": stack.store.bytes(),
-            "hits": m.hits.get(),
-            "staleHits": m.stale_hits.get(),
-            "misses": m.misses.get(),
-            "bypasses": m.bypasses.get(),
-            "stored": m.stored.get(),
-            "refused": m.refused.get(),
-            "expired": m.expired.get(),
+        cache: cache(edge),
+        dedup: json!({
+            "joined": m.joined.get(),
+            "joinedAcrossInstances": m.joined_across.get(),
+            "inFlight": stack.flights.len(),
         }),
-        dedup: json!({ "joined": m.joined.get(), "inFlight": stack.flights.len() }),
         upstream: json!({
             "attempts": m.attempts.get(),
             "retries": m.retries.get(),
@@ -195,4 +173,42 @@ fn more(edge: &Edge) -> More {
         }),
         circuit_breakers: circuits(edge),
     }
+}
+
+/// What the cache holds, gave, took and turned away.
+fn cache(edge: &Edge) -> Value {
+    let (config, stack) = (&edge.shared.config.cache, &edge.shared.stack);
+    let m = &stack.metrics;
+    let memory = &stack.store.memory;
+    let evicted = memory.evictions();
+    // In this order: hits come meanwhile, and are counted in the other.
+    let from_redis = m.redis_hits.get();
+    let hits = m.hits.get().max(from_redis);
+    json!({
+        "enabled": config.enabled,
+        "entries": memory.len(),
+        "bytes": memory.bytes(),
+        "hits": hits,
+        "hitsByTier": {
+            "memory": hits - from_redis,
+            "redis": from_redis,
+        },
+        "staleHits": m.stale_hits.get(),
+        "refreshes": m.refreshes.get(),
+        "misses": m.misses.get(),
+        "bypasses": m.bypasses.get(),
+        "joined": m.joined.get(),
+        "stored": m.stored.get(),
+        "refused": m.refused.total(),
+        "refusedByReason": refused_by_reason(m),
+        "expired": evicted.expired,
+        "evicted": evicted.size + evicted.expired + evicted.cleared,
+        "evictedByReason": {
+            "size": evicted.size,
+            "expired": evicted.expired,
+            "cleared": evicted.cleared,
+        },
+        "replaced": evicted.replaced,
+        "redis": stack.store.redis(),
+    })
 }

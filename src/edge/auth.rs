@@ -72,15 +72,16 @@ impl Guard {
         })
     }
 
-    /// Lets the operator in: by the admin token where one is set, else from this machine alone.
+    /// Lets the operator in: by the admin token where one is set, else from this machine alone. Gives who shares
+    /// answers with them.
     pub(super) fn operator(
         &self,
         headers: &HeaderMap,
         peer: Option<SocketAddr>,
-    ) -> Result<(), ProxyError> {
+    ) -> Result<Scope, ProxyError> {
         let caller = self.caller(headers)?;
         match self.admin_token {
-            Some(_) if caller.is_admin => Ok(()),
+            Some(_) if caller.is_admin => Ok(caller.scope),
             Some(_) if headers.contains_key(header::AUTHORIZATION) => Err(ProxyError::reject(
                 StatusCode::FORBIDDEN,
                 "forbidden",
@@ -89,7 +90,7 @@ impl Guard {
             Some(_) => Err(unauthorized(
                 "this takes the admin token: send Authorization: Bearer with auth.admin_token",
             )),
-            None if is_local(headers, peer) => Ok(()),
+            None if is_local(headers, peer) => Ok(caller.scope),
             None => Err(ProxyError::reject(
                 StatusCode::FORBIDDEN,
                 "forbidden",

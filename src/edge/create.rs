@@ -79,6 +79,7 @@ async fn create(
         "/chat/completions".into(),
         &incoming,
         caller,
+        Some(&chat),
     )?;
     // The client's type and wishes are about this endpoint's JSON, not about the upstream's.
     parts.headers.remove(header::ACCEPT);

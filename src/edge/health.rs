@@ -71,12 +71,12 @@ pub(super) async fn detailed(State(edge): State<Edge>) -> Json<Value> {
         },
         "cache": {
             "enabled": config.cache.enabled,
-            "entries": stack.store.len(),
+            "entries": stack.store.memory.len(),
             "maxEntries": config.cache.max_entries,
-            "bytes": stack.store.bytes(),
+            "bytes": stack.store.memory.bytes(),
             "maxBytes": config.cache.max_bytes,
         },
-        "redis": {"configured": false},
+        "redis": redis(&edge),
     }))
 }
 
@@ -94,7 +94,12 @@ impl Edge {
             .iter()
             .filter(|circuit| circuit.state != "CLOSED")
             .count();
+        let redis = self.shared.stack.store.redis();
         match broken {
+            0 if redis.is_some_and(|redis| redis.state == "off") => (
+                "degraded",
+                "redis does not answer: this instance caches for itself".into(),
+            ),
             0 => ("ok", "everything works".into()),
             n => (
                 "degraded",
@@ -105,6 +110,14 @@ impl Edge {
             ),
         }
     }
+}
+
+/// The second tier as operators read it.
+fn redis(edge: &Edge) -> Value {
+    let health = edge.shared.stack.store.redis();
+    let mut described = health.map_or_else(|| json!({}), |health| json!(health));
+    described["configured"] = edge.shared.config.cache.redis.is_some().into();
+    described
 }
 
 /// All circuit breakers as operators read them.

@@ -76,6 +76,7 @@ async fn complete(
         path,
         &incoming,
         caller,
+        Some(&chat),
     )?;
     let request = ProxyRequest::new(parts, Content::Chat(Box::new(chat)));
     let (exchange, reply) = Exchange::begin(edge, context, request).await?;
@@ -95,7 +96,7 @@ async fn answer(exchange: Exchange, reply: Reply, shape: Shape) -> Result<Respon
                 ))
             }
             Shape::Whole => {
-                let deadline = exchange.request.parts().deadline;
+                let deadline = exchange.request.deadline;
                 let (body, worth) = events::gather(stream.frames, deadline).await?;
                 Ok(whole(&exchange, stream.head.headers, body, worth))
             }
@@ -186,7 +187,7 @@ async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Res
     let accepts_events = incoming.get(header::ACCEPT).is_some_and(|value| {
         memchr::memmem::find(value.as_bytes(), b"text/event-stream").is_some()
     });
-    let parts = edge.parts(Route::Forwarded, method, path, &incoming, caller)?;
+    let parts = edge.parts(Route::Forwarded, method, path, &incoming, caller, None)?;
     let request = ProxyRequest::new(
         parts,
         Content::Opaque {
@@ -274,7 +275,7 @@ fn path_and_query(request: &Request) -> Result<Box<str>, ProxyError> {
 }
 
 impl Edge {
-    /// What a request needs beside its body.
+    /// What a request needs beside its body, which is a chat completion or not looked into.
     pub(super) fn parts(
         &self,
         route: Route,
@@ -282,8 +283,12 @@ impl Edge {
         path: Box<str>,
         incoming: &HeaderMap,
         caller: Caller,
+        chat: Option<&Chat>,
     ) -> Result<Parts, ProxyError> {
         let config = &self.shared.config;
+        let mut cache_control = CacheControl::from_headers(incoming);
+        // What the operator keeps out of the cache goes the way of what the client keeps out of it.
+        cache_control.no_store |= chat.is_some_and(|chat| !config.cache.takes(route, chat));
         Ok(Parts {
             route,
             method,
@@ -291,7 +296,8 @@ impl Edge {
             headers: headers::forwarded(incoming, &config.upstream.forward_headers),
             authorization: caller.authorization,
             scope: caller.scope,
-            cache_control: CacheControl::from_headers(incoming),
+            cache_control,
+            ttl: config.cache.ttl_of(route),
             level: headers::level(incoming)?,
             deadline: Instant::now() + config.upstream.total_timeout,
         })

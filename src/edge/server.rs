@@ -22,7 +22,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tower::ServiceExt as _;
 
 use super::Edge;
-use super::admin::Peer;
+use super::clear::Peer;
 use super::patient::Patient;
 use crate::config;
 
@@ -137,8 +137,7 @@ async fn sweep(edge: &Edge) {
     loop {
         ticks.tick().await;
         let stack = &edge.shared.stack;
-        let expired = stack.store.sweep();
-        stack.metrics.expired.add(expired);
-        tracing::info!(expired, left = stack.store.len(), "cache swept");
+        let expired = stack.store.memory.sweep();
+        tracing::info!(expired, left = stack.store.memory.len(), "cache swept");
     }
 }

@@ -5,68 +5,63 @@
 //! callers share it, and is in the store before its flight ends.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use pin_project_lite::pin_project;
 use tokio::time::Instant;
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt as _};
 
-use super::ReplyResult;
+use super::{ReplyFuture, ReplyResult};
+use crate::config::Config;
 use crate::error::ProxyError;
-use crate::reply::{Head, Provenance, Reply, Whole, Worth};
+use crate::metering::Metrics;
+use crate::reply::{Provenance, Reply, Tier};
 use crate::request::{ProxyRequest, Stage};
-use crate::store::{Entry, Found, Memory, SharedEntry};
+use crate::store::Store;
+
+use answers::{Answers, Look, from_entry};
 
 pub use record::RecordLayer;
 
+mod across;
+mod answers;
+mod handover;
 mod record;
+mod refresh;
+mod turns;
 
 /// Makes [`Cache`] services over one store.
 #[derive(Clone)]
 pub struct CacheLayer {
-    store: Option<Memory>,
+    answers: Option<Arc<Answers>>,
 }
 
 /// Looks requests up.
 #[derive(Clone)]
 pub struct Cache<S> {
     inner: S,
-    store: Option<Memory>,
+    answers: Option<Arc<Answers>>,
 }
 
-pin_project! {
-    /// What became of a look-up.
-    #[project = Projection]
-    pub enum CacheFuture<F> {
-        /// The answer is known: a hit, or a refusal to ask the upstream.
-        Known { result: Option<ReplyResult> },
-        /// The upstream is asked; a stale answer is at hand if it fails.
-        Forward {
-            #[pin]
-            call: F,
-            request: ProxyRequest,
-            begun: Instant,
-            bypass: bool,
-            stale: Option<Stale>,
-        },
-    }
-}
-
-/// An answer past its life.
-pub struct Stale {
-    entry: SharedEntry,
-    age: std::time::Duration,
-    expired_for: std::time::Duration,
+/// What became of a look-up.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a hit allocates nothing for its future"
+)]
+pub enum CacheFuture {
+    /// The answer is known: a hit, or a refusal to ask the upstream.
+    Known(Option<ReplyResult>),
+    /// Redis or the upstream is asked.
+    Asked(ReplyFuture),
 }
 
 // === impl CacheLayer ===
 
 impl CacheLayer {
     /// Answers from this store. Without one every request is a bypass, and `only-if-cached` still holds.
-    pub fn new(store: Option<Memory>) -> Self {
-        Self { store }
+    pub fn new(config: &Config, store: Option<Store>, metrics: Arc<Metrics>) -> Self {
+        let answers = store.map(|store| Arc::new(Answers::new(config, store, metrics)));
+        Self { answers }
     }
 }
 
@@ -76,7 +71,7 @@ impl<S> Layer<S> for CacheLayer {
     fn layer(&self, inner: S) -> Self::Service {
         Cache {
             inner,
-            store: self.store.clone(),
+            answers: self.answers.clone(),
         }
     }
 }
@@ -85,185 +80,114 @@ impl<S> Layer<S> for CacheLayer {
 
 impl<S> Service<ProxyRequest> for Cache<S>
 where
-    S: Service<ProxyRequest, Response = Reply, Error = ProxyError>,
+    S: Service<ProxyRequest, Response = Reply, Error = ProxyError> + Clone + Send + 'static,
+    S::Future: Send,
 {
     type Response = Reply;
     type Error = ProxyError;
-    type Future = CacheFuture<S::Future>;
+    type Future = CacheFuture;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: ProxyRequest) -> Self::Future {
-        let begun = Instant::now();
         let control = request.parts().cache_control;
-        let wanted = request.chat().is_some() && !control.is_bypass();
-        let store = self.store.as_ref().filter(|_| wanted);
-        let bypass = store.is_none();
-        let found = store.map_or(Found::Nothing, |store| look_up(store, &request));
-        if request.chat().is_some() {
-            // The compressor, if it ran for the look-up, is measured by itself.
-            let lookup = begun
-                .elapsed()
-                .saturating_sub(request.timings().of(Stage::Compress));
-            request.timings().add(Stage::Cache, lookup);
-        }
-        let stale = match found {
-            Found::Fresh { entry, age, ttl } if control.accepts(age) => {
-                let reply = from_entry(&entry, Provenance::Hit { age, ttl });
-                return CacheFuture::Known {
-                    result: Some(Ok(reply)),
-                };
+        let is_chat = request.chat().is_some();
+        let answers = self
+            .answers
+            .as_ref()
+            .filter(|_| is_chat && !control.no_store);
+        let Some(answers) = answers else {
+            if control.only_if_cached {
+                return CacheFuture::Known(Some(Err(ProxyError::OnlyIfCached)));
             }
-            Found::Stale {
-                entry,
-                age,
-                expired_for,
-            } if control.accepts(age) => Some(Stale {
-                entry,
-                age,
-                expired_for,
-            }),
-            _ => None,
+            return CacheFuture::Asked(Box::pin(bypass(self.take(), request)));
         };
-        if control.only_if_cached {
-            return CacheFuture::Known {
-                result: Some(Err(ProxyError::OnlyIfCached)),
-            };
+        answers.deal(&request);
+        if control.no_cache {
+            if control.only_if_cached {
+                return CacheFuture::Known(Some(Err(ProxyError::OnlyIfCached)));
+            }
+            return CacheFuture::Asked(Box::pin(bypass(self.take(), request)));
         }
-        let call = self.inner.call(request.clone());
-        CacheFuture::Forward {
-            call,
-            request,
-            begun: Instant::now(),
-            bypass,
-            stale,
+        let begun = Instant::now();
+        let found = answers.look_up(&request);
+        // The compressor, if it ran for the look-up, is measured by itself.
+        let lookup = begun
+            .elapsed()
+            .saturating_sub(request.timings().of(Stage::Compress));
+        request.timings().add(Stage::Cache, lookup);
+        let reserve = match found {
+            None => None,
+            Some(entry) => match answers.weigh(&request, &entry, Tier::Memory) {
+                Look::Answer(provenance) => {
+                    return CacheFuture::Known(Some(Ok(from_entry(&entry, provenance))));
+                }
+                Look::Refresh(provenance) => {
+                    answers.refresh(&self.inner, &request);
+                    return CacheFuture::Known(Some(Ok(from_entry(&entry, provenance))));
+                }
+                Look::Reserve => Some(entry),
+                Look::Nothing => None,
+            },
+        };
+        if control.only_if_cached && answers.store.shared().is_none() {
+            let result = answers.other_variant(&request, None);
+            return CacheFuture::Known(Some(result.ok_or(ProxyError::OnlyIfCached)));
         }
+        let answers = Arc::clone(answers);
+        CacheFuture::Asked(Box::pin(answers.ask(self.take(), request, reserve)))
     }
 }
 
-/// The entry of a request: by its bytes if they came before, else by its meaning.
-fn look_up(store: &Memory, request: &ProxyRequest) -> Found {
-    let Some(alias) = request.alias() else {
-        return Found::Nothing;
-    };
-    if let Some((fingerprint, saved)) = store.resolve(alias) {
-        let found = store.find(fingerprint);
-        if !matches!(found, Found::Nothing) {
-            request.remember_saved(saved);
-            return found;
-        }
+impl<S: Clone> Cache<S> {
+    /// The service that was polled ready; a clone takes its place.
+    fn take(&mut self) -> S {
+        let clone = self.inner.clone();
+        std::mem::replace(&mut self.inner, clone)
     }
-    let Some(fingerprint) = request.fingerprint() else {
-        return Found::Nothing;
-    };
-    let found = store.find(fingerprint);
-    if !matches!(found, Found::Nothing) {
-        store.remember(alias, fingerprint, request.saved());
-    }
-    found
 }
 
-/// The reply that an entry makes.
-fn from_entry(entry: &Entry, provenance: Provenance) -> Reply {
-    let mut headers = HeaderMap::with_capacity(1);
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    let head = Head {
-        status: StatusCode::OK,
-        headers,
-        provenance,
-    };
-    let answer = Some(Worth {
-        usage: entry.usage,
-        storable: true,
-    });
-    Reply::Whole(Whole {
-        head,
-        body: Bytes::clone(&entry.body),
-        answer,
-    })
+/// Asks the upstream for a caller who wants no stored answer.
+async fn bypass<S>(inner: S, request: ProxyRequest) -> ReplyResult
+where
+    S: Service<ProxyRequest, Response = Reply, Error = ProxyError>,
+{
+    let mut reply = forward(inner, request).await?;
+    let provenance = &mut reply.head_mut().provenance;
+    if let Provenance::Miss { stored } = *provenance {
+        *provenance = Provenance::Bypass { stored };
+    }
+    Ok(reply)
+}
+
+async fn forward<S>(inner: S, request: ProxyRequest) -> ReplyResult
+where
+    S: Service<ProxyRequest, Response = Reply, Error = ProxyError>,
+{
+    let begun = Instant::now();
+    let result = inner.oneshot(request.clone()).await;
+    request.timings().add(Stage::Upstream, begun.elapsed());
+    result
 }
 
 // === impl CacheFuture ===
 
-impl<F: Future<Output = ReplyResult>> Future for CacheFuture<F> {
+impl Future for CacheFuture {
     type Output = ReplyResult;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
-            Projection::Known { result } => Poll::Ready(
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Known(result) => Poll::Ready(
                 result
                     .take()
                     .unwrap_or(Err(ProxyError::Internal("a future was polled twice"))),
             ),
-            Projection::Forward {
-                call,
-                request,
-                begun,
-                bypass,
-                stale,
-            } => {
-                let mut result = ready!(call.poll(cx));
-                request.timings().add(Stage::Upstream, begun.elapsed());
-                if let (Some(stale), Some(failure)) = (stale.take(), hidden_by_stale(&result)) {
-                    return Poll::Ready(Ok(stale.into_reply(failure)));
-                }
-                if let (true, Ok(reply)) = (*bypass, &mut result) {
-                    let provenance = &mut reply.head_mut().provenance;
-                    if let Provenance::Miss { stored } = *provenance {
-                        *provenance = Provenance::Bypass { stored };
-                    }
-                }
-                Poll::Ready(result)
-            }
+            Self::Asked(future) => future.as_mut().poll(cx),
         }
     }
 }
 
-/// How an upstream failed whose failure a stale answer hides.
-#[derive(Clone, Copy)]
-struct Failure {
-    /// Its status, where it answered at all.
-    status: Option<StatusCode>,
-}
-
-/// The failure that a stale answer may hide (RFC 5861 section 4), if the result is one.
-fn hidden_by_stale(result: &ReplyResult) -> Option<Failure> {
-    match result {
-        Ok(reply) => {
-            let status = reply.head().status;
-            let failed = matches!(status.as_u16(), 500 | 502 | 503 | 504);
-            failed.then_some(Failure {
-                status: Some(status),
-            })
-        }
-        Err(ProxyError::CircuitOpen { .. } | ProxyError::SocketsBusy { .. }) => {
-            Some(Failure { status: None })
-        }
-        Err(error) => error
-            .is_upstream_failure()
-            .then_some(Failure { status: None }),
-    }
-}
-
-impl Stale {
-    fn into_reply(self, failure: Failure) -> Reply {
-        let Self {
-            entry,
-            age,
-            expired_for,
-        } = self;
-        from_entry(
-            &entry,
-            Provenance::Stale {
-                age,
-                expired_for,
-                upstream_status: failure.status,
-            },
-        )
-    }
-}
+#[cfg(test)]
+mod tests;

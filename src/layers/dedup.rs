@@ -101,7 +101,7 @@ impl Seat {
         };
         let provenance = &mut reply.head_mut().provenance;
         if !is_leader && matches!(provenance, Provenance::Miss { .. }) {
-            *provenance = Provenance::Coalesced;
+            *provenance = Provenance::Coalesced { across: false };
         }
         Ok(reply)
     }

@@ -134,7 +134,7 @@ where
 {
     async fn run(mut self, mut request: ProxyRequest) -> ReplyResult {
         self.budget.deposit();
-        let deadline = request.parts().deadline;
+        let deadline = request.deadline;
         let mut attempt = 1;
         loop {
             let result = self.inner.ready().await?.call(request.clone()).await;

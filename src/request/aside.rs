@@ -8,7 +8,7 @@ use tokio::task::block_in_place;
 pub(super) const LONG: usize = 32 * 1024;
 
 /// Works off what takes long while other threads take over the tasks of this one, if there are other threads.
-pub(super) fn aside<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
+pub(crate) fn aside<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
     let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
     if is_long && matches!(flavor, Ok(RuntimeFlavor::MultiThread)) {
         block_in_place(work)

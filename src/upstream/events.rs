@@ -11,7 +11,7 @@ use futures_util::stream::unfold;
 use tokio::time::timeout;
 
 use super::{Incoming, refuse};
-use crate::chat::{Usage, Watch};
+use crate::chat::{Quality, Usage, Watch};
 use crate::error::ProxyError;
 use crate::metering::{Metrics, estimate_prompt};
 use crate::reply::{Ending, Frame, Frames, Worth};
@@ -132,7 +132,7 @@ impl Events {
             .answered(self.request.model().unwrap_or_default(), usage);
         let worth = Some(Worth {
             usage,
-            storable: true,
+            quality: Quality::Stop,
         });
         Ok(Frame::End(Ending { worth, whole: None }))
     }

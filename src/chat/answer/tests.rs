@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::chat::Admit;
 
 fn read(body: &Value) -> Result<Answer, Invalid> {
     read_answer(body.to_string().as_bytes())
@@ -15,8 +16,13 @@ fn answer(message: &Value, finish_reason: &str) -> Value {
         "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}]})
 }
 
+fn quality(message: &Value, finish_reason: &str) -> Quality {
+    read(&answer(message, finish_reason)).unwrap().quality
+}
+
+/// Whether it is kept where the operator has not said otherwise.
 fn storable(message: &Value, finish_reason: &str) -> bool {
-    read(&answer(message, finish_reason)).unwrap().storable
+    Admit::default().has(quality(message, finish_reason))
 }
 
 fn call(arguments: &Value) -> Value {
@@ -38,7 +44,7 @@ fn an_ordinary_answer_is_usable_and_storable() {
     };
     let expected = Answer {
         usage: Some(usage),
-        storable: true,
+        quality: Quality::Stop,
         text: "Grüße".len(),
     };
     assert_eq!(read(&body).unwrap(), expected);
@@ -110,12 +116,13 @@ fn what_stands_in_for_content_makes_an_answer_usable() {
     ] {
         let mut message = json!({"content": null});
         message[key] = value;
-        let storable = !matches!(key, "refusal" | "reasoning" | "reasoning_content");
-        assert_eq!(
-            read(&answer(&message, "stop")).unwrap().storable,
-            storable,
-            "{key}"
-        );
+        let expected = match key {
+            "refusal" => Quality::Refusal,
+            "reasoning" | "reasoning_content" => Quality::Empty,
+            "function_call" | "tool_calls" => Quality::ToolCalls,
+            _ => Quality::Stop,
+        };
+        assert_eq!(quality(&message, "stop"), expected, "{key}");
     }
 }
 
@@ -194,22 +201,60 @@ fn only_known_good_endings_are_stored() {
     }
     let mut body = answer(&message, "stop");
     body["choices"][0]["finish_reason"] = Value::Null;
-    assert!(!read(&body).unwrap().storable);
+    assert_eq!(read(&body).unwrap().quality, Quality::Unfinished);
 }
 
 #[test]
-fn one_unfinished_choice_keeps_the_answer_out_of_the_store() {
+fn of_several_choices_the_worst_counts() {
     let choice = |end: &str| json!({"message": {"content": "x"}, "finish_reason": end});
-    assert!(
-        read(&json!({"choices": [choice("stop"), choice("stop")]}))
-            .unwrap()
-            .storable
+    let quality = |endings: [&str; 2]| {
+        let body = json!({"choices": endings.map(choice)});
+        read(&body).unwrap().quality
+    };
+    assert_eq!(quality(["stop", "stop"]), Quality::Stop);
+    assert_eq!(quality(["stop", "length"]), Quality::Length);
+    assert_eq!(
+        quality(["content_filter", "length"]),
+        Quality::ContentFilter
     );
-    assert!(
-        !read(&json!({"choices": [choice("stop"), choice("length")]}))
-            .unwrap()
-            .storable
-    );
+    assert_eq!(quality(["odd", "stop"]), Quality::Unknown);
+    assert_eq!(quality(["", "odd"]), Quality::Unfinished);
+}
+
+#[test]
+fn every_kind_of_answer_has_its_name() {
+    let text = json!({"content": "x"});
+    let refused = json!({"content": null, "refusal": "no"});
+    let nothing = json!({"content": ""});
+    let half_a_call = call(&json!("{\"a\": "));
+    for (message, ending, expected) in [
+        (&text, "stop", Quality::Stop),
+        (&call(&json!("{}")), "tool_calls", Quality::ToolCalls),
+        (&call(&json!("{}")), "stop", Quality::ToolCalls),
+        (&text, "length", Quality::Length),
+        (&text, "max_tokens", Quality::Length),
+        (&text, "content_filter", Quality::ContentFilter),
+        (&text, "SAFETY", Quality::ContentFilter),
+        (&nothing, "content_filter", Quality::ContentFilter),
+        (&refused, "stop", Quality::Refusal),
+        (&refused, "length", Quality::Refusal),
+        (&text, "refusal", Quality::Refusal),
+        (&nothing, "stop", Quality::Empty),
+        (&nothing, "length", Quality::Empty),
+        (&half_a_call, "length", Quality::BrokenToolCalls),
+        (&half_a_call, "tool_calls", Quality::BrokenToolCalls),
+        (&text, "tool_calls", Quality::BrokenToolCalls),
+        (&text, "pause", Quality::Unknown),
+        (
+            &json!({"content": 5, "audio": {"data": "A"}}),
+            "stop",
+            Quality::Unknown,
+        ),
+        (&text, "", Quality::Unfinished),
+        (&nothing, "", Quality::Unfinished),
+    ] {
+        assert_eq!(quality(message, ending), expected, "{message} {ending}");
+    }
 }
 
 #[test]
@@ -273,5 +318,5 @@ fn usage_is_read_leniently() {
 #[test]
 fn half_characters_are_usable_but_not_stored() {
     let body = br#"{"choices": [{"message": {"content": "\ud83d"}, "finish_reason": "stop"}]}"#;
-    assert!(!read_answer(body).unwrap().storable);
+    assert_eq!(read_answer(body).unwrap().quality, Quality::Mended);
 }

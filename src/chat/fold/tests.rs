@@ -1,5 +1,5 @@
 use super::*;
-use crate::chat::read_answer;
+use crate::chat::{Quality, read_answer};
 
 fn fold_all(chunks: &[Value]) -> Result<Value, Invalid> {
     let chunks: Vec<_> = chunks
@@ -266,7 +266,8 @@ fn broken_streams_are_refused() {
 #[test]
 fn an_answer_of_a_cut_stream_is_not_storable() {
     let whole = fold_all(&[delta(&json!({"content": "half an ans"}))]).unwrap();
-    assert!(!read_answer(whole.to_string().as_bytes()).unwrap().storable);
+    let answer = read_answer(whole.to_string().as_bytes()).unwrap();
+    assert_eq!(answer.quality, Quality::Unfinished);
 }
 
 #[test]

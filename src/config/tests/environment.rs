@@ -1,6 +1,7 @@
 //! Settings from environment variables, and the unsafe start.
 
 use super::*;
+use crate::chat::Quality;
 use crate::compressor::{Level, Role, Rule};
 use crate::request::Route;
 
@@ -12,6 +13,9 @@ fn every_type_can_be_set() {
         ("PEGASUS_CACHE__MAX_BYTES", "1MiB"),
         ("PEGASUS_CACHE__TTL", " 90s\n"),
         ("PEGASUS_CACHE__SCOPE", "global"),
+        ("PEGASUS_CACHE__ADMIT", "stop, length"),
+        ("PEGASUS_CACHE__MAX_TEMPERATURE", "0.3"),
+        ("PEGASUS_CACHE__ROUTES", "/create=10m, /create/chat=0s"),
         ("PEGASUS_CACHE__ENABLED", "false"),
         ("PEGASUS_COMPRESSION__LEVEL", "safe"),
         ("PEGASUS_RETRY__BUDGET", "0"),
@@ -25,6 +29,7 @@ fn every_type_can_be_set() {
         ("PEGASUS_COMPRESSION__RULES__DENY", "phrases, emphasis"),
         ("PEGASUS_COMPRESSION__ROLES", "user, tool=aggressive"),
         ("PEGASUS_COMPRESSION__ROUTES", "/create=off"),
+        ("PEGASUS_CACHE__EVICTION", "value"),
         ("PEGASUS_LOG__FORMAT", "json"),
         ("PEGASUS_MAX_TOKENS__SIMPLE", "5"),
         ("HOME", "/ignored"),
@@ -36,7 +41,18 @@ fn every_type_can_be_set() {
     assert_eq!(config.cache.max_bytes, 1 << 20);
     assert_eq!(config.cache.ttl, Duration::from_secs(90));
     assert_eq!(config.cache.scope, CacheScope::Global);
+    assert_eq!(config.cache.eviction, Eviction::Value);
     assert!(!config.cache.enabled);
+    let admitted = [Quality::Stop, Quality::Length];
+    assert_eq!(config.cache.admit, admitted.into_iter().collect());
+    assert_eq!(config.cache.max_temperature, Some(0.3));
+    assert_eq!(
+        config.cache.routes,
+        [
+            (Route::Create, Duration::from_mins(10)),
+            (Route::CreateChat, Duration::ZERO)
+        ]
+    );
     assert_eq!(config.compression.level.to_string(), "safe");
     assert!(
         config.compression.deny.has(Rule::Emphasis)

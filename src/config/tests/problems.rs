@@ -93,7 +93,29 @@ fn each_of_these_is_one_problem() {
         "[compression.rules]\ndeny = \"phrases\"",
         "[cache]\nenabled = 1",
         "[cache]\nmax_entries = 0",
-        "[cache]\nredis_url = \"redis://host\"",
+        "[cache]\nadmit = []",
+        "[cache]\nadmit = \"stop\"",
+        "[cache]\nadmit = [\"stop\", \"empty\"]",
+        "[cache]\nadmit = [\"stop\", \"length\", \"stop\"]",
+        "[cache]\nmax_temperature = 2.1",
+        "[cache]\nmax_temperature = -0.1",
+        "[cache]\nmax_temperature = nan",
+        "[cache]\nmax_temperature = \"0.5\"",
+        "[cache]\nmax_temperature = \"none\"",
+        "[cache]\nroutes = [\"/create\"]",
+        "[cache]\nroutes = [\"/create=\"]",
+        "[cache]\nroutes = [\"/create=10\"]",
+        "[cache]\nroutes = [\"/v1/models=10m\"]",
+        "[cache]\nroutes = [\"/create=10m\", \"/create=20m\"]",
+        "[cache]\nredis_url = \"http://host\"",
+        "[cache]\nredis_url = \"host:6379\"",
+        "[cache]\nredis_url = \"redis://a,redis://\"",
+        "[cache]\nredis_namespace = \"a:b\"",
+        "[cache]\nredis_timeout = \"0s\"",
+        "[cache]\nvariants = 0",
+        "[cache]\neviction = \"random\"",
+        "[cache]\nsnapshot = \"/no/such/place/answers\"",
+        "[cache]\nsnapshot = \"answers\"\nredis_url = \"redis://host\"",
         "[breaker]\nfailure_threshold = 0",
         "[breaker]\nfailure_threshold = 5000000000",
         "[breaker]\nhalf_open_probes = 0",
@@ -127,6 +149,27 @@ fn each_of_these_is_one_problem() {
         assert_eq!(problems.0.len(), 1, "{text}: {problems}");
         assert_eq!(problems.to_string().lines().count(), 1, "{problems}");
     }
+}
+
+#[test]
+fn what_may_be_kept_is_told() {
+    let told = |value: &str| {
+        let problems = Config::from_toml(&format!("[cache]\nadmit = {value}")).unwrap_err();
+        problems.to_string()
+    };
+    let all = "stop, tool_calls, length, content_filter, refusal";
+    let unknown = told("[\"stop\", \"empty\"]");
+    assert!(
+        unknown.contains("\"empty\"") && unknown.contains(all),
+        "{unknown}"
+    );
+    let none = told("[]");
+    assert!(
+        none.contains(all) && none.contains("cache.enabled = false"),
+        "{none}"
+    );
+    let twice = told("[\"length\", \"length\"]");
+    assert!(twice.contains("length stands there twice"), "{twice}");
 }
 
 #[test]

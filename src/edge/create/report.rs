@@ -15,7 +15,7 @@ use crate::edge::exchange::Exchange;
 use crate::edge::figures::{percent, usd};
 use crate::error::ProxyError;
 use crate::metering::Bill;
-use crate::reply::{Frames, Provenance, Worth};
+use crate::reply::{Excuse, Frames, Provenance, Worth};
 use crate::sse;
 
 /// Writes the answers of one exchange.
@@ -61,7 +61,7 @@ impl Report {
 
     /// When the client will have waited long enough.
     pub(super) fn deadline(&self) -> Instant {
-        self.exchange.request.parts().deadline
+        self.exchange.request.deadline
     }
 
     /// The answer as one object, or as text.
@@ -163,12 +163,15 @@ fn message(provenance: Provenance, bill: Bill) -> String {
     } = bill;
     match provenance {
         Provenance::Hit { .. } => format!("Answered from cache, {saved} tokens saved"),
-        Provenance::Stale { .. } => {
-            format!(
-                "Answered from an expired cache entry because the upstream fails, {saved} tokens saved"
-            )
+        Provenance::Stale { excuse, .. } => {
+            let because = match excuse {
+                Excuse::Error(_) | Excuse::CircuitOpen => "because the upstream fails",
+                Excuse::Revalidating => "while a new answer is on its way",
+                Excuse::Accepted => "as the client allows",
+            };
+            format!("Answered from an expired cache entry {because}, {saved} tokens saved")
         }
-        Provenance::Coalesced => {
+        Provenance::Coalesced { .. } => {
             format!(
                 "Answered by an identical request that was already under way, {saved} tokens saved"
             )

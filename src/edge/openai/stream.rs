@@ -43,7 +43,7 @@ impl Events {
 impl Encode for Events {
     fn chunk(&mut self, data: &Bytes, out: &mut BytesMut) {
         // Whoever started a shared call may have asked for usage when this caller did not, or the reverse.
-        let is_shared = self.exchange.provenance == Provenance::Coalesced;
+        let is_shared = matches!(self.exchange.provenance, Provenance::Coalesced { .. });
         if (is_shared || self.include_usage) && memchr::memmem::find(data, b"\"usage\"").is_some() {
             let probe = serde_json::from_slice::<UsageProbe>(data).unwrap_or_default();
             let has_usage = probe.usage.is_some();

@@ -1,4 +1,4 @@
-//! Keeps good answers as they come by, whole or streamed.
+//! Keeps good answers as they come by, whole or streamed, and has them brought once for all instances.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,41 +7,50 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use http::StatusCode;
-use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt as _};
 
-use super::{Found, from_entry};
-use crate::chat;
+use super::across::{self, Clearance};
+use super::{from_entry, handover};
+use crate::chat::{self, Admit, Quality};
 use crate::error::ProxyError;
 use crate::fingerprint::Fingerprint;
 use crate::layers::ReplyFuture;
-use crate::metering::Metrics;
-use crate::reply::{Frame, Frames, Provenance, Reply, StreamKind, Worth};
-use crate::request::ProxyRequest;
-use crate::store::{Entry, Generation, Memory};
+use crate::metering::{Metrics, Refusal};
+use crate::reply::{Frame, Frames, Provenance, Reply, StreamKind, Tier, Worth};
+use crate::request::{ProxyRequest, Verdict};
+use crate::store::redis::Lease;
+use crate::store::{Begun, Entry, Store};
 
 /// Makes `Record` services over one store.
 #[derive(Clone)]
 pub struct RecordLayer {
-    store: Memory,
-    metrics: Arc<Metrics>,
+    recorder: Recorder,
 }
 
 /// Stores what the upstream answers.
 #[derive(Clone)]
 pub struct Record<S> {
     inner: S,
-    store: Memory,
+    recorder: Recorder,
+}
+
+/// Where answers go, and which.
+#[derive(Clone)]
+struct Recorder {
+    store: Store,
+    admit: Admit,
+    across_instances: bool,
     metrics: Arc<Metrics>,
 }
 
 /// Where an answer goes once it is complete.
 struct Slot {
-    store: Memory,
-    metrics: Arc<Metrics>,
+    recorder: Recorder,
     request: ProxyRequest,
     fingerprint: Fingerprint,
-    begun: Generation,
+    begun: Begun,
+    /// The leave to ask for all instances, which ends when they can have the answer.
+    lease: Option<Lease>,
 }
 
 /// A stream that is recorded as it passes: references to its chunks, no copies.
@@ -54,9 +63,15 @@ struct Recording {
 // === impl RecordLayer ===
 
 impl RecordLayer {
-    /// Stores in this store.
-    pub fn new(store: Memory, metrics: Arc<Metrics>) -> Self {
-        Self { store, metrics }
+    /// Stores answers of these kinds in this store; `across_instances` says whether one instance asks for all.
+    pub fn new(store: Store, admit: Admit, across_instances: bool, metrics: Arc<Metrics>) -> Self {
+        let recorder = Recorder {
+            store,
+            admit,
+            across_instances,
+            metrics,
+        };
+        Self { recorder }
     }
 }
 
@@ -66,8 +81,7 @@ impl<S> Layer<S> for RecordLayer {
     fn layer(&self, inner: S) -> Self::Service {
         Record {
             inner,
-            store: self.store.clone(),
-            metrics: Arc::clone(&self.metrics),
+            recorder: self.recorder.clone(),
         }
     }
 }
@@ -93,83 +107,173 @@ where
             return Box::pin(self.inner.call(request));
         };
         // Between a miss and its flight, an earlier flight can land and vanish: what it left is found here.
-        if let Found::Fresh { entry, age, ttl } = self.store.find(fingerprint)
-            && control.accepts(age)
+        let parts = request.parts();
+        if let Some(entry) = self.recorder.store.memory.find(fingerprint)
+            && let age = entry.age()
+            && let Verdict::Fresh { ttl_left: ttl } = parts.cache_control.judge(age, parts.ttl)
         {
-            let reply = from_entry(&entry, Provenance::Hit { age, ttl });
+            let tier = Tier::Memory;
+            let reply = from_entry(&entry, Provenance::Hit { age, ttl, tier });
             return Box::pin(std::future::ready(Ok(reply)));
         }
-        let slot = Slot {
-            store: self.store.clone(),
-            metrics: Arc::clone(&self.metrics),
-            request: request.clone(),
-            fingerprint,
-            begun: self.store.generation(),
-        };
         let clone = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, clone);
-        Box::pin(async move {
-            match ready.oneshot(request).await? {
-                Reply::Whole(mut whole) => {
-                    if whole.head.status == StatusCode::OK
-                        && let Some(worth) = whole.answer
-                    {
-                        // A copy: the body is a window into a larger buffer of the socket's, which a stored
-                        // reference would keep whole.
-                        let stored = slot.store(Bytes::copy_from_slice(&whole.body), worth);
-                        whole.head.provenance = Provenance::Miss { stored };
-                    }
-                    Ok(Reply::Whole(whole))
-                }
-                Reply::Stream(mut stream) => {
-                    if stream.kind == StreamKind::Events && stream.head.status == StatusCode::OK {
-                        stream.frames = Box::pin(Recording {
-                            frames: stream.frames,
-                            chunks: Vec::new(),
-                            slot: Some(slot),
-                        });
-                    }
-                    Ok(Reply::Stream(stream))
-                }
+        Box::pin(self.recorder.clone().record(ready, request, fingerprint))
+    }
+}
+
+// === impl Recorder ===
+
+impl Recorder {
+    async fn record<S>(
+        self,
+        ready: S,
+        request: ProxyRequest,
+        fingerprint: Fingerprint,
+    ) -> Result<Reply, ProxyError>
+    where
+        S: Service<ProxyRequest, Response = Reply, Error = ProxyError>,
+    {
+        let lease = match self.clearance(&request, fingerprint).await {
+            Clearance::Lease(lease) => Some(lease),
+            Clearance::Alone => None,
+            Clearance::Answered(result) => return result,
+        };
+        let slot = Slot {
+            begun: self.store.begin(),
+            recorder: self,
+            request: request.clone(),
+            fingerprint,
+            lease,
+        };
+        let call = ready.oneshot(request);
+        let reply = match &slot.lease {
+            None => call.await,
+            Some(lease) => tokio::select! {
+                biased;
+                reply = call => reply,
+                never = lease.keep() => match never {},
+            },
+        };
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(error) => {
+                slot.fail(&error);
+                return Err(error);
             }
-        })
+        };
+        match reply {
+            Reply::Whole(mut whole) => {
+                if whole.head.status == StatusCode::OK
+                    && let Some(worth) = whole.answer
+                {
+                    // A copy: the body is a window into a larger buffer of the socket's, which a stored
+                    // reference would keep whole.
+                    let body = Bytes::copy_from_slice(&whole.body);
+                    let stored = slot.store(body, worth, || handover::reply(&whole));
+                    whole.head.provenance = Provenance::Miss { stored };
+                } else {
+                    slot.refuse(Refusal::Error, || handover::reply(&whole));
+                }
+                Ok(Reply::Whole(whole))
+            }
+            Reply::Stream(mut stream) => {
+                if stream.kind == StreamKind::Events && stream.head.status == StatusCode::OK {
+                    stream.frames = Box::pin(Recording {
+                        frames: stream.frames,
+                        chunks: Vec::new(),
+                        slot: Some(slot),
+                    });
+                } else {
+                    slot.refuse(Refusal::Error, Vec::new);
+                }
+                Ok(Reply::Stream(stream))
+            }
+        }
+    }
+
+    /// Whether this instance may ask, and for whom.
+    async fn clearance(&self, request: &ProxyRequest, fingerprint: Fingerprint) -> Clearance {
+        let is_shareable = self.across_instances
+            && !request.wants_stream()
+            && !request.parts().cache_control.is_bypass();
+        match self.store.shared().filter(|_| is_shareable) {
+            Some(redis) => across::clearance(&self.store, redis, request, fingerprint).await,
+            None => Clearance::Alone,
+        }
     }
 }
 
 // === impl Slot ===
 
 impl Slot {
-    /// Keeps a complete answer if it is good. Says whether it is kept.
-    fn store(&self, body: Bytes, worth: Worth) -> bool {
-        let entry = Entry {
-            body,
-            usage: worth.usage,
-            stored_at: Instant::now(),
-        };
-        let kept = worth.storable && self.store.store(self.fingerprint, entry, self.begun);
-        if kept {
-            self.metrics.stored.add(1);
-            if let Some(alias) = self.request.alias() {
-                self.store
-                    .remember(alias, self.fingerprint, self.request.saved());
-            }
-        } else {
-            self.metrics.refused.add(1);
+    /// Keeps a complete answer if it is good, and says whether it is kept; if not, those who wait on other instances
+    /// are told what it is.
+    fn store(mut self, body: Bytes, worth: Worth, told: impl FnOnce() -> Vec<u8>) -> bool {
+        if !self.admits(worth.quality) {
+            self.refuse(Refusal::Quality(worth.quality), told);
+            return false;
         }
-        kept
+        let entry = Entry::new(
+            body,
+            worth.usage,
+            self.request.model().unwrap_or_default(),
+            self.request.parts().scope.digest(),
+        );
+        let Recorder { store, metrics, .. } = &self.recorder;
+        let kept = store.keep(self.fingerprint, entry, self.begun, &mut self.lease);
+        if let Err(reason) = kept {
+            self.refuse(Refusal::NotKept(reason), told);
+            return false;
+        }
+        metrics.stored.add(1);
+        if let (Some(alias), Some(question)) = (self.request.alias(), self.request.question()) {
+            store.memory.remember(alias, question, self.request.saved());
+        }
+        true
+    }
+
+    /// Whether an answer of this kind may be given to whoever asks the same.
+    fn admits(&self, quality: Quality) -> bool {
+        // The fingerprint does not cover what the proxy put in, so others may ask the same under another limit:
+        // through /v1 under none, or with a text that was longer before compression.
+        let cut_by_us = quality == Quality::Length
+            && self
+                .request
+                .chat()
+                .is_some_and(|chat| !chat.injected().is_empty());
+        self.recorder.admit.has(quality) && !cut_by_us
     }
 
     /// Puts a stream's answer together and keeps it if it is good.
-    fn keep(&self, chunks: &[Bytes], worth: Worth) -> Option<Bytes> {
+    fn keep(self, chunks: &[Bytes], worth: Worth) -> Option<Bytes> {
         let Ok(whole) = chat::whole_of(chunks, worth.usage) else {
-            self.metrics.refused.add(1);
+            self.refuse(Refusal::Error, Vec::new);
             return None;
         };
         // A whole answer is judged more strictly than its chunks can be one by one.
-        let storable =
-            worth.storable && chat::read_answer(&whole).is_ok_and(|answer| answer.storable);
-        self.store(whole.clone(), Worth { storable, ..worth });
+        match chat::read_answer(&whole) {
+            Ok(answer) => {
+                let quality = worth.quality.max(answer.quality);
+                self.store(whole.clone(), Worth { quality, ..worth }, Vec::new);
+            }
+            Err(_) => self.refuse(Refusal::Error, Vec::new),
+        }
         Some(whole)
+    }
+
+    /// Tells those who wait on other instances that the call failed.
+    fn fail(self, error: &ProxyError) {
+        if let Some(lease) = self.lease {
+            lease.end_with(handover::failure(error));
+        }
+    }
+
+    fn refuse(self, refusal: Refusal, told: impl FnOnce() -> Vec<u8>) {
+        self.recorder.metrics.refused.add(refusal);
+        if let Some(lease) = self.lease {
+            lease.end_with(told());
+        }
     }
 }
 
@@ -195,7 +299,7 @@ impl Stream for Recording {
             Some(Err(_)) | None => {
                 self.chunks = Vec::new();
                 if let Some(slot) = self.slot.take() {
-                    slot.metrics.refused.add(1);
+                    slot.refuse(Refusal::Error, Vec::new);
                 }
             }
         }

@@ -1,22 +1,44 @@
-use tokio::time::Instant;
-
 use super::*;
 use crate::chat::Usage;
 use crate::fingerprint::digest;
 
+mod bounds;
+mod trace;
+
 const LIMITS: Limits = Limits {
-    ttl: Duration::from_hours(1),
-    stale_if_error: Duration::from_mins(1),
+    life: Duration::from_mins(61),
     max_entries: 3,
     max_bytes: 30_000,
+    eviction: Eviction::Lru,
 };
 
-fn entry(size: usize) -> Entry {
-    Entry {
-        body: vec![b'x'; size].into(),
-        usage: Usage::default(),
-        stored_at: Instant::now(),
+const BOTH: [Eviction; 2] = [Eviction::Lru, Eviction::Value];
+
+/// Draws that are the same wherever the tests run: `SplitMix64`.
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
+
+    /// A whole number below this one.
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    /// From 0 and below 1.
+    fn unit(&mut self) -> f64 {
+        f64::from(u32::try_from(self.next() >> 32).unwrap()) / 4_294_967_296.0
+    }
+}
+
+fn entry(size: usize) -> SharedEntry {
+    let body = vec![b'x'; size].into();
+    Entry::new(body, Usage::default(), "", digest(b"all")).into()
 }
 
 fn key(n: u32) -> Fingerprint {
@@ -24,11 +46,13 @@ fn key(n: u32) -> Fingerprint {
 }
 
 fn put(memory: &Memory, n: u32, size: usize) -> bool {
-    memory.store(key(n), entry(size), memory.generation())
+    memory
+        .store(key(n), entry(size), memory.generation())
+        .is_ok()
 }
 
 fn has(memory: &Memory, n: u32) -> bool {
-    !matches!(memory.find(key(n)), Found::Nothing)
+    memory.find(key(n)).is_some()
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,64 +75,157 @@ async fn bytes_bound_it_too() {
     let memory = Memory::new(LIMITS);
     assert!(put(&memory, 1, 20_000));
     assert!(put(&memory, 1, 20_000));
-    assert_eq!(memory.bytes(), 20_200);
+    assert_eq!(memory.bytes(), 20_576);
     assert!(put(&memory, 2, 20_000));
     assert_eq!([1, 2].map(|n| has(&memory, n)), [false, true]);
-    assert!(!put(&memory, 3, 40_000), "larger than the whole store");
+    let larger = memory.store(key(3), entry(40_000), memory.generation());
+    assert_eq!(larger, Err(NotKept::TooLarge));
     assert!(memory.bytes() <= 30_000);
 }
 
 #[tokio::test(start_paused = true)]
-async fn lives_are_fresh_then_stale_then_over() {
-    let memory = Memory::new(LIMITS);
-    put(&memory, 1, 10);
-    tokio::time::advance(Duration::from_secs(3599)).await;
-    assert!(
-        matches!(memory.find(key(1)), Found::Fresh { age, ttl, .. } if age.as_secs() == 3599 && ttl.as_secs() == 1)
-    );
-    tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(matches!(memory.find(key(1)), Found::Stale { .. }));
-    assert_eq!(memory.sweep(), 0);
-    tokio::time::advance(Duration::from_secs(61)).await;
-    assert!(!has(&memory, 1));
-    assert_eq!((memory.sweep(), memory.len()), (1, 0));
+async fn what_is_of_no_more_use_is_not_found_and_swept() {
+    for eviction in BOTH {
+        let memory = Memory::new(Limits { eviction, ..LIMITS });
+        put(&memory, 1, 10);
+        tokio::time::advance(Duration::from_secs(3599)).await;
+        let age = Duration::from_secs(3_599);
+        assert_eq!(memory.find(key(1)).unwrap().age(), age);
+        assert_eq!(memory.sweep(), 0);
+        tokio::time::advance(Duration::from_secs(62)).await;
+        assert!(!has(&memory, 1));
+        assert_eq!((memory.sweep(), memory.len()), (1, 0));
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_clear_forbids_answers_in_flight() {
-    let memory = Memory::new(LIMITS);
-    put(&memory, 1, 10);
-    memory.remember(key(7), key(1), Saved::default());
-    let begun = memory.generation();
-    assert_eq!(memory.clear(), 1);
-    assert_eq!(memory.bytes(), 0);
-    assert!(!memory.store(key(2), entry(10), begun));
-    assert!(memory.is_empty() && memory.resolve(key(7)).is_none());
-    assert!(put(&memory, 2, 10));
+    for eviction in BOTH {
+        let memory = Memory::new(Limits { eviction, ..LIMITS });
+        put(&memory, 1, 10);
+        memory.remember(key(7), key(1), Saved::default());
+        let begun = memory.generation();
+        assert_eq!(memory.clear(&Filter::default()), [key(1)]);
+        assert_eq!(memory.bytes(), 0);
+        let in_flight = memory.store(key(2), entry(10), begun);
+        assert_eq!(in_flight, Err(NotKept::Cleared));
+        assert!(memory.is_empty() && memory.resolve(key(7)).is_none());
+        assert!(put(&memory, 2, 10));
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn repeated_keys_under_load_stay_within_bounds() {
-    let memory = Memory::new(Limits {
-        max_entries: 100,
-        max_bytes: 1 << 20,
-        ..LIMITS
-    });
-    std::thread::scope(|scope| {
-        for writer in 0..8u32 {
-            let memory = memory.clone();
-            // Each thread needs the paused clock no more than any clock.
-            scope.spawn(move || {
-                for n in 0..2_000 {
-                    put(&memory, (n * (writer + 1)) % 300, 100);
-                }
-            });
+    for eviction in BOTH {
+        let memory = Memory::new(Limits {
+            eviction,
+            max_entries: 100,
+            max_bytes: 1 << 20,
+            ..LIMITS
+        });
+        std::thread::scope(|scope| {
+            for writer in 0..8u32 {
+                let memory = memory.clone();
+                // Each thread needs the paused clock no more than any clock.
+                scope.spawn(move || {
+                    for n in 0..2_000 {
+                        put(&memory, (n * (writer + 1)) % 300, 100);
+                    }
+                });
+            }
+        });
+        assert_eq!(memory.len(), 100);
+        for n in 1_000..1_200 {
+            assert!(put(&memory, n, 100));
+            assert!(has(&memory, n), "{n} is not admitted");
         }
-    });
-    assert_eq!(memory.len(), 100);
-    for n in 1_000..1_200 {
-        assert!(put(&memory, n, 100));
-        assert!(has(&memory, n), "{n} is not admitted");
+        assert_eq!(memory.len(), 100);
     }
-    assert_eq!(memory.len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_narrowed_clear_takes_only_what_it_is_about() {
+    for eviction in BOTH {
+        let memory = Memory::new(Limits { eviction, ..LIMITS });
+        let begun = memory.generation();
+        let store = |n, model: &str| {
+            let entry = Entry::new("x".into(), Usage::default(), model, digest(b"all"));
+            memory.store(key(n), entry.into(), begun)
+        };
+        store(1, "m").unwrap();
+        store(2, "n").unwrap();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        store(3, "m").unwrap();
+        let filter = Filter {
+            model: Some("m".into()),
+            older_than: Some(Duration::from_secs(10)),
+            ..Filter::default()
+        };
+        assert_eq!(memory.matching(&filter), [key(1)]);
+        assert_eq!(memory.clear(&filter), [key(1)]);
+        assert_eq!([1, 2, 3].map(|n| has(&memory, n)), [false, true, true]);
+        let of_m = Filter {
+            older_than: None,
+            ..filter
+        };
+        assert_eq!(memory.clear(&of_m), [key(3)]);
+        assert_eq!(store(4, "m"), Err(NotKept::Cleared), "in flight");
+        assert_eq!(store(5, "n"), Ok(()));
+    }
+}
+
+async fn every_way_out_is_counted(eviction: Eviction) {
+    let memory = Memory::new(Limits { eviction, ..LIMITS });
+    assert_eq!(memory.evictions(), Evictions::default());
+    for n in 0..5 {
+        put(&memory, n, 10);
+    }
+    put(&memory, 4, 20);
+    let of_none = Filter {
+        model: Some("none".into()),
+        ..Filter::default()
+    };
+    assert!(memory.clear(&of_none).is_empty());
+    tokio::time::advance(Duration::from_hours(1)).await;
+    put(&memory, 5, 10);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert_eq!(memory.sweep(), 2);
+    put(&memory, 6, 10);
+    assert_eq!(memory.clear(&Filter::default()).len(), 2);
+    assert_eq!((memory.len(), memory.bytes(), memory.sweep()), (0, 0, 0));
+    let counted = Evictions {
+        size: 3,
+        expired: 2,
+        cleared: 2,
+        replaced: 1,
+    };
+    assert_eq!(memory.evictions(), counted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_way_out_is_counted_by_use() {
+    every_way_out_is_counted(Eviction::Lru).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_way_out_is_counted_by_value() {
+    every_way_out_is_counted(Eviction::Value).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clear_of_many_is_done_at_once() {
+    for eviction in BOTH {
+        let memory = Memory::new(Limits {
+            max_entries: 5_000,
+            max_bytes: 1 << 30,
+            eviction,
+            ..LIMITS
+        });
+        for n in 0..5_000 {
+            put(&memory, n, 10);
+        }
+        assert_eq!(memory.clear(&Filter::default()).len(), 5_000);
+        assert_eq!((memory.len(), memory.bytes()), (0, 0));
+        assert_eq!(memory.evictions().cleared, 5_000);
+    }
 }
