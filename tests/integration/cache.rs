@@ -9,6 +9,8 @@ use crate::support::{
 
 mod admission;
 mod identity;
+mod memory;
+mod snapshot;
 mod stale;
 
 /// Shapes of two callers in turn: whether each streams.

@@ -116,6 +116,11 @@ impl Process {
         self.stderr.lock().clone()
     }
 
+    /// Waits until standard error says this.
+    pub(crate) async fn wait_for(&mut self, text: &str) {
+        self.wait_for_stderr(|stderr| stderr.contains(text)).await;
+    }
+
     /// Waits until standard error fulfils a condition.
     pub(crate) async fn wait_for_stderr(&mut self, mut is_met: impl FnMut(&str) -> bool) {
         let met = timeout(PATIENCE, async {

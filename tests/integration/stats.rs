@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Act, End, Gate, Proxy, Upstream, ask, completion};
 
+mod cache;
 mod health;
 
 const STATS: &str = "/api/optimization-stats";

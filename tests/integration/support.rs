@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+pub(crate) use self::redis::RedisServer;
 pub(crate) use act::{Act, End};
 pub(crate) use client::{Answer, Events, raw, text_of};
 pub(crate) use gate::Gate;
@@ -16,6 +17,7 @@ mod client;
 mod connection;
 mod gate;
 mod proxy;
+mod redis;
 mod upstream;
 
 /// Far beyond what any step of a test takes, so that a hang fails with a message.

@@ -103,3 +103,39 @@ async fn no_stale_answer_where_it_is_not_wanted() {
     let fresh_only = [("cache-control", "no-cache")];
     assert_eq!(proxy.chat_with(&ask("q"), &fresh_only).await.status, 500);
 }
+
+#[tokio::test]
+async fn who_takes_stale_answers_gets_them_without_a_call() {
+    let (upstream, proxy) = start(SHORT).await;
+    proxy.chat(&ask("q")).await;
+    expire(&proxy).await;
+    for directives in [
+        "max-stale",
+        "max-stale=3600, max-age=60",
+        "max-stale, only-if-cached",
+    ] {
+        let control = [("cache-control", directives)];
+        let stale = proxy.chat_with(&ask("q"), &control).await;
+        assert_eq!(
+            (stale.status, stale.header("x-cache")),
+            (200, "STALE"),
+            "{directives}"
+        );
+        assert!(stale.header("age").parse::<u32>().is_ok());
+    }
+    assert_eq!(upstream.calls(), 1);
+}
+
+#[tokio::test]
+async fn who_sets_a_bound_gets_no_stale_answer_even_from_a_failing_upstream() {
+    let (upstream, proxy) = start(SHORT).await;
+    proxy.chat(&ask("q")).await;
+    expire(&proxy).await;
+    upstream.set(Act::error(500, &[]));
+    for directives in ["max-age=3600", "min-fresh=0", "max-stale, min-fresh=1"] {
+        let control = [("cache-control", directives)];
+        let failed = proxy.chat_with(&ask("q"), &control).await;
+        assert_eq!(failed.status, 500, "{directives}");
+    }
+    assert_eq!(proxy.chat(&ask("q")).await.header("x-cache"), "STALE");
+}
