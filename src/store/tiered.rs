@@ -217,8 +217,9 @@ impl Store {
         let Some(snapshot) = &self.snapshot else {
             return std::future::pending().await;
         };
-        snapshot.read().await;
+        // What comes in while the file is read is not in it.
         let mut written = self.memory.changes();
+        snapshot.read().await;
         loop {
             sleep(SNAPSHOT_INTERVAL).await;
             let changes = self.memory.changes();

@@ -1,11 +1,12 @@
 use futures_util::FutureExt as _;
 use tempfile::TempDir;
+use tokio::time::sleep;
 
 use super::*;
 use crate::chat::Usage;
 use crate::config::Eviction;
 use crate::fingerprint::digest;
-use crate::store::{Entry, Filter, Limits};
+use crate::store::{Entry, Filter, Limits, Store};
 
 mod properties;
 
@@ -224,4 +225,32 @@ async fn what_killed_processes_left_is_removed_at_the_start() {
     place.of(&memory()).read().await;
     let there = [&left, &working, &other].map(|path| path.exists());
     assert_eq!(there, [false, true, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_written_every_five_minutes_if_there_is_anything_new() {
+    let place = Place::new();
+    let memory = memory();
+    let store = Store::new(memory.clone(), None, Some(place.of(&memory)));
+    let watching = async {
+        sleep(Duration::from_secs(1)).await;
+        put(&memory, "a", "x");
+        sleep(Duration::from_secs(298)).await;
+        assert!(!place.path.exists());
+        sleep(Duration::from_secs(2)).await;
+        assert!(place.path.exists());
+        std::fs::remove_file(&place.path).unwrap();
+        sleep(Duration::from_mins(5)).await;
+        assert!(!place.path.exists(), "nothing new");
+        put(&memory, "b", "y");
+        sleep(Duration::from_mins(5)).await;
+        assert!(place.path.exists());
+    };
+    tokio::select! {
+        () = watching => {}
+        never = store.upkeep() => match never {},
+    }
+    let after = self::memory();
+    place.of(&after).read().await;
+    assert_eq!(after.len(), 2);
 }
