@@ -24,18 +24,18 @@ use crate::store::{Begun, Entry, Store};
 /// Makes `Record` services over one store.
 #[derive(Clone)]
 pub struct RecordLayer {
-    recorder: Recorder,
+    recorder: Arc<Recorder>,
 }
 
 /// Stores what the upstream answers.
 #[derive(Clone)]
 pub struct Record<S> {
     inner: S,
-    recorder: Recorder,
+    /// One count to raise for each request, whatever is behind it: the stack is cloned for hits, too.
+    recorder: Arc<Recorder>,
 }
 
 /// Where answers go, and which.
-#[derive(Clone)]
 struct Recorder {
     store: Store,
     admit: Admit,
@@ -45,7 +45,7 @@ struct Recorder {
 
 /// Where an answer goes once it is complete.
 struct Slot {
-    recorder: Recorder,
+    recorder: Arc<Recorder>,
     request: ProxyRequest,
     fingerprint: Fingerprint,
     begun: Begun,
@@ -71,7 +71,9 @@ impl RecordLayer {
             across_instances,
             metrics,
         };
-        Self { recorder }
+        Self {
+            recorder: Arc::new(recorder),
+        }
     }
 }
 
@@ -81,7 +83,7 @@ impl<S> Layer<S> for RecordLayer {
     fn layer(&self, inner: S) -> Self::Service {
         Record {
             inner,
-            recorder: self.recorder.clone(),
+            recorder: Arc::clone(&self.recorder),
         }
     }
 }
@@ -118,7 +120,7 @@ where
         }
         let clone = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, clone);
-        Box::pin(self.recorder.clone().record(ready, request, fingerprint))
+        Box::pin(Arc::clone(&self.recorder).record(ready, request, fingerprint))
     }
 }
 
@@ -126,7 +128,7 @@ where
 
 impl Recorder {
     async fn record<S>(
-        self,
+        self: Arc<Self>,
         ready: S,
         request: ProxyRequest,
         fingerprint: Fingerprint,
@@ -220,7 +222,7 @@ impl Slot {
             self.request.model().unwrap_or_default(),
             self.request.parts().scope.digest(),
         );
-        let Recorder { store, metrics, .. } = &self.recorder;
+        let Recorder { store, metrics, .. } = &*self.recorder;
         let kept = store.keep(self.fingerprint, entry, self.begun, &mut self.lease);
         if let Err(reason) = kept {
             self.refuse(Refusal::NotKept(reason), told);
