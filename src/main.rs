@@ -13,6 +13,10 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+/// Whatever the heap has been through, a hit costs the same.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// More than kernels grant by default; they take what they can.
 const BACKLOG: u32 = 4_096;
 
