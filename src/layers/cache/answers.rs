@@ -213,7 +213,6 @@ impl Answers {
         let (this, inner) = (Arc::clone(self), inner.clone());
         self.refreshes
             .start(fingerprint, request, |request| async move {
-                this.metrics.refreshes.add(1);
                 // Another instance may have brought one already.
                 let found = this.consult(&request).await;
                 let is_new = found.is_some_and(|entry| {
@@ -225,6 +224,7 @@ impl Answers {
                 if is_new {
                     return None;
                 }
+                this.metrics.refreshes.add(1);
                 Some(inner.oneshot(request).await)
             });
     }

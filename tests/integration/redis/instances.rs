@@ -1,7 +1,5 @@
 //! Two real processes share hits, flights and clears; one of them is killed.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -119,7 +117,7 @@ async fn two_processes_share_hits_flights_and_clears() {
     let calls = all.upstream.calls();
     within("the clear", async {
         while all.ask(&all.other, "r").await.unwrap().source == "HIT" {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
         }
     })
     .await;
