@@ -14,6 +14,7 @@ mod edge;
 mod garbage;
 mod limits;
 mod process;
+mod promises;
 mod redis;
 mod retry;
 mod security;

@@ -18,8 +18,12 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A command that runs the binary, without the settings of the environment that the tests run in.
+///
+/// `PEGASUS_NEST_BIN` names another one, such as a release build.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pegasus-nest"));
+    let built = env!("CARGO_BIN_EXE_pegasus-nest").into();
+    let binary = std::env::var_os("PEGASUS_NEST_BIN").unwrap_or(built);
+    let mut command = Command::new(binary);
     command.args(arguments).env_clear().kill_on_drop(true);
     command
 }
@@ -109,6 +113,37 @@ impl Process {
     /// The URL of a path on it.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// The processor time that it has taken so far, user and system, to a hundredth of a second.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = self.proc("stat");
+        // The name in the second field may hold blanks; what follows it does not.
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split(' ').collect();
+        let ticks: u64 = fields[12].parse::<u64>().unwrap() + fields[13].parse::<u64>().unwrap();
+        // USER_HZ is 100 on every Linux that Rust runs on.
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// The memory that it holds now, in bytes.
+    pub(crate) fn resident_bytes(&self) -> usize {
+        let status = self.proc("status");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+        kib.parse::<usize>().unwrap() * 1024
+    }
+
+    /// How many files and sockets it has open now.
+    pub(crate) fn descriptors(&self) -> usize {
+        let pid = self.child.id().expect("it has ended already");
+        std::fs::read_dir(format!("/proc/{pid}/fd"))
+            .unwrap()
+            .count()
+    }
+
+    fn proc(&self, file: &str) -> String {
+        let pid = self.child.id().expect("it has ended already");
+        std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap()
     }
 
     /// All that it has written to standard error by now.

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 pub(crate) use self::redis::RedisServer;
 pub(crate) use act::{Act, End};
-pub(crate) use client::{Answer, Events, raw, text_of};
+pub(crate) use client::{Answer, Client, Events, raw, text_of};
 pub(crate) use gate::Gate;
 pub(crate) use proxy::Proxy;
 pub(crate) use upstream::{Recorded, Upstream};

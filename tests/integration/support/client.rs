@@ -8,9 +8,15 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{Proxy, within};
+use super::within;
 
 const COMPLETIONS: &str = "/v1/chat/completions";
+
+/// A client of one proxy.
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    http: reqwest::Client,
+}
 
 /// A complete answer.
 #[derive(Clone, Debug)]
@@ -28,11 +34,23 @@ pub(crate) struct Events {
     buffer: BytesMut,
 }
 
-impl Proxy {
+impl Client {
+    /// A client of whatever proxy listens there. It sees bodies and redirects as they come.
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_gzip()
+            .no_deflate()
+            .build()
+            .unwrap();
+        Self { address, http }
+    }
+
     /// A request to this path.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let url = format!("http://{}{path}", self.address);
-        self.client.request(method, url)
+        self.http.request(method, url)
     }
 
     /// Sends a request and waits for all of its answer.

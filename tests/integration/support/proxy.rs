@@ -1,6 +1,6 @@
 //! The proxy under test, in this process, on a port of its own.
 
-use std::net::SocketAddr;
+use std::ops::Deref;
 
 use pegasus_nest::config::Config;
 use tokio::net::TcpListener;
@@ -8,12 +8,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use toml::{Table, Value};
 
-use super::{Upstream, within};
+use super::{Client, Upstream, within};
 
 /// A running proxy; it ends when dropped.
 pub(crate) struct Proxy {
-    pub(crate) address: SocketAddr,
-    pub(super) client: reqwest::Client,
+    client: Client,
     shutdown: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -46,16 +45,8 @@ impl Proxy {
                 .await
                 .unwrap();
         });
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_gzip()
-            .no_deflate()
-            .build()
-            .unwrap();
         Self {
-            address,
-            client,
+            client: Client::new(address),
             shutdown: Some(shutdown),
             task,
         }
@@ -72,6 +63,14 @@ impl Proxy {
         within("the proxy's shutdown", &mut self.task)
             .await
             .unwrap();
+    }
+}
+
+impl Deref for Proxy {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
     }
 }
 

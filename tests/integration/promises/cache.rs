@@ -1,0 +1,1 @@
+//! Shared calls and the cache (P30–P45).

@@ -1,0 +1,1 @@
+//! Where requests go and what they carry (P75–P77).

@@ -1,0 +1,1 @@
+//! Secrets and access (P80–P82).

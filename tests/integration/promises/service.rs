@@ -1,0 +1,1 @@
+//! The service and its input (P01–P05).

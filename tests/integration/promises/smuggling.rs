@@ -1,0 +1,1 @@
+//! Requests that two servers could read in two ways (P74).

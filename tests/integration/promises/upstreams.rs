@@ -1,0 +1,1 @@
+//! Upstreams that fail, in every way (P10–P19).
