@@ -3,18 +3,28 @@
 
 use std::task::{Context, Poll};
 
-use futures_util::stream::unfold;
+use futures_util::stream::poll_fn;
 use tower::{Layer, Service, ServiceExt as _};
 
 use super::{ReplyFuture, ReplyResult};
 use crate::error::ProxyError;
-use crate::reply::{Frame, Provenance, Reply, Streaming};
+use crate::reply::{Provenance, Reply, Streaming};
 use crate::request::ProxyRequest;
 
 pub use flight::Flights;
 use flight::{Head, Seat};
 
+mod air;
 mod flight;
+#[cfg(test)]
+mod tests;
+
+/// What [`air`] is built on; `tests/loom.rs` has others under these names.
+mod sync {
+    pub(super) use std::sync::Arc;
+
+    pub(super) use parking_lot::Mutex;
+}
 
 /// Makes [`Dedup`] services that share their flights.
 #[derive(Clone)]
@@ -86,16 +96,12 @@ where
 
 impl Seat {
     /// Waits for the head, and for all of it where the flight carries a whole reply.
-    async fn into_reply(self) -> ReplyResult {
+    async fn into_reply(mut self) -> ReplyResult {
         let is_leader = self.is_leader;
         let mut reply = match self.head().await? {
             Head::Whole(whole) => Reply::Whole(whole),
             Head::Stream { head, kind } => {
-                let frames = Box::pin(unfold(Some(self.into_reader()), |reader| async {
-                    let (reader, item) = reader?.step().await;
-                    let goes_on = matches!(item, Ok(Frame::Chunk(_)));
-                    Some((item, goes_on.then_some(reader)))
-                }));
+                let frames = Box::pin(poll_fn(move |cx| self.poll_frame(cx)));
                 Reply::Stream(Streaming { head, kind, frames })
             }
         };
