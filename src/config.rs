@@ -14,6 +14,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
 
 use self::{layers::Layers, reader::Reader};
 use crate::{
@@ -56,6 +57,8 @@ pub struct Server {
     pub listen: SocketAddr,
     pub max_body_bytes: usize,
     pub max_connections: usize,
+    /// Zero: no limit of its own.
+    pub max_connections_per_ip: usize,
     pub header_read_timeout: Duration,
     pub body_read_timeout: Duration,
     pub write_timeout: Duration,
@@ -79,6 +82,10 @@ pub struct Upstream {
     pub max_connections: usize,
     pub max_connections_per_host: usize,
     pub idle_timeout: Duration,
+    /// How long connections are used before others are opened.
+    pub max_connection_age: Duration,
+    /// From the head to the last byte.
+    pub max_stream_duration: Duration,
     pub http2: bool,
     pub max_response_bytes: usize,
     /// Names allowed beside the built-in list.
@@ -219,10 +226,31 @@ pub struct Dialect {
 /// Who may call.
 #[derive(Clone, Debug)]
 pub struct Auth {
-    /// Empty: no token is asked for.
     pub client_tokens: Vec<SecretString>,
+    /// Who has a name and limits. Neither these nor `client_tokens`: no token is asked for.
+    pub clients: Vec<Client>,
     pub admin_token: Option<SecretString>,
     pub allow_anonymous: bool,
+}
+
+/// A client with a token and limits of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// As the log shows it.
+    pub name: Box<str>,
+    /// The SHA-256 of its bearer token.
+    pub token_sha256: [u8; 32],
+    /// Requests in any minute, as a bucket of so many that fills evenly; none: no limit.
+    pub requests_per_minute: Option<u32>,
+    /// Requests worked on at once; none: no limit of its own.
+    pub max_in_flight: Option<u32>,
+}
+
+impl Client {
+    /// What stands for a token wherever tokens are compared.
+    pub fn digest(token: impl AsRef<[u8]>) -> [u8; 32] {
+        Sha256::digest(token).into()
+    }
 }
 
 /// What is logged, and how.

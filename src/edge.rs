@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use bytes::Bytes;
+use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -20,7 +21,8 @@ use crate::reply::Reply;
 use crate::request::ProxyRequest;
 use crate::stack::Stack;
 
-use auth::Guard;
+use access::Context;
+use auth::{Caller, Guard};
 use dialect::failure;
 
 pub use server::run;
@@ -41,6 +43,8 @@ mod linger;
 mod middleware;
 mod openai;
 mod patient;
+mod peers;
+mod quota;
 mod server;
 
 /// What the routes share. Cheap to clone.
@@ -107,14 +111,33 @@ impl Edge {
         self.shared.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Leave to work on one more request; kept until its response's body has ended.
-    fn admit(&self) -> Result<OwnedSemaphorePermit, ProxyError> {
-        Arc::clone(&self.shared.in_flight)
+    /// Lets a caller in whose request is to be answered, and counts it.
+    fn enter(&self, context: &Context, headers: &HeaderMap) -> Result<Caller, ProxyError> {
+        let caller = self.shared.guard.caller(headers)?;
+        if let Some(quota) = &caller.quota {
+            context.note_client(quota.name());
+            quota.count()?;
+        }
+        Ok(caller)
+    }
+
+    /// Leave to work on one more request of this caller's; kept until its response's body has ended.
+    fn admit(&self, caller: &Caller) -> Result<Place, ProxyError> {
+        // Its own limit first: who has reached that takes no place of others, not for a moment.
+        let own = match &caller.quota {
+            Some(quota) => quota.place()?,
+            None => None,
+        };
+        let shared = Arc::clone(&self.shared.in_flight)
             .try_acquire_owned()
             .map_err(|_| ProxyError::Overloaded {
                 limit: self.shared.config.server.max_in_flight,
                 retry_after: std::time::Duration::from_secs(1),
-            })
+            })?;
+        Ok(Place {
+            _own: own,
+            _shared: shared,
+        })
     }
 
     /// All of a request's body.
@@ -153,6 +176,14 @@ impl Edge {
     }
 }
 
+/// A place among the requests that are worked on.
+struct Place {
+    _own: Option<OwnedSemaphorePermit>,
+    _shared: OwnedSemaphorePermit,
+}
+
+impl access::Ended for Place {}
+
 /// Counts a client that leaves before its reply is there.
 struct Departure<'a> {
     edge: &'a Edge,
@@ -184,10 +215,24 @@ async fn index() -> Response {
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(policy),
     );
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    for (name, value) in [
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("permissions-policy"),
+            "camera=(), geolocation=(), microphone=()",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 

@@ -32,6 +32,18 @@ pub enum ProxyError {
         /// When to come back.
         retry_after: Duration,
     },
+    /// A client with limits of its own has used them up.
+    #[error("{client} has used up its {limit} {what}; retry in {} s", seconds(*.retry_after))]
+    QuotaExceeded {
+        /// The client's name.
+        client: Arc<str>,
+        /// What was used up.
+        what: Allowance,
+        /// The setting's value.
+        limit: u32,
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// More bytes of request bodies under way than memory is set aside for.
     #[error("too many large request bodies are being sent at once; retry in 1 s")]
     BodiesFull,
@@ -61,6 +73,9 @@ pub enum ProxyError {
     /// The answer is larger than `upstream.max_response_bytes`.
     #[error("the upstream's answer is larger than upstream.max_response_bytes = {0}")]
     AnswerTooLarge(usize),
+    /// The stream lasts longer than `upstream.max_stream_duration`.
+    #[error("the upstream's stream lasts longer than upstream.max_stream_duration = {0:?}")]
+    StreamTooLong(Duration),
     /// The upstream was too slow.
     #[error("the upstream was too slow: {0}")]
     Timeout(Slow),
@@ -72,6 +87,17 @@ pub enum ProxyError {
     /// A defect of the proxy.
     #[error("the proxy failed: {0}")]
     Internal(&'static str),
+}
+
+/// Which of a client's limits was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Allowance {
+    /// Requests in a minute.
+    #[error("requests a minute (auth.clients, requests_per_minute)")]
+    RequestsPerMinute,
+    /// Requests at once.
+    #[error("requests in flight (auth.clients, max_in_flight)")]
+    InFlight,
 }
 
 /// Which of the timeouts ran out.
@@ -162,6 +188,7 @@ impl ProxyError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Rejected(rejection) => rejection.status,
+            Self::QuotaExceeded { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::CircuitOpen { .. }
             | Self::Overloaded { .. }
             | Self::BodiesFull
@@ -173,6 +200,7 @@ impl ProxyError {
             | Self::InvalidAnswer(_)
             | Self::Reported(_)
             | Self::AnswerTooLarge(_)
+            | Self::StreamTooLong(_)
             | Self::Credentials(_) => StatusCode::BAD_GATEWAY,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -185,12 +213,14 @@ impl ProxyError {
             Self::OnlyIfCached => "only_if_cached",
             Self::CircuitOpen { .. } => "circuit_open",
             Self::Overloaded { .. } | Self::BodiesFull => "overloaded",
+            Self::QuotaExceeded { .. } => "quota_exceeded",
             Self::SocketsBusy { .. } => "upstream_sockets_busy",
             Self::Unreachable(_) => "upstream_unreachable",
             Self::DeadSocket(_) | Self::ConnectionLost(_) => "upstream_connection_lost",
             Self::InvalidAnswer(_) => "upstream_invalid_answer",
             Self::Reported(_) => "upstream_error",
             Self::AnswerTooLarge(_) => "upstream_answer_too_large",
+            Self::StreamTooLong(_) => "upstream_stream_too_long",
             Self::Timeout(_) => "upstream_timeout",
             Self::Credentials(_) => "upstream_credentials",
             Self::Internal(_) => "internal_error",
@@ -222,6 +252,7 @@ impl ProxyError {
             Self::BodiesFull => Some("1".to_owned()),
             Self::CircuitOpen { retry_after, .. }
             | Self::Overloaded { retry_after, .. }
+            | Self::QuotaExceeded { retry_after, .. }
             | Self::SocketsBusy { retry_after, .. } => Some(seconds(*retry_after).to_string()),
             _ => None,
         }
@@ -237,12 +268,16 @@ impl ProxyError {
             | Self::InvalidAnswer(_)
             | Self::Reported(_)
             | Self::Timeout(_) => Some(false),
-            // Below the edge only the upstream itself rejects. Its answer's length is for our own limit to judge, and
+            // Below the edge only the upstream itself rejects. Its answer's length is for our own limits to judge, and
             // one question's long answer says nothing about the next.
-            Self::Rejected(_) | Self::Credentials(_) | Self::AnswerTooLarge(_) => Some(true),
+            Self::Rejected(_)
+            | Self::Credentials(_)
+            | Self::AnswerTooLarge(_)
+            | Self::StreamTooLong(_) => Some(true),
             Self::OnlyIfCached
             | Self::CircuitOpen { .. }
             | Self::Overloaded { .. }
+            | Self::QuotaExceeded { .. }
             | Self::BodiesFull
             | Self::SocketsBusy { .. }
             | Self::Internal(_) => None,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _, ops::RangeInclusive, time::Duration};
 
 use secrecy::SecretString;
-use toml::Value;
+use toml::{Table, Value};
 
 use super::{
     layers::{Entry, Layers},
@@ -151,6 +151,17 @@ impl Reader {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Vec<T> {
         self.value(key, Shown::Plain, coerce_list, |value| list(value, &parse))
+    }
+
+    /// A list of tables, each of which `parse` understands.
+    pub(super) fn tables<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&Table) -> Result<T, Vec<Refusal>>,
+    ) -> Vec<T> {
+        self.value(key, Shown::Plain, coerce_list, |value| {
+            values::tables(value, &parse)
+        })
     }
 
     /// A secret that `parse` accepts; empty is none.

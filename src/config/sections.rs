@@ -2,8 +2,6 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use secrecy::ExposeSecret;
-
 use super::{
     Auth, Breaker, Cache, Compression, Config, Dedup, Dialect, Log, LogFormat, MaxTokens, Metering,
     Retry, Server, Upstream, accept, reader::Reader,
@@ -11,6 +9,7 @@ use super::{
 use crate::compressor::Rule;
 use crate::metering::prices::PriceTable;
 
+mod auth;
 mod cache;
 
 /// More connections, requests or attempts than any machine holds.
@@ -42,16 +41,17 @@ impl Config {
 
     /// Refuses the start where anyone on the network could spend the owner's money.
     fn refuse_open_purse(&self, reader: &mut Reader) {
-        const KEYS: [&str; 4] = [
+        const KEYS: [&str; 5] = [
             "server.listen",
             "upstream.api_key",
             "auth.client_tokens",
+            "auth.clients",
             "auth.allow_anonymous",
         ];
         // An IPv4 address written as IPv6 is as local as it is.
         let is_local = self.server.listen.ip().to_canonical().is_loopback();
         if self.upstream.api_key.is_some()
-            && self.auth.client_tokens.is_empty()
+            && !self.auth.asks_for_a_token()
             && !self.auth.allow_anonymous
             && !is_local
             && reader.can_judge(&KEYS)
@@ -59,7 +59,7 @@ impl Config {
             reader.refuse(
                 "server.listen",
                 "anyone who reaches this address could spend the money behind upstream.api_key: \
-                 set auth.client_tokens, or listen on a loopback address such as 127.0.0.1, \
+                 set auth.client_tokens or auth.clients, or listen on a loopback address such as 127.0.0.1, \
                  or set auth.allow_anonymous = true"
                     .to_owned(),
             );
@@ -79,6 +79,7 @@ impl Server {
             }),
             max_body_bytes: reader.size("server.max_body_bytes"),
             max_connections: reader.integer("server.max_connections", 1..=MANY),
+            max_connections_per_ip: reader.integer("server.max_connections_per_ip", 0..=MANY),
             header_read_timeout: reader.timeout("server.header_read_timeout"),
             body_read_timeout: reader.timeout("server.body_read_timeout"),
             write_timeout: reader.timeout("server.write_timeout"),
@@ -100,6 +101,8 @@ impl Upstream {
             max_connections: reader.integer("upstream.max_connections", 1..=MANY),
             max_connections_per_host: reader.integer("upstream.max_connections_per_host", 1..=MANY),
             idle_timeout: reader.timeout("upstream.idle_timeout"),
+            max_connection_age: reader.timeout("upstream.max_connection_age"),
+            max_stream_duration: reader.timeout("upstream.max_stream_duration"),
             http2: reader.flag("upstream.http2"),
             max_response_bytes: reader.size("upstream.max_response_bytes"),
             forward_headers: reader.list("upstream.forward_headers", accept::forwarded_header),
@@ -211,38 +214,6 @@ impl Dialect {
 
     fn chat(reader: &mut Reader) -> Self {
         dialect!(reader, "chat")
-    }
-}
-
-impl Auth {
-    fn read(reader: &mut Reader) -> Self {
-        let auth = Self {
-            client_tokens: reader.secrets("auth.client_tokens", accept::token),
-            admin_token: reader.secret("auth.admin_token", accept::token),
-            allow_anonymous: reader.flag("auth.allow_anonymous"),
-        };
-        if reader.can_judge(&["auth.client_tokens", "auth.admin_token"]) {
-            auth.refuse_repeats(reader);
-        }
-        auth
-    }
-
-    fn refuse_repeats(&self, reader: &mut Reader) {
-        let mut tokens: Vec<&str> = self
-            .client_tokens
-            .iter()
-            .map(ExposeSecret::expose_secret)
-            .collect();
-        let admin = self.admin_token.as_ref().map(ExposeSecret::expose_secret);
-        if admin.is_some_and(|admin| tokens.contains(&admin)) {
-            let accepted =
-                "expected another token than the clients': whoever holds it is the admin";
-            reader.refuse("auth.admin_token", accepted.to_owned());
-        }
-        tokens.sort_unstable();
-        if tokens.windows(2).any(|pair| pair[0] == pair[1]) {
-            reader.refuse("auth.client_tokens", "expected each token once".to_owned());
-        }
     }
 }
 

@@ -50,6 +50,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(server.listen, "127.0.0.1:3000".parse().unwrap());
     assert_eq!(server.max_body_bytes, 10 * 1024 * 1024);
     assert_eq!(server.max_connections, 4096);
+    assert_eq!(server.max_connections_per_ip, 0);
     assert_eq!(server.header_read_timeout, seconds(10));
     assert_eq!(server.body_read_timeout, seconds(30));
     assert_eq!(server.write_timeout, seconds(30));
@@ -126,6 +127,39 @@ fn defaults_are_those_of_the_contract() {
         config.metering.prices.nano_usd(&config.create.model, 1, 1),
         Some(18_000)
     );
+}
+
+#[test]
+fn clients_are_read_from_files_and_variables_alike() {
+    let digest = "AB".repeat(32);
+    let web = format!(
+        "{{ name = \"web\", token_sha256 = \"{digest}\", requests_per_minute = 60, max_in_flight = 5 }}"
+    );
+    let expected = [Client {
+        name: "web".into(),
+        token_sha256: [0xab; 32],
+        requests_per_minute: Some(60),
+        max_in_flight: Some(5),
+    }];
+    let (_file, options) = file(&format!("[auth]\nclients = [{web}]"));
+    let variable = format!("[{web}]");
+    for loaded in [
+        load(&options, &[]),
+        with(&[("PEGASUS_AUTH__CLIENTS", &variable)]),
+    ] {
+        let loaded = loaded.unwrap();
+        assert_eq!(loaded.config.auth.clients, expected);
+        assert!(loaded.config.auth.asks_for_a_token());
+        let shown = &loaded.effective;
+        assert!(shown.contains("web") && !shown.contains(&digest), "{shown}");
+    }
+    let as_tables = format!(
+        "[[auth.clients]]\nname = \"web\"\ntoken_sha256 = \"{digest}\"\n[[auth.clients]]\nname = \"app\"\ntoken_sha256 = \"{}\"",
+        "0".repeat(64)
+    );
+    let config = Config::from_toml(&as_tables).unwrap();
+    assert_eq!(config.auth.clients.len(), 2);
+    assert_eq!(config.auth.clients[1].requests_per_minute, None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use toml::Value;
+use toml::{Table, Value};
 
 use super::units;
 
@@ -44,7 +44,7 @@ pub(super) fn coerce_number(text: &str) -> Option<Value> {
 pub(super) fn coerce_list(text: &str) -> Option<Value> {
     if text.trim_start().starts_with('[') {
         return format!("list = {text}")
-            .parse::<toml::Table>()
+            .parse::<Table>()
             .ok()?
             .remove("list");
     }
@@ -110,11 +110,53 @@ pub(super) fn list<T>(
     }
 }
 
+/// A list of tables; what is wrong with any of them is told.
+pub(super) fn tables<T>(
+    value: &Value,
+    parse: impl Fn(&Table) -> Result<T, Vec<Refusal>>,
+) -> Result<Vec<T>, Vec<Refusal>> {
+    let Some(items) = value.as_array() else {
+        return Err(Refusal::all("expected a list of tables".to_owned()));
+    };
+    let (mut read, mut refusals) = (Vec::new(), Vec::new());
+    for item in items {
+        let parsed = match item.as_table() {
+            Some(table) => parse(table),
+            None => Err(vec![Refusal {
+                // It may be a token.
+                given: Some(Value::String(MASK.to_owned())),
+                accepted: "expected a table such as { name = \"web\", token_sha256 = \"…\" }"
+                    .to_owned(),
+            }]),
+        };
+        match parsed {
+            Ok(parsed) => read.push(parsed),
+            Err(more) => refusals.extend(more),
+        }
+    }
+    if refusals.is_empty() {
+        Ok(read)
+    } else {
+        Err(refusals)
+    }
+}
+
 /// The value as the effective configuration shows it.
 pub(super) fn show(value: &Value, shown: Shown) -> Value {
     match value {
-        _ if shown == Shown::Plain => value.clone(),
         Value::Array(items) => Value::Array(items.iter().map(|item| show(item, shown)).collect()),
+        // A digest is no token, but whoever has it can try tokens at home.
+        Value::Table(fields) => Value::Table(
+            fields
+                .iter()
+                .map(|(name, value)| {
+                    let is_secret = shown == Shown::Secret || name.starts_with("token");
+                    let shown = if is_secret { Shown::Secret } else { shown };
+                    (name.clone(), show(value, shown))
+                })
+                .collect(),
+        ),
+        _ if shown == Shown::Plain => value.clone(),
         Value::String(text) if text.trim().is_empty() => value.clone(),
         _ => Value::String(MASK.to_owned()),
     }

@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::HeaderName;
+use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method};
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
@@ -38,6 +38,7 @@ pub(super) struct Context {
 /// What becomes known on the way, for the log.
 #[derive(Default)]
 struct Notes {
+    client: Option<Arc<str>>,
     model: Option<String>,
     cache: Option<&'static str>,
     tokens_saved: Option<u64>,
@@ -67,8 +68,6 @@ pub(super) trait Ended {
     /// All of the body has been handed to the connection.
     fn complete(&mut self) {}
 }
-
-impl Ended for tokio::sync::OwnedSemaphorePermit {}
 
 impl Ended for Line {
     fn complete(&mut self) {
@@ -102,8 +101,20 @@ pub(super) async fn log(request: Request, next: Next) -> Response {
     if let Ok(id) = HeaderValue::try_from(&*context.id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
+    label(response.headers_mut(), dialect);
     line.status = Some(response.status().as_u16());
     hold(response, line)
+}
+
+/// Says of every response that it is what it says it is, and of the proxy's own words that nobody keeps them.
+fn label(headers: &mut HeaderMap, dialect: Dialect) {
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if dialect == Dialect::Native && !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
 }
 
 /// Keeps `guard` until the response's body has ended.
@@ -140,6 +151,11 @@ fn shorten(text: &str) -> String {
 // === impl Context ===
 
 impl Context {
+    /// Notes by which name the caller is known.
+    pub(super) fn note_client(&self, name: &Arc<str>) {
+        self.notes.lock().client = Some(Arc::clone(name));
+    }
+
     /// Notes what the log should say of a reply.
     pub(super) fn note_reply(&self, request: &ProxyRequest, cache: &'static str) {
         let mut notes = self.notes.lock();
@@ -179,6 +195,7 @@ impl Drop for Line {
         let (method, path, id) = (method.as_str(), path.as_str(), &*context.id);
         let (cache, model, tokens_saved) =
             (notes.cache, notes.model.as_deref(), notes.tokens_saved);
+        let client = notes.client.as_deref();
         let aborted = (!*complete).then_some(true);
         // The level of an event is part of its static description, hence a macro.
         macro_rules! tell {
@@ -187,6 +204,7 @@ impl Drop for Line {
                     method,
                     path,
                     status,
+                    client,
                     cache,
                     ms,
                     model,

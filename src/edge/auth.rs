@@ -1,13 +1,14 @@
 //! Who may do what, and whose credential goes where.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::config::{CacheScope, Config};
+use super::quota::Quota;
+use crate::config::{CacheScope, Client, Config};
 use crate::error::ProxyError;
 use crate::fingerprint::Scope;
 
@@ -15,6 +16,7 @@ use crate::fingerprint::Scope;
 /// a token's length.
 pub(super) struct Guard {
     client_tokens: Vec<[u8; 32]>,
+    clients: Vec<([u8; 32], Arc<Quota>)>,
     admin_token: Option<[u8; 32]>,
     scope: CacheScope,
 }
@@ -25,14 +27,20 @@ pub(super) struct Caller {
     pub(super) scope: Scope,
     /// Their own credential for the upstream; never a token of the proxy.
     pub(super) authorization: Option<HeaderValue>,
+    /// Their limits, where they have a name.
+    pub(super) quota: Option<Arc<Quota>>,
     is_admin: bool,
 }
 
 impl Guard {
     pub(super) fn new(config: &Config) -> Self {
-        let digest = |token: &SecretString| Sha256::digest(token.expose_secret()).into();
+        let digest = |token: &SecretString| Client::digest(token.expose_secret());
+        let clients = config.auth.clients.iter();
         Self {
             client_tokens: config.auth.client_tokens.iter().map(digest).collect(),
+            clients: clients
+                .map(|client| (client.token_sha256, Arc::new(Quota::new(client))))
+                .collect(),
             admin_token: config.auth.admin_token.as_ref().map(digest),
             scope: config.cache.scope,
         }
@@ -41,12 +49,12 @@ impl Guard {
     /// Lets a caller in, or says what credential is missing.
     pub(super) fn caller(&self, headers: &HeaderMap) -> Result<Caller, ProxyError> {
         let authorization = headers.get(header::AUTHORIZATION);
-        let shown: Option<[u8; 32]> = authorization
-            .and_then(bearer)
-            .map(|token| Sha256::digest(token).into());
+        let shown = authorization.and_then(bearer).map(Client::digest);
         let is_admin = matches(shown, self.admin_token.as_slice());
-        let is_client = matches(shown, &self.client_tokens);
-        if !self.client_tokens.is_empty() && !is_client && !is_admin {
+        let quota = self.quota(shown);
+        let is_client = matches(shown, &self.client_tokens) || quota.is_some();
+        let asks_for_a_token = !self.client_tokens.is_empty() || !self.clients.is_empty();
+        if asks_for_a_token && !is_client && !is_admin {
             return Err(unauthorized(if authorization.is_some() {
                 "this token is not known here; send Authorization: Bearer with a client token of this proxy"
             } else {
@@ -68,7 +76,20 @@ impl Guard {
         Ok(Caller {
             scope,
             authorization,
+            quota,
             is_admin,
+        })
+    }
+
+    /// The limits of the client whose token this is. All tokens are compared, whichever it is.
+    fn quota(&self, shown: Option<[u8; 32]>) -> Option<Arc<Quota>> {
+        let shown = shown?;
+        self.clients.iter().fold(None, |found, (token, quota)| {
+            if token.ct_eq(&shown).into() {
+                Some(Arc::clone(quota))
+            } else {
+                found
+            }
         })
     }
 

@@ -51,12 +51,12 @@ async fn create(
     request: Request,
     endpoint: Endpoint,
 ) -> Result<Response, ProxyError> {
-    let caller = edge.shared.guard.caller(request.headers())?;
+    let caller = edge.enter(context, request.headers())?;
     body::expect_json(request.headers())?;
     let incoming = request.headers().clone();
     let bytes = edge.body(request).await?;
     // Not before the body is here: slow senders must not take the places of others.
-    let permit = edge.admit()?;
+    let place = edge.admit(&caller)?;
     let form = Form::read(&bytes, endpoint, &edge.shared.config)?;
 
     let json = Json::parse(form.completion.into()).map_err(|error| {
@@ -112,7 +112,7 @@ async fn create(
             return Err(ProxyError::InvalidAnswer("it is no chat completion".into()));
         }
     };
-    Ok(access::hold(response, permit))
+    Ok(access::hold(response, place))
 }
 
 /// Whether the client prefers the bare text to JSON.

@@ -56,13 +56,13 @@ async fn complete(
     context: &Context,
     request: Request,
 ) -> Result<Response, ProxyError> {
-    let caller = edge.shared.guard.caller(request.headers())?;
+    let caller = edge.enter(context, request.headers())?;
     body::expect_json(request.headers())?;
     let path = path_and_query(&request)?;
     let incoming = request.headers().clone();
     let body = edge.body(request).await?;
     // Not before the body is here: slow senders must not take the places of others.
-    let permit = edge.admit()?;
+    let place = edge.admit(&caller)?;
     let json = Json::parse(body).map_err(|error| invalid_json(&error))?;
     chat::validate(json.root()).map_err(|fault| {
         let message = fault.to_string();
@@ -80,7 +80,7 @@ async fn complete(
     )?;
     let request = ProxyRequest::new(parts, Content::Chat(Box::new(chat)));
     let (exchange, reply) = Exchange::begin(edge, context, request).await?;
-    Ok(access::hold(answer(exchange, reply, shape).await?, permit))
+    Ok(access::hold(answer(exchange, reply, shape).await?, place))
 }
 
 /// The answer in the shape that the client asked for, whatever the shape in which it came.
@@ -160,7 +160,7 @@ fn replay(
 }
 
 async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Response, ProxyError> {
-    let caller = edge.shared.guard.caller(request.headers())?;
+    let caller = edge.enter(context, request.headers())?;
     let path = path_and_query(&request)?;
     let method = request.method().clone();
     if matches!(method, Method::TRACE | Method::CONNECT) {
@@ -177,7 +177,7 @@ async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Res
         .and_then(|value| value.to_str().ok())
         .is_some_and(body::is_json);
     let body = edge.body(request).await?;
-    let permit = edge.admit()?;
+    let place = edge.admit(&caller)?;
     // SDKs announce JSON on calls without a body, too.
     let probe = if is_json && !body.is_empty() {
         Probe::read(&body).map_err(|error| invalid_json(&error))?
@@ -197,7 +197,7 @@ async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Res
         },
     );
     let (exchange, reply) = Exchange::begin(edge, context, request).await?;
-    Ok(access::hold(relay(&exchange, reply)?, permit))
+    Ok(access::hold(relay(&exchange, reply)?, place))
 }
 
 /// A reply as it came.

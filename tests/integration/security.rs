@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::support::{Answer, Proxy, Upstream, ask};
 
 mod browsers;
+mod clients;
 mod headers;
 mod logs;
 mod loopback;

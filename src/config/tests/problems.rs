@@ -38,6 +38,73 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
+fn what_is_wrong_with_a_client_is_told_without_its_token() {
+    let digest = "ab".repeat(32);
+    for (clients, says) in [
+        ("\"SECRET\"", "a table such as { name ="),
+        ("{ token_sha256 = \"DIGEST\" }", "as name of a client"),
+        (
+            "{ name = \"a b\", token_sha256 = \"DIGEST\" }",
+            "as name of a client",
+        ),
+        ("{ name = \"web\" }", "token_sha256 of \"web\" the SHA-256"),
+        ("{ name = \"web\", token_sha256 = \"SECRET\" }", "sha256sum"),
+        (
+            "{ name = \"web\", token_sha256 = 5 }",
+            "64 hexadecimal digits",
+        ),
+        (
+            "{ name = \"web\", token_sha256 = \"DIGEST\", requests_per_minute = 0 }",
+            "requests_per_minute of \"web\"",
+        ),
+        (
+            "{ name = \"web\", token_sha256 = \"DIGEST\", max_in_flight = \"9\" }",
+            "max_in_flight of \"web\"",
+        ),
+        (
+            "{ name = \"web\", token_sha256 = \"DIGEST\", max_inflight = 9 }",
+            "did you mean max_in_flight?",
+        ),
+        (
+            "{ name = \"web\", token_sha256 = \"DIGEST\", token = \"SECRET\" }",
+            "there is no field \"token\"",
+        ),
+        (
+            "{ name = \"web\", token_sha256 = \"DIGEST\" }, { name = \"web\", token_sha256 = \"OTHER\" }",
+            "each name once",
+        ),
+        (
+            "{ name = \"web\", token_sha256 = \"DIGEST\" }, { name = \"app\", token_sha256 = \"DIGEST\" }",
+            "a token of its own",
+        ),
+        (
+            "{ name = \"web\", token_sha256 = \"PLAIN\" }",
+            "a token of its own",
+        ),
+    ] {
+        let clients = clients
+            .replace("DIGEST", &digest)
+            .replace("OTHER", &"cd".repeat(32))
+            // The SHA-256 of "plain".
+            .replace("PLAIN", &hex(Client::digest("plain")));
+        let text = format!("[auth]\nclient_tokens = [\"plain\"]\nclients = [{clients}]");
+        let problems = Config::from_toml(&text).unwrap_err().to_string();
+        assert!(
+            problems.contains(says) && problems.starts_with("auth.clients"),
+            "{problems}"
+        );
+        assert!(
+            !problems.contains("SECRET") && problems.lines().count() == 1,
+            "{problems}"
+        );
+    }
+}
+
+fn hex(digest: [u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
 fn problems_of_all_sources_are_told_together() {
     let (_file, mut options) = file("[cache]\nttl = \"0s\"");
     options.listen = Some("nowhere".to_owned());

@@ -83,9 +83,11 @@ pub(super) fn failure(error: &ProxyError) -> Vec<u8> {
         | ProxyError::OnlyIfCached
         | ProxyError::CircuitOpen { .. }
         | ProxyError::Overloaded { .. }
+        | ProxyError::QuotaExceeded { .. }
         | ProxyError::BodiesFull
         | ProxyError::SocketsBusy { .. }
         | ProxyError::AnswerTooLarge(_)
+        | ProxyError::StreamTooLong(_)
         | ProxyError::Credentials(_)
         | ProxyError::Internal(_) => return Vec::new(),
     };
