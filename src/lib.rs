@@ -14,13 +14,14 @@
 //!
 //! Beside the way stand the pure parts, which can be read by themselves: [`compressor`], [`fingerprint`],
 //! [`json`], [`chat`], [`sse`], [`tokens`]; the answers that are kept in [`store`]; the counters in [`metering`]; and
-//! what starts it all: [`cli`], [`config`], [`logging`], [`demo`].
+//! what starts it all: [`cli`], [`config`], [`descriptors`], [`logging`], [`demo`].
 
 pub mod chat;
 pub mod cli;
 pub mod compressor;
 pub mod config;
 pub mod demo;
+pub mod descriptors;
 pub mod edge;
 pub mod error;
 pub mod fingerprint;

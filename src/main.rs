@@ -8,10 +8,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use pegasus_nest::cli::{self, Cli, Command};
 use pegasus_nest::config::{self, Config};
-use pegasus_nest::{demo, logging, serve};
+use pegasus_nest::{demo, descriptors, logging, serve};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+
+mod supervisor;
 
 /// Whatever the heap has been through, a hit costs the same.
 #[global_allocator]
@@ -25,9 +27,6 @@ const SEND_BUFFER: u32 = 256 * 1024;
 
 /// What is left of the work at the end gets this long.
 const RUNTIME_GRACE: Duration = Duration::from_millis(100);
-
-/// The client's end, the upstream's end, and some for the log, the listener and the runtime.
-const DESCRIPTORS_BESIDE_SOCKETS: u64 = 64;
 
 fn main() -> ExitCode {
     let cli = cli::parse();
@@ -67,7 +66,7 @@ fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
 fn run(cli: &Cli, mut config: Config) -> anyhow::Result<()> {
     // Dropped last, so that the last lines are written.
     let log = logging::init(&config.log);
-    raise_descriptor_limit(&config);
+    share_descriptors(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -88,11 +87,17 @@ fn run(cli: &Cli, mut config: Config) -> anyhow::Result<()> {
         tracing::info!(addr = %address, upstream, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
         warn_of_surprises(&config);
         let (stop, stop_at_once) = stop_signals().context("cannot listen for signals")?;
+        let stop = async {
+            stop.await;
+            supervisor::stopping();
+        };
+        supervisor::ready(&address.to_string());
         tokio::select! {
             served = serve(config, listener, stop) => {
                 served.context("cannot set up the upstream client")?;
             }
             () = log.tell_losses() => {}
+            () = supervisor::give_signs_of_life() => {}
             () = stop_at_once => anyhow::bail!("a second signal: stopped before all requests had ended"),
         }
         drop(demo);
@@ -145,26 +150,25 @@ async fn either(one: &mut Signal, other: &mut Signal) {
 }
 
 /// Each request may need two sockets; the usual soft limit of 1,024 descriptors is too low for that.
-fn raise_descriptor_limit(config: &Config) {
-    let sockets = config.server.max_connections + config.upstream.max_connections;
-    let wanted = u64::try_from(sockets)
-        .unwrap_or(u64::MAX)
-        .saturating_add(DESCRIPTORS_BESIDE_SOCKETS);
-    let got = rlimit::increase_nofile_limit(wanted.max(1_024)).unwrap_or(0);
-    if got < wanted {
+fn share_descriptors(config: &mut Config) {
+    let wanted = descriptors::wanted(config);
+    let granted = rlimit::increase_nofile_limit(wanted.max(1_024)).unwrap_or(0);
+    if descriptors::fit(config, granted) {
         tracing::warn!(
             wanted,
-            got,
-            "the limit of open files is low; raise it or lower server.max_connections"
+            granted,
+            clients = config.server.max_connections,
+            upstream = config.upstream.max_connections,
+            "the limit of open files is low: fewer connections are held open; raise it (ulimit -n), or lower server.max_connections"
         );
     }
 }
 
 /// Settings that are right and yet may not be meant.
 fn warn_of_surprises(config: &Config) {
-    if !config.auth.client_tokens.is_empty() && config.upstream.api_key.is_none() {
+    if config.auth.asks_for_a_token() && config.upstream.api_key.is_none() {
         tracing::warn!(
-            "auth.client_tokens are set and upstream.api_key is not: client tokens are never forwarded, so the upstream gets no credential"
+            "client tokens are set and upstream.api_key is not: client tokens are never forwarded, so the upstream gets no credential"
         );
     }
 }

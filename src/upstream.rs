@@ -19,16 +19,18 @@ use crate::reply::{Head, Provenance, Reply, StreamKind, Streaming, Whole, Worth}
 use crate::request::{ProxyRequest, Socket};
 
 use failure::classify;
+use pool::Pool;
 use sockets::{SocketPermit, Sockets};
 
 mod dial;
 mod events;
 mod failure;
 mod headers;
-
-pub(crate) use headers::nominated;
+mod pool;
 mod raw;
 mod sockets;
+
+pub(crate) use headers::nominated;
 
 /// The leaf of the stack. Cheap to clone.
 #[derive(Clone)]
@@ -39,7 +41,7 @@ pub struct Upstream {
 struct Shared {
     config: config::Upstream,
     own_key: Option<HeaderValue>,
-    pooled: reqwest::Client,
+    pooled: Pool,
     /// Made when first needed: most processes never meet a dead socket.
     fresh: OnceLock<reqwest::Client>,
     sockets: Sockets,
@@ -59,8 +61,10 @@ struct Incoming {
 struct Limits {
     /// Silence longer than this ends it.
     read_timeout: Duration,
-    /// All of it must be here by then; streams only begin by then.
-    deadline: Option<Instant>,
+    /// All of it must be here by then; streams only begin by then, and then have another one.
+    deadline: Instant,
+    /// How long a stream that has begun may last.
+    longest: Option<Duration>,
     /// Decoded bytes, so that a bomb stops here.
     max_bytes: usize,
 }
@@ -79,7 +83,7 @@ impl Upstream {
         // There is one upstream, hence one host: of the two caps the smaller one decides.
         let cap = config.max_connections.min(config.max_connections_per_host);
         let shared = Shared {
-            pooled: client(config, cap)?,
+            pooled: Pool::new(client(config, cap)?, config.max_connection_age),
             fresh: OnceLock::new(),
             config: config.clone(),
             own_key,
@@ -105,7 +109,8 @@ impl Upstream {
         metrics.attempts.add(1);
         let limits = Limits {
             read_timeout: config.read_timeout,
-            deadline: Some(deadline),
+            deadline,
+            longest: None,
             max_bytes: config.max_response_bytes,
         };
         // A call that spent its time in the queue says nothing about the upstream when the rest is too short.
@@ -142,7 +147,7 @@ impl Upstream {
                 )
                 .into(),
             )),
-            _ => forward(&request, incoming).await,
+            _ => forward(&request, incoming, config.max_stream_duration).await,
         }
     }
 
@@ -155,8 +160,11 @@ impl Upstream {
         } = &*self.shared;
         let parts = request.parts();
         let client = match request.socket {
-            Socket::Pooled => pooled,
-            Socket::Fresh => self.fresh_client()?,
+            Socket::Pooled => {
+                let shared = Arc::clone(&self.shared);
+                pooled.client(move || client(&shared.config, shared.sockets.cap()))
+            }
+            Socket::Fresh => self.fresh_client()?.clone(),
         };
         let mut headers = parts.headers.clone();
         // Never both: the client's own credential goes up only where the proxy has none.
@@ -197,6 +205,7 @@ impl Upstream {
                 request,
                 Arc::clone(&self.shared.metrics),
                 has_own_key,
+                self.shared.config.max_stream_duration,
             )
             .await?;
             return Ok(Reply::Stream(Streaming {
@@ -259,7 +268,7 @@ fn client(config: &config::Upstream, max_idle: usize) -> Result<reqwest::Client,
 }
 
 /// Anything but a chat completion, and every error status: passed on as it is.
-async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult {
+async fn forward(request: &ProxyRequest, mut incoming: Incoming, longest: Duration) -> ReplyResult {
     let mut head = incoming.head();
     if request.chat().is_none() {
         head.provenance = Provenance::Bypass { stored: false };
@@ -288,7 +297,7 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult 
     Ok(Reply::Stream(Streaming {
         head,
         kind: StreamKind::Raw,
-        frames: raw::read(incoming),
+        frames: raw::read(incoming, longest),
     }))
 }
 
@@ -379,12 +388,17 @@ impl Limits {
     /// Waits for a step of the answer, as long as silence and deadline allow.
     async fn wait<T>(&self, step: impl Future<Output = T>) -> Result<T, ProxyError> {
         let silence = Instant::now() + self.read_timeout;
-        let (until, slow) = match self.deadline {
-            Some(deadline) if deadline <= silence => (deadline, Slow::Total),
-            _ => (silence, Slow::Silence(self.read_timeout)),
-        };
-        timeout_at(until, step)
-            .await
-            .map_err(|_| ProxyError::Timeout(slow))
+        let late = timeout_at(self.deadline.min(silence), step).await;
+        late.map_err(|_| match self.longest {
+            _ if silence < self.deadline => ProxyError::Timeout(Slow::Silence(self.read_timeout)),
+            Some(longest) => ProxyError::StreamTooLong(longest),
+            None => ProxyError::Timeout(Slow::Total),
+        })
+    }
+
+    /// The stream has begun: from here on its own limit counts.
+    fn begin_stream(&mut self, longest: Duration) {
+        self.deadline = Instant::now() + longest;
+        self.longest = Some(longest);
     }
 }

@@ -24,6 +24,7 @@ use tower::ServiceExt as _;
 use super::Edge;
 use super::clear::Peer;
 use super::patient::Patient;
+use super::peers::Peers;
 use crate::config;
 
 /// More headers, or more bytes of them, get 431.
@@ -39,11 +40,13 @@ pub async fn run(edge: Edge, listener: TcpListener, shutdown: impl Future<Output
     let connections = Arc::new(Semaphore::new(
         config.max_connections.min(Semaphore::MAX_PERMITS),
     ));
+    let peers = Peers::new(config.max_connections_per_ip);
     let graceful = GracefulShutdown::new();
     // Dropped at the end of all, which cuts off what is still there.
     let mut tasks = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     let mut sweeper = pin!(sweep(&edge));
+    let mut troubles = Troubles::default();
     loop {
         let next = async {
             // Taken before accepting: whoever is beyond the limit waits in the kernel's backlog.
@@ -57,6 +60,20 @@ pub async fn run(edge: Edge, listener: TcpListener, shutdown: impl Future<Output
         };
         match accepted {
             Ok((stream, peer)) => {
+                troubles.over();
+                // What has ended meanwhile is forgotten.
+                while tasks.try_join_next().is_some() {}
+                let counted = match peers.admit(peer.ip()) {
+                    Ok(counted) => counted,
+                    Err(too_many) => {
+                        tracing::debug!(%peer, "an address has too many connections");
+                        tasks.spawn(async move {
+                            too_many.tell(stream).await;
+                            drop(permit);
+                        });
+                        continue;
+                    }
+                };
                 let connection = graceful
                     .watcher()
                     .watch(serve(stream, peer, &router, &config));
@@ -69,15 +86,10 @@ pub async fn run(edge: Edge, listener: TcpListener, shutdown: impl Future<Output
                         Err(error) => tracing::debug!(%error, "connection ended"),
                         Ok(()) => {}
                     }
-                    drop(permit);
+                    drop((permit, counted));
                 });
-                // What has ended meanwhile is forgotten.
-                while tasks.try_join_next().is_some() {}
             }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
-            }
+            Err(error) => troubles.pause(&error).await,
         }
     }
     edge.start_draining();
@@ -120,6 +132,30 @@ fn serve(
             TokioIo::new(Patient::new(stream, config.write_timeout)),
             TowerToHyperService::new(router),
         )
+}
+
+/// Connections that could not be accepted, one after another.
+#[derive(Default)]
+struct Troubles {
+    tries: u64,
+}
+
+impl Troubles {
+    /// Waits a little, and says why, once until they are over.
+    async fn pause(&mut self, error: &io::Error) {
+        if self.tries == 0 {
+            tracing::warn!(%error, "cannot accept connections");
+        }
+        self.tries += 1;
+        sleep(ACCEPT_PAUSE).await;
+    }
+
+    fn over(&mut self) {
+        if self.tries > 0 {
+            tracing::info!(tries = self.tries, "connections are accepted again");
+            self.tries = 0;
+        }
+    }
 }
 
 /// Whether `server.write_timeout` ended a connection.

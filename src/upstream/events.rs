@@ -46,10 +46,11 @@ pub(super) async fn read(
     request: ProxyRequest,
     metrics: Arc<Metrics>,
     has_own_key: bool,
+    longest: Duration,
 ) -> Result<Frames, ProxyError> {
     let first = incoming.chunk().await?;
     if request.wants_stream() {
-        incoming.limits.deadline = None;
+        incoming.limits.begin_stream(longest);
     }
     let max_bytes = incoming.limits.max_bytes;
     let decoder = Decoder::new(max_bytes);

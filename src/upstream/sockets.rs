@@ -32,6 +32,11 @@ impl Sockets {
         }
     }
 
+    /// How many there are.
+    pub(super) fn cap(&self) -> usize {
+        self.cap
+    }
+
     /// What a call gets that found no socket in time.
     pub(super) fn busy(&self) -> ProxyError {
         ProxyError::SocketsBusy {

@@ -7,7 +7,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{Act, Gate, Proxy, Upstream, ask, ask_stream, delta, event, finish, within};
+use crate::support::{
+    Act, Gate, Proxy, Upstream, ask, ask_stream, delta, event, finish, raw, within,
+};
 
 const TWO: &str = "[server]\nmax_in_flight = 2";
 
@@ -141,6 +143,48 @@ async fn connections_beyond_the_limit_wait_for_one_to_end() {
         .unwrap();
     drop(clients.remove(0));
     within("the third one's turn", waiting).await.unwrap();
+}
+
+/// P73: one address cannot take all the places.
+#[tokio::test]
+async fn p73_connections_of_one_address_beyond_its_limit_are_told_so_and_closed() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start("[server]\nmax_connections_per_ip = 2", &upstream).await;
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = TcpStream::connect(proxy.address).await.unwrap();
+        within("an answer", exchange(&mut client)).await.unwrap();
+        clients.push(client);
+    }
+    // Whether it asks something or nothing.
+    for asked in ["", "GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n"] {
+        let answer = raw(proxy.address, asked).await;
+        assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+        assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["code"], "too_many_connections");
+        assert!(
+            body["error"]
+                .as_str()
+                .unwrap()
+                .contains("max_connections_per_ip")
+        );
+    }
+    within("the others are served meanwhile", exchange(&mut clients[1]))
+        .await
+        .unwrap();
+    drop(clients.remove(0));
+    // When the proxy has noticed is its own affair; until then the answer is 429.
+    let freed = async {
+        loop {
+            let mut client = TcpStream::connect(proxy.address).await.unwrap();
+            if exchange(&mut client).await.is_ok() {
+                return;
+            }
+        }
+    };
+    within("a place of the address's own", freed).await;
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ fn request(body: &serde_json::Value) -> ProxyRequest {
         authorization: None,
         scope: Scope::Anonymous,
         cache_control: CacheControl::default(),
-        ttl: Duration::from_secs(1),
+        ttl: Duration::from_hours(1),
         level: None,
         deadline: Instant::now() + Duration::from_secs(30),
     };

@@ -179,6 +179,51 @@ async fn a_stream_may_last_longer_than_the_total_timeout() {
     assert_eq!(all.last().unwrap(), "[DONE]");
 }
 
+/// P24: a stream has an end, whatever trickles in.
+#[tokio::test]
+async fn p24_a_stream_that_lasts_too_long_is_broken_off() {
+    let (upstream, proxy) =
+        start("upstream.max_stream_duration = \"200ms\"\nbreaker.failure_threshold = 1").await;
+    let endless = || Act::stream().flood(event(&delta("more ")));
+    for round in 0..2 {
+        upstream.once(endless());
+        let events = proxy.stream(&ask_stream("q")).await.all().await;
+        let last = events.last().unwrap();
+        assert!(last.contains("upstream_stream_too_long"), "{last}");
+        upstream
+            .wait_for("the hang-up", |counts| counts.hang_ups == 2 * round + 1)
+            .await;
+        // Of a body that is passed on only the break can tell.
+        upstream.once(Act::chunked(200, &[("content-type", "audio/mpeg")]).flood("more"));
+        let request = proxy.request(Method::GET, "/v1/files/1/content");
+        let response = within("the head", request.send()).await.unwrap();
+        assert!(within("the cut", response.bytes()).await.is_err());
+        upstream
+            .wait_for("the hang-up", |counts| counts.hang_ups == 2 * round + 2)
+            .await;
+    }
+    // That one answer took long says nothing about the upstream.
+    assert_eq!(proxy.chat(&ask("q")).await.status, 200);
+}
+
+/// P18: a connection is not used for ever, so that a new address of the host is found.
+#[tokio::test]
+async fn p18_connections_are_made_anew_after_their_time() {
+    let (upstream, proxy) = start("upstream.max_connection_age = \"1ms\"").await;
+    let mut asked = 0;
+    let renewed = async {
+        while upstream.counts().opened < 5 {
+            asked += 1;
+            assert_eq!(proxy.chat(&ask(&format!("q{asked}"))).await.status, 200);
+        }
+    };
+    within("five connections, one after another", renewed).await;
+    assert_eq!(upstream.calls(), asked);
+    upstream
+        .wait_for("the old ones to be closed", |counts| counts.open <= 1)
+        .await;
+}
+
 #[tokio::test]
 async fn an_upstream_that_cannot_be_reached_is_a_502() {
     // Bound, so that nobody else gets the port, but deaf.
