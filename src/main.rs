@@ -152,7 +152,11 @@ async fn either(one: &mut Signal, other: &mut Signal) {
 /// Each request may need two sockets; the usual soft limit of 1,024 descriptors is too low for that.
 fn share_descriptors(config: &mut Config) {
     let wanted = descriptors::wanted(config);
-    let granted = rlimit::increase_nofile_limit(wanted.max(1_024)).unwrap_or(0);
+    let raised = rlimit::increase_nofile_limit(wanted.max(1_024));
+    // Where nobody may raise it, it is what it is; where nobody may ask either, let the settings stand.
+    let granted = raised
+        .or_else(|_| rlimit::Resource::NOFILE.get_soft())
+        .unwrap_or(wanted);
     if descriptors::fit(config, granted) {
         tracing::warn!(
             wanted,

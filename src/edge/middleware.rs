@@ -157,3 +157,55 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> Response<Body> {
         "an unexpected defect; the operator's log has its place",
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use futures_util::StreamExt as _;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::config::Config;
+
+    async fn ask(routes: &Router, path: &str) -> Response {
+        let request = Request::get(path).header(header::HOST, "a");
+        let request = request.body(Body::empty()).unwrap();
+        routes.clone().oneshot(request).await.unwrap()
+    }
+
+    /// A panic in a handler costs its own request an answer of 500, one in a body breaks that off, and neither costs
+    /// anybody else anything.
+    #[tokio::test]
+    async fn a_panic_is_one_requests_affair() {
+        let broken = || async {
+            let pieces = futures_util::stream::iter(0..2).map(|n| match n {
+                0 => Ok::<_, std::convert::Infallible>("half"),
+                _ => panic!("seeded"),
+            });
+            Response::new(Body::from_stream(pieces))
+        };
+        let routes = Router::new()
+            .route("/v1/x", get(|| async { panic!("seeded") as Response }))
+            .route("/x", get(|| async { panic!("seeded") as Response }))
+            .route("/body", get(broken))
+            .route("/good", get(|| async { "good" }));
+        let routes = apply(routes, &Config::default().server);
+        for (path, code) in [("/v1/x", "/error/code"), ("/x", "/code")] {
+            let response = ask(&routes, path).await;
+            assert_eq!(response.status(), 500);
+            assert!(response.headers().contains_key("x-request-id"));
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body.pointer(code).unwrap(), "internal_error");
+            assert!(!body.to_string().contains("seeded"));
+        }
+        let body = ask(&routes, "/body").await.into_body();
+        // Each connection is a task of its own, which is what ends.
+        #[expect(clippy::disallowed_methods, reason = "it stands for a connection")]
+        let task = tokio::spawn(async { body.collect().await.map(|_| ()) });
+        assert!(task.await.unwrap_err().is_panic());
+        let good = ask(&routes, "/good").await.into_body().collect().await;
+        assert_eq!(good.unwrap().to_bytes(), "good");
+    }
+}

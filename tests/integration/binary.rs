@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::process::{Process, command, config_file, run};
+use crate::support::within;
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
@@ -163,6 +164,57 @@ async fn a_taken_port_is_told_in_one_clear_line_with_exit_code_1() {
         "{stderr}"
     );
     assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+/// P92: a service manager that waits to be told is told, and by nobody else.
+#[tokio::test]
+async fn p92_the_service_manager_is_told_of_start_stop_and_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let told = async || {
+        let mut message = [0; 256];
+        let length = within("a message", manager.recv(&mut message))
+            .await
+            .unwrap();
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    };
+    let environment = [
+        ("NOTIFY_SOCKET", path.to_str().unwrap()),
+        ("WATCHDOG_USEC", "100000"),
+    ];
+    let process = Process::start("", &["--demo"], &environment).await;
+    let ready = told().await;
+    assert!(ready.contains("READY=1\n"), "{ready}");
+    assert!(ready.contains(&process.address().to_string()), "{ready}");
+    for _ in 0..3 {
+        assert_eq!(told().await, "WATCHDOG=1\n");
+    }
+    process.signal("TERM").await;
+    loop {
+        let message = told().await;
+        if message != "WATCHDOG=1\n" {
+            assert!(message.contains("STOPPING=1\n"), "{message}");
+            break;
+        }
+    }
+    let (status, _) = process.wait().await;
+    assert!(status.success());
+}
+
+/// The unit that we ship waits as long as the defaults take, and lets as many files be open as they need.
+#[test]
+fn the_systemd_unit_fits_the_defaults() {
+    let unit = include_str!("../../config/pegasus-nest.service");
+    let value = |key: &str| -> u64 {
+        let line = unit.lines().find_map(|line| line.strip_prefix(key));
+        let digits = line.unwrap().trim_start_matches('=').trim_end_matches('s');
+        digits.parse().unwrap()
+    };
+    let config = pegasus_nest::config::Config::default();
+    assert!(value("TimeoutStopSec") > config.server.shutdown_grace.as_secs());
+    assert!(value("LimitNOFILE") >= pegasus_nest::descriptors::wanted(&config));
+    assert!(unit.contains("\nType=notify\n") && unit.contains("\nRestartPreventExitStatus=2\n"));
 }
 
 #[tokio::test]

@@ -214,11 +214,17 @@ async fn the_page_is_there_and_asks_nothing_of_others() {
     let answer = proxy.get("/").await;
     assert_eq!(answer.status, 200);
     assert!(answer.header("content-type").starts_with("text/html"));
-    assert!(
-        answer
-            .header("content-security-policy")
-            .contains("default-src 'none'")
-    );
+    for (name, value) in [
+        ("content-security-policy", "default-src 'none'"),
+        ("content-security-policy", "frame-ancestors 'none'"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("permissions-policy", "camera=()"),
+    ] {
+        assert!(answer.header(name).contains(value), "{name}: {answer:?}");
+    }
     let page = String::from_utf8(answer.body.to_vec()).unwrap();
     assert!(page.contains(env!("CARGO_PKG_VERSION")) && !page.contains("{version}"));
     for path in [
@@ -229,6 +235,39 @@ async fn the_page_is_there_and_asks_nothing_of_others() {
     ] {
         assert!(page.contains(path), "{path}");
     }
+}
+
+/// P82: nothing is taken for what it is not, and what the proxy says of itself is kept by nobody.
+#[tokio::test]
+async fn p82_every_response_is_what_it_says_it_is() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start("", &upstream).await;
+    for path in [
+        "/",
+        "/health",
+        "/health/detailed",
+        "/api/optimization-stats",
+        "/api/clear-cache",
+        "/nowhere",
+        "/create",
+        "/v1/models",
+        "/v1/chat/completions",
+    ] {
+        let answer = proxy.get(path).await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        let kept_by_nobody = answer.header("cache-control") == "no-store";
+        assert_eq!(
+            kept_by_nobody,
+            !path.starts_with("/v1"),
+            "{path}: {answer:?}"
+        );
+    }
+    let answer = proxy.chat(&ask("q")).await;
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    let created = proxy
+        .post("/create", &serde_json::json!({"prompt": "q"}), &[])
+        .await;
+    assert_eq!(created.header("cache-control"), "no-store");
 }
 
 #[tokio::test]
