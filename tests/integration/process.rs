@@ -14,16 +14,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// A process that takes longer for anything hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::patience;
 
 /// A command that runs the binary, without the settings of the environment that the tests run in.
 ///
 /// `PEGASUS_NEST_BIN` names another one, such as a release build.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let built = env!("CARGO_BIN_EXE_pegasus-nest").into();
-    let binary = std::env::var_os("PEGASUS_NEST_BIN").unwrap_or(built);
-    let mut command = Command::new(binary);
+    let built = option_env!("CARGO_BIN_EXE_pegasus-nest").map(Into::into);
+    let binary = std::env::var_os("PEGASUS_NEST_BIN").or(built);
+    let mut command = Command::new(binary.expect("PEGASUS_NEST_BIN is not set"));
     command.args(arguments).env_clear().kill_on_drop(true);
     command
 }
@@ -31,7 +30,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 /// Runs the binary to its end.
 pub(crate) async fn run(command: &mut Command) -> Output {
     let running = command.stdin(Stdio::null()).output();
-    timeout(PATIENCE, running)
+    timeout(patience(), running)
         .await
         .expect("the binary did not end")
         .unwrap()
@@ -81,7 +80,7 @@ impl Process {
                 count.send_modify(|count| *count += 1);
             }
         });
-        let found = timeout(PATIENCE, async {
+        let found = timeout(patience(), async {
             loop {
                 if let Some(address) = listening(&stderr.lock()) {
                     return Some(address);
@@ -158,7 +157,7 @@ impl Process {
 
     /// Waits until standard error fulfils a condition.
     pub(crate) async fn wait_for_stderr(&mut self, mut is_met: impl FnMut(&str) -> bool) {
-        let met = timeout(PATIENCE, async {
+        let met = timeout(patience(), async {
             loop {
                 if is_met(&self.stderr.lock()) || self.lines.changed().await.is_err() {
                     return;
@@ -187,11 +186,11 @@ impl Process {
 
     /// Waits for its end; gives its exit status and all of its standard error.
     pub(crate) async fn wait(mut self) -> (ExitStatus, String) {
-        let status = timeout(PATIENCE, self.child.wait())
+        let status = timeout(patience(), self.child.wait())
             .await
             .unwrap_or_else(|_| panic!("the binary does not end: {}", self.stderr.lock()))
             .unwrap();
-        timeout(PATIENCE, self.reader).await.unwrap().unwrap();
+        timeout(patience(), self.reader).await.unwrap().unwrap();
         let stderr = self.stderr.lock().clone();
         (status, stderr)
     }

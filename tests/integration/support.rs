@@ -12,21 +12,34 @@ pub(crate) use gate::Gate;
 pub(crate) use proxy::Proxy;
 pub(crate) use upstream::{Recorded, Upstream};
 
+// With their paths, because `tests/programs/soak.rs` takes this file by its path.
+#[path = "support/act.rs"]
 mod act;
+#[path = "support/client.rs"]
 mod client;
+#[path = "support/connection.rs"]
 mod connection;
+#[path = "support/gate.rs"]
 mod gate;
+#[path = "support/proxy.rs"]
 mod proxy;
+#[path = "support/redis.rs"]
 mod redis;
+#[path = "support/upstream.rs"]
 mod upstream;
 
-/// Far beyond what any step of a test takes, so that a hang fails with a message.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Far beyond what any step of a test takes, so that a hang fails with a message. `PEGASUS_TEST_PATIENCE` has other
+/// seconds, for tests that are meant to hang.
+pub(crate) fn patience() -> Duration {
+    let seconds = std::env::var("PEGASUS_TEST_PATIENCE");
+    let seconds = seconds.ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(30))
+}
 
 /// Waits for a step of a test; fails with its name if it hangs.
 pub(crate) async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
-    let done = timeout(PATIENCE, Box::pin(step)).await;
-    done.unwrap_or_else(|_| panic!("{what}: nothing happened for {PATIENCE:?}"))
+    let done = timeout(patience(), Box::pin(step)).await;
+    done.unwrap_or_else(|_| panic!("{what}: nothing happened for {:?}", patience()))
 }
 
 /// A chat request with this prompt.

@@ -120,6 +120,11 @@ impl Upstream {
         self.shared.requests.lock().clone()
     }
 
+    /// Forgets the requests so far; the counts stay.
+    pub(crate) fn forget_requests(&self) {
+        self.shared.requests.lock().clear();
+    }
+
     /// The last request.
     pub(crate) fn last(&self) -> Recorded {
         self.shared.requests.lock().last().unwrap().clone()
