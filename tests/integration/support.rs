@@ -11,6 +11,7 @@ pub(crate) use client::{Answer, Client, Events, raw, text_of};
 pub(crate) use gate::Gate;
 pub(crate) use proxy::Proxy;
 pub(crate) use upstream::{Recorded, Upstream};
+pub(crate) use wire::{Reading, Wire};
 
 mod act;
 mod client;
@@ -19,6 +20,7 @@ mod gate;
 mod proxy;
 mod redis;
 mod upstream;
+mod wire;
 
 /// Far beyond what any step of a test takes, so that a hang fails with a message.
 const PATIENCE: Duration = Duration::from_secs(30);
