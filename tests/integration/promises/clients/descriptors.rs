@@ -77,7 +77,6 @@ async fn p73_when_the_crowd_leaves_everybody_is_served_again() {
     let idle = nest.process().descriptors();
     for round in 0..3 {
         let crowd = occupy(&nest).await;
-        // Whoever is connected already stays served, crowd or not.
         drop(crowd);
         assert_serves(&nest, &upstream, &format!("after crowd {round}")).await;
     }

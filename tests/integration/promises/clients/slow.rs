@@ -17,6 +17,9 @@ const BODIES: usize = 200;
 /// How often those who dribble send a byte: well within every limit.
 const PACE: Duration = Duration::from_millis(300);
 
+/// Far beyond all limits.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// How a client wastes the proxy's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waste {
@@ -29,12 +32,10 @@ enum Waste {
 struct Outcome {
     waste: Waste,
     said: Bytes,
-    lasted: Duration,
 }
 
 /// Sends the beginning, then a byte now and then, until the proxy ends it.
 async fn dribble(waste: Waste, number: usize, mut wire: Wire) -> Outcome {
-    let begun = Instant::now();
     let paths = [
         "/v1/chat/completions",
         "/create",
@@ -68,7 +69,6 @@ async fn dribble(waste: Waste, number: usize, mut wire: Wire) -> Outcome {
     Outcome {
         waste,
         said: wire.end().await,
-        lasted: begun.elapsed(),
     }
 }
 
@@ -124,7 +124,10 @@ async fn p72_slow_clients_are_cut_and_others_notice_nothing() {
     let mut outcomes = Vec::new();
     let mut rounds = 0;
     let mut slowest = Duration::ZERO;
+    let begun = Instant::now();
     while !slow.is_empty() {
+        let left = slow.len();
+        assert!(begun.elapsed() < PATIENCE, "{left} are not cut");
         slowest = slowest.max(ask_everything(&nest, rounds).await);
         rounds += 1;
         while let Some(outcome) = slow.try_join_next() {
@@ -143,11 +146,6 @@ async fn p72_slow_clients_are_cut_and_others_notice_nothing() {
             Waste::Head | Waste::Silence => said.is_empty() || said.starts_with("HTTP/1.1 408 "),
         };
         assert!(fits, "{:?}: {said}", outcome.waste);
-        assert!(
-            outcome.lasted < Duration::from_secs(20),
-            "{:?}",
-            outcome.lasted
-        );
     }
     // Of what they sent, nothing went upstream: one call each for a chat, a stream and a create.
     assert_eq!(upstream.calls(), 3 * rounds);
