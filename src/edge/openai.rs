@@ -31,6 +31,9 @@ use stream::Events;
 mod probe;
 mod stream;
 
+/// No URL holds 64 KiB. Behind `upstream.base_url`, and escaped, a target grows to three times its length and some.
+const MAX_TARGET_BYTES: usize = 16 * 1024;
+
 /// `POST /v1/chat/completions`
 pub(super) async fn completions(
     State(edge): State<Edge>,
@@ -249,6 +252,14 @@ fn invalid_json(error: &impl ToString) -> ProxyError {
 /// Path and query below `upstream.base_url`.
 fn path_and_query(request: &Request) -> Result<Box<str>, ProxyError> {
     let uri = request.uri();
+    if uri.path_and_query().map_or(0, |whole| whole.as_str().len()) > MAX_TARGET_BYTES {
+        let message = format!("path and query are longer than {MAX_TARGET_BYTES} bytes");
+        return Err(ProxyError::reject(
+            StatusCode::URI_TOO_LONG,
+            "uri_too_long",
+            message,
+        ));
+    }
     let path = uri.path().strip_prefix("/v1").unwrap_or(uri.path());
     // URL parsers and servers resolve these, however they are written, and so leave the upstream's base path.
     let plain = path

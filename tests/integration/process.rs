@@ -27,6 +27,17 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// The same, with no more than so many files and sockets open at once.
+pub(crate) fn command_with_descriptors(limit: usize) -> Command {
+    let binary = command(&[]).as_std().get_program().to_owned();
+    let mut command = Command::new("/bin/sh");
+    // The limit is a process's own and its children's; the shell becomes the binary.
+    let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+    command.args(["-c", &script]).arg(binary);
+    command.env_clear().kill_on_drop(true);
+    command
+}
+
 /// Runs the binary to its end.
 pub(crate) async fn run(command: &mut Command) -> Output {
     let running = command.stdin(Stdio::null()).output();
@@ -60,9 +71,20 @@ impl Process {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
+        Self::launch(command(&[]), toml, arguments, environment).await
+    }
+
+    /// The same with a command of the test's own.
+    pub(crate) async fn launch(
+        mut command: Command,
+        toml: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let config = config_file(toml);
         let path = config.path().to_str().unwrap().to_owned();
-        let mut child = command(&["--config", &path, "--listen", "127.0.0.1:0"])
+        let mut child = command
+            .args(["--config", &path, "--listen", "127.0.0.1:0"])
             .args(arguments)
             .envs(environment.iter().copied())
             .stdin(Stdio::null())

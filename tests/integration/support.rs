@@ -11,6 +11,7 @@ pub(crate) use client::{Answer, Client, Events, raw, text_of};
 pub(crate) use gate::Gate;
 pub(crate) use proxy::Proxy;
 pub(crate) use upstream::{Recorded, Upstream};
+pub(crate) use wire::{Reading, Wire};
 
 // With their paths, because `tests/programs/soak.rs` takes this file by its path.
 #[path = "support/act.rs"]
@@ -27,6 +28,7 @@ mod proxy;
 mod redis;
 #[path = "support/upstream.rs"]
 mod upstream;
+mod wire;
 
 /// Far beyond what any step of a test takes, so that a hang fails with a message. `PEGASUS_TEST_PATIENCE` has other
 /// seconds, for tests that are meant to hang.
