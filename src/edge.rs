@@ -37,6 +37,7 @@ mod dialect;
 mod events;
 mod exchange;
 mod figures;
+mod framing;
 mod headers;
 mod health;
 mod linger;

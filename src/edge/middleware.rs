@@ -21,6 +21,7 @@ use super::access;
 use super::auth::is_address;
 use super::body::is_json;
 use super::dialect::failure;
+use super::framing;
 use crate::config;
 use crate::error::ProxyError;
 
@@ -80,22 +81,14 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
         ])
 }
 
-/// Turns away what hyper lets pass and RFC 9112 section 3.2 does not, and pages that nobody allowed to
-/// call: a page can send a request here without reading the answer, and spend money or clear the cache.
+/// Turns away what is no good HTTP although hyper lets it pass, and pages that nobody allowed to call: a page can send a request here without reading the answer, and spend money or clear the cache.
 async fn check(
     axum::extract::State(origins): axum::extract::State<Vec<HeaderValue>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let headers = request.headers();
-    let hosts = headers.get_all(header::HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version() >= Version::HTTP_11) {
-        let message = "a request must have exactly one Host header";
-        return failure(&ProxyError::reject(
-            StatusCode::BAD_REQUEST,
-            "bad_host",
-            message,
-        ));
+    if let Some(refusal) = framing::refuse(&request) {
+        return refusal;
     }
     if is_foreign(&request, &origins) {
         let message =

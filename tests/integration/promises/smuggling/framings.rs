@@ -5,7 +5,7 @@ use super::Verdict::{self, Alone, Clear, Refused, Swallows};
 type Vector = (&'static str, Verdict, &'static str);
 
 /// Headers, and after a bar the body where it is not the plain one.
-pub(super) const FRAMINGS: [Vector; 45] = [
+pub(super) const FRAMINGS: [Vector; 53] = [
     ("a length", Clear, "content-length: {n}"),
     ("chunks", Clear, "transfer-encoding: chunked|{c}"),
     // Two ways to tell the end.
@@ -145,6 +145,46 @@ pub(super) const FRAMINGS: [Vector; 45] = [
         "chunked, then another",
         Refused,
         "transfer-encoding: chunked\r\ntransfer-encoding: x|{c}",
+    ),
+    (
+        "identity, chunked",
+        Refused,
+        "transfer-encoding: identity, chunked|{c}",
+    ),
+    (
+        "gzip, chunked",
+        Refused,
+        "transfer-encoding: gzip, chunked|{c}",
+    ),
+    (
+        "chunked, chunked",
+        Refused,
+        "transfer-encoding: chunked, chunked|{c}",
+    ),
+    (
+        "a comma before chunked",
+        Refused,
+        "transfer-encoding: , chunked|{c}",
+    ),
+    (
+        "chunked twice",
+        Refused,
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked|{c}",
+    ),
+    (
+        "another, then chunked",
+        Refused,
+        "transfer-encoding: x\r\ntransfer-encoding: chunked|{c}",
+    ),
+    (
+        "identity, then chunked",
+        Refused,
+        "transfer-encoding: identity\r\ntransfer-encoding: chunked|{c}",
+    ),
+    (
+        "gzip, chunked and a length",
+        Refused,
+        "content-length: {m}\r\ntransfer-encoding: gzip, chunked|{c}",
     ),
 ];
 

@@ -1,6 +1,6 @@
 //! Vectors in the head of a request: what is wrong or odd, what is right to make of it, and the bytes. `Case::fill` tells what the braces are.
 
-use super::Verdict::{self, BadHost, Clear, Refused};
+use super::Verdict::{self, Clear, Refused};
 
 type Vector = (&'static str, Verdict, &'static str);
 
@@ -106,21 +106,21 @@ pub(super) const HEADS: [Vector; 24] = [
 ];
 
 /// Start lines with what follows them, up to the content type.
-pub(super) const STARTS: [Vector; 26] = [
-    ("no host", BadHost, "POST {p} HTTP/1.1"),
+pub(super) const STARTS: [Vector; 37] = [
+    ("no host", Refused, "POST {p} HTTP/1.1"),
     (
         "two hosts",
-        BadHost,
+        Refused,
         "POST {p} HTTP/1.1\r\nhost: a\r\nhost: b",
     ),
     (
         "the same host twice",
-        BadHost,
+        Refused,
         "POST {p} HTTP/1.1\r\nhost: a\r\nhost: a",
     ),
     (
         "two hosts, one empty",
-        BadHost,
+        Refused,
         "POST {p} HTTP/1.1\r\nhost: a\r\nhost:",
     ),
     (
@@ -130,12 +130,12 @@ pub(super) const STARTS: [Vector; 26] = [
     ),
     (
         "a target with a host, and no other",
-        BadHost,
+        Refused,
         "POST http://a{p} HTTP/1.1",
     ),
     (
         "a target with a host, and two others",
-        BadHost,
+        Refused,
         "POST http://a{p} HTTP/1.1\r\nhost: a\r\nhost: b",
     ),
     (
@@ -201,4 +201,35 @@ pub(super) const STARTS: [Vector; 26] = [
     ("http/1.1", Refused, "POST {p} http/1.1\r\nhost: a"),
     ("HTTP/01.1", Refused, "POST {p} HTTP/01.1\r\nhost: a"),
     ("no method", Refused, "{p} HTTP/1.1\r\nhost: a"),
+    (
+        "the host that is empty",
+        Refused,
+        "POST {p} HTTP/1.1\r\nhost: ",
+    ),
+    ("the host a b", Refused, "POST {p} HTTP/1.1\r\nhost: a b"),
+    ("the host a, b", Refused, "POST {p} HTTP/1.1\r\nhost: a, b"),
+    ("the host a/b", Refused, "POST {p} HTTP/1.1\r\nhost: a/b"),
+    ("the host x@a", Refused, "POST {p} HTTP/1.1\r\nhost: x@a"),
+    (
+        "the host a:99999999",
+        Refused,
+        "POST {p} HTTP/1.1\r\nhost: a:99999999",
+    ),
+    ("the host a:b", Refused, "POST {p} HTTP/1.1\r\nhost: a:b"),
+    ("the host é", Refused, "POST {p} HTTP/1.1\r\nhost: é"),
+    (
+        "the host http://a",
+        Refused,
+        "POST {p} HTTP/1.1\r\nhost: http://a",
+    ),
+    (
+        "the host \"a\"",
+        Refused,
+        "POST {p} HTTP/1.1\r\nhost: \"a\"",
+    ),
+    (
+        "a bad host in HTTP/1.0",
+        Refused,
+        "POST {p} HTTP/1.0\r\nhost: a b",
+    ),
 ];
