@@ -22,7 +22,7 @@ mod sync {
     pub(super) use loom::sync::Arc;
     use loom::sync::MutexGuard;
 
-    /// Locks as parking_lot does.
+    /// Locks as that of `parking_lot` does.
     pub(super) struct Mutex<T>(loom::sync::Mutex<T>);
 
     impl<T> Mutex<T> {

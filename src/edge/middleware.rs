@@ -81,7 +81,8 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
         ])
 }
 
-/// Turns away what is no good HTTP although hyper lets it pass, and pages that nobody allowed to call: a page can send a request here without reading the answer, and spend money or clear the cache.
+/// Turns away what is no good HTTP although hyper lets it pass, and pages that nobody allowed to call: a page
+/// can send a request here without reading the answer, and spend money or clear the cache.
 async fn check(
     axum::extract::State(origins): axum::extract::State<Vec<HeaderValue>>,
     request: Request,

@@ -28,6 +28,7 @@ mod proxy;
 mod redis;
 #[path = "support/upstream.rs"]
 mod upstream;
+#[path = "support/wire.rs"]
 mod wire;
 
 /// Far beyond what any step of a test takes, so that a hang fails with a message. `PEGASUS_TEST_PATIENCE` has other

@@ -94,7 +94,7 @@ impl<K: Copy + Eq + Hash, T: Item> Air<K, T> {
     /// A seat in the flight of this key, and the pilot's where there was none before.
     pub(super) fn join(air: &Arc<Self>, key: K) -> (Seat<K, T>, Option<Pilot<K, T>>) {
         let mut flights = air.flights.lock();
-        let known = flights.get(&key).map(Arc::clone);
+        let known = flights.get(&key).cloned();
         let is_new = known.is_none();
         let flight = known.unwrap_or_else(|| {
             let flight = Arc::new(Flight {

@@ -10,7 +10,9 @@ use crate::support::{Gate, Proxy, Upstream, ask, within};
 /// What `printf %s TOKEN | sha256sum` prints.
 fn sha256(token: &str) -> String {
     let digest = Sha256::digest(token);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .iter()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// Settings with one client, whose token is "web-token", and these limits.
