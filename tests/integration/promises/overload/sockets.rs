@@ -8,6 +8,8 @@ use super::super::Nest;
 use super::super::service::{asking, said};
 use crate::support::{Act, Answer, End, Gate, Recorded, Upstream, completion, within};
 
+type Script = fn(&Recorded) -> Act;
+
 /// Sends requests at once, by turns to each endpoint, whole and streaming.
 fn at_once(nest: &Arc<Nest>, name: &str, requests: usize) -> JoinSet<(&'static str, Answer)> {
     let mut asked = JoinSet::new();
@@ -47,7 +49,6 @@ async fn p60_sixty_requests_one_after_another_need_few_connections() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p61_sockets_that_have_gone_stale_are_nobodys_problem() {
-    type Script = fn(&Recorded) -> Act;
     let stale: [(&str, Script); 4] = [
         ("reset", |_| Act::only(End::Reset)),
         ("closed", |_| Act::only(End::Close)),
@@ -55,38 +56,46 @@ async fn p61_sockets_that_have_gone_stale_are_nobodys_problem() {
         ("half a head", |_| Act::bytes("HTTP/1.").then(End::Close)),
     ];
     for (what, death) in stale {
-        let upstream = Upstream::start().await;
-        let nest = Arc::new(Nest::start(&upstream).await);
-        // Eight connections, all of them in use at once, then all idle.
-        let gate = Gate::new();
-        let behind = gate.clone();
-        upstream.script(move |request| request.answer("Hello.").after(&behind));
-        let first = at_once(&nest, "first", 8);
-        upstream
-            .wait_for("eight calls", |counts| counts.busy == 8)
-            .await;
-        gate.open();
-        for (path, answer) in within("the first eight", first.join_all()).await {
-            said(path, &answer);
+        // One who could meet several of them, as many as there are, and more than there are retries.
+        for (sockets, callers) in [(8, 1), (8, 8), (40, 40)] {
+            let what = format!("{what}, {sockets} sockets, {callers} callers");
+            outlive(&what, death, sockets, callers).await;
         }
-        assert_eq!(upstream.counts().open, 8, "{what}: all are kept");
-        // From now on each of these dies when it is used again.
-        upstream.script(move |request| {
-            if request.connection < 8 {
-                death(request)
-            } else {
-                request.answer("Hello.")
-            }
-        });
-        for (path, answer) in within("the next eight", at_once(&nest, "next", 8).join_all()).await {
-            assert_eq!(said(path, &answer), "Hello.", "{what}, {path}: {answer:?}");
-        }
-        let states = super::states(&nest).await;
-        assert!(
-            states.iter().all(|state| state == "CLOSED"),
-            "{what}: {states:?}"
-        );
     }
+}
+
+/// Lets so many idle sockets go stale; then nobody of so many callers may notice.
+async fn outlive(what: &str, death: Script, sockets: usize, callers: usize) {
+    let upstream = Upstream::start().await;
+    let nest = Arc::new(Nest::start(&upstream).await);
+    // All in use at once, then all idle.
+    let gate = Gate::new();
+    let behind = gate.clone();
+    upstream.script(move |request| request.answer("Hello.").after(&behind));
+    let first = at_once(&nest, "first", sockets);
+    upstream
+        .wait_for("all calls", |counts| counts.busy == sockets)
+        .await;
+    gate.open();
+    for (path, answer) in within("the first", first.join_all()).await {
+        said(path, &answer);
+    }
+    assert_eq!(upstream.counts().open, sockets, "{what}: all are kept");
+    // From now on each of these dies when it is used again.
+    upstream.script(move |request| {
+        if request.connection < sockets {
+            death(request)
+        } else {
+            request.answer("Hello.")
+        }
+    });
+    let later = at_once(&nest, "later", callers);
+    for (path, answer) in within("the later ones", later.join_all()).await {
+        assert_eq!(said(path, &answer), "Hello.", "{what}, {path}: {answer:?}");
+    }
+    let states = super::states(&nest).await;
+    let are_closed = states.iter().all(|state| state == "CLOSED");
+    assert!(are_closed, "{what}: {states:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
