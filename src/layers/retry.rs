@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode, header};
-use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt as _};
 
@@ -22,8 +21,9 @@ use crate::metering::Metrics;
 use crate::reply::Reply;
 use crate::request::{ProxyRequest, Socket};
 
-/// Retries that may be spent before any call has paid in, so that a quiet proxy can retry at all.
-const RESERVE: f64 = 10.0;
+use budget::Budget;
+
+mod budget;
 
 /// Makes [`Retry`] services that share one budget.
 #[derive(Clone)]
@@ -56,16 +56,10 @@ enum Verdict {
     /// The caller gets it.
     Final,
     /// A pooled socket was dead: at once again on a new one, which cannot be dead in that way. No work of
-    /// the upstream's is repeated, so this is no retry.
+    /// the upstream's is repeated, so this is no retry, as long as the upstream is well.
     Reconnect,
     /// Again, not before this time has passed.
     Again { at_least: Duration },
-}
-
-/// A token bucket: each call pays in a share of a token, each retry takes a whole one.
-struct Budget {
-    share: f64,
-    tokens: Mutex<f64>,
 }
 
 // === impl RetryLayer ===
@@ -138,9 +132,13 @@ where
         let mut attempt = 1;
         loop {
             let result = self.inner.ready().await?.call(request.clone()).await;
+            self.budget.note(healthy(&result));
             match judge(&request, &result) {
                 Verdict::Final => return result,
                 Verdict::Reconnect => {
+                    if !self.budget.reconnect() {
+                        return result;
+                    }
                     self.metrics.reconnects.add(1);
                     request.socket = Socket::Fresh;
                 }
@@ -161,6 +159,15 @@ where
                 }
             }
         }
+    }
+}
+
+/// What an attempt says about the upstream. A dead socket says nothing: it may have been idle for too long.
+fn healthy(result: &ReplyResult) -> Option<bool> {
+    match result {
+        Ok(reply) => Some(!reply.head().status.is_server_error()),
+        Err(ProxyError::DeadSocket(_)) => None,
+        Err(error) => error.verdict(),
     }
 }
 
@@ -227,32 +234,6 @@ impl Policy {
     }
 }
 
-// === impl Budget ===
-
-impl Budget {
-    fn new(share: f64) -> Self {
-        // A share of nothing means no retries at all, the reserve included.
-        Self {
-            share,
-            tokens: Mutex::new(if share > 0.0 { RESERVE } else { 0.0 }),
-        }
-    }
-
-    fn deposit(&self) {
-        let mut tokens = self.tokens.lock();
-        *tokens = (*tokens + self.share).min(RESERVE);
-    }
-
-    fn withdraw(&self) -> bool {
-        let mut tokens = self.tokens.lock();
-        let granted = *tokens >= 1.0;
-        if granted {
-            *tokens -= 1.0;
-        }
-        granted
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,26 +251,6 @@ mod tests {
         assert_eq!(longest, [1, 2, 4, 8, 10, 10]);
         assert_eq!(policy.backoff(3, 0.0), Duration::ZERO);
         assert_eq!(policy.backoff(80, 1.0), Duration::from_secs(10));
-    }
-
-    #[test]
-    fn an_outage_costs_a_share_of_its_calls_and_the_reserve() {
-        let budget = Budget::new(0.2);
-        let mut retries = 0;
-        for _ in 0..300 {
-            budget.deposit();
-            for _ in 0..2 {
-                retries += u32::from(budget.withdraw());
-            }
-        }
-        assert!((60..=70).contains(&retries), "{retries}");
-    }
-
-    #[test]
-    fn a_budget_of_nothing_never_retries() {
-        let budget = Budget::new(0.0);
-        budget.deposit();
-        assert!(!budget.withdraw());
     }
 
     #[test]

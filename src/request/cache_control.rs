@@ -49,14 +49,13 @@ impl CacheControl {
     /// read counts as the strictest one.
     pub fn from_headers(headers: &HeaderMap) -> Self {
         let mut control = Self::default();
-        let values = headers
-            .get_all(header::CACHE_CONTROL)
-            .iter()
-            .filter_map(|v| v.to_str().ok());
-        for directive in values.flat_map(|value| value.split(',')) {
+        let values = headers.get_all(header::CACHE_CONTROL).iter();
+        // One by one: a directive that is no ASCII must not hide a no-store beside it.
+        for directive in values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
+            let directive = String::from_utf8_lossy(directive);
             let (name, argument) = match directive.split_once('=') {
                 Some((name, argument)) => (name, Some(argument)),
-                None => (directive, None),
+                None => (&*directive, None),
             };
             let age = argument.and_then(seconds);
             match name.trim().to_ascii_lowercase().as_str() {

@@ -50,9 +50,10 @@ pub(crate) fn nominated(headers: &HeaderMap) -> Vec<String> {
     headers
         .get_all(header::CONNECTION)
         .iter()
-        .filter_map(|value: &HeaderValue| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
+        // Byte by byte: one strange name in the list must not hide the others.
+        .flat_map(|value: &HeaderValue| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| std::str::from_utf8(name.trim_ascii()).ok())
+        .map(str::to_ascii_lowercase)
         .filter(|name| !name.is_empty())
         .collect()
 }

@@ -1,0 +1,111 @@
+//! How much may be repeated: a share of the calls, however many of them fail.
+
+use parking_lot::Mutex;
+
+/// Retries that may be spent before any call has paid in, so that a quiet proxy can retry at all.
+const RESERVE: f64 = 10.0;
+/// So many failures without a success between them are an outage, in which nothing is repeated for free.
+const OUTAGE: u32 = 2;
+
+/// A token bucket: each call pays in a share of a token, each retry takes a whole one.
+pub(super) struct Budget {
+    share: f64,
+    state: Mutex<State>,
+}
+
+struct State {
+    tokens: f64,
+    failures: u32,
+}
+
+impl Budget {
+    pub(super) fn new(share: f64) -> Self {
+        // A share of nothing means no retries at all, the reserve included.
+        let tokens = if share > 0.0 { RESERVE } else { 0.0 };
+        Self {
+            share,
+            state: Mutex::new(State {
+                tokens,
+                failures: 0,
+            }),
+        }
+    }
+
+    /// A call pays in.
+    pub(super) fn deposit(&self) {
+        let mut state = self.state.lock();
+        state.tokens = (state.tokens + self.share).min(RESERVE);
+    }
+
+    /// Leave for a retry.
+    pub(super) fn withdraw(&self) -> bool {
+        self.state.lock().withdraw()
+    }
+
+    /// Takes down what an attempt said about the upstream.
+    pub(super) fn note(&self, healthy: Option<bool>) {
+        let mut state = self.state.lock();
+        match healthy {
+            Some(true) => state.failures = 0,
+            Some(false) => state.failures = state.failures.saturating_add(1),
+            None => {}
+        }
+    }
+
+    /// Leave to go on after a dead socket. It is free: sockets go stale in any number at once, and no caller is to
+    /// notice. In an outage it costs as much as a retry, for an upstream that resets what it has read looks the same.
+    pub(super) fn reconnect(&self) -> bool {
+        let mut state = self.state.lock();
+        state.failures < OUTAGE || state.withdraw()
+    }
+}
+
+impl State {
+    fn withdraw(&mut self) -> bool {
+        let granted = self.tokens >= 1.0;
+        if granted {
+            self.tokens -= 1.0;
+        }
+        granted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_costs_a_share_of_its_calls_and_the_reserve() {
+        let budget = Budget::new(0.2);
+        let mut retries = 0;
+        for _ in 0..300 {
+            budget.deposit();
+            for _ in 0..2 {
+                retries += u32::from(budget.withdraw());
+            }
+        }
+        assert!((60..=70).contains(&retries), "{retries}");
+    }
+
+    #[test]
+    fn a_budget_of_nothing_never_retries() {
+        let budget = Budget::new(0.0);
+        budget.deposit();
+        assert!(!budget.withdraw());
+    }
+
+    #[test]
+    fn dead_sockets_cost_nothing_until_the_upstream_fails() {
+        let budget = Budget::new(0.0);
+        for verdict in [None, Some(true), Some(false), Some(true), Some(false)] {
+            budget.note(verdict);
+            assert!((0..1_000).all(|_| budget.reconnect()), "{verdict:?}");
+        }
+        budget.note(Some(false));
+        assert!(!budget.reconnect());
+        budget.note(None);
+        assert!(!budget.reconnect(), "a dead socket is no sign of life");
+        budget.note(Some(true));
+        assert!(budget.reconnect());
+    }
+}

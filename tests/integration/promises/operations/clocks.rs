@@ -1,0 +1,94 @@
+//! P98: whoever sets the clock on the wall changes nothing but the times that people read.
+//!
+//! That times to live, breaker and deadlines follow tokio's clock is proved beside them, by tests that pause it. This
+//! test keeps the other clock out: each place that reads it is listed with its reason.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// What reads the clock on the wall.
+const READS: [&str; 6] = [
+    "SystemTime::now",
+    "Timestamp::now",
+    "Zoned::now",
+    "Utc::now",
+    "Local::now",
+    "UNIX_EPOCH.elapsed",
+];
+
+/// Who may, how often, and for whom.
+const READERS: [(&str, usize, &str); 7] = [
+    ("demo/chat.rs", 1, "`created` in the demo's answers"),
+    ("edge/admin.rs", 1, "a timestamp for people"),
+    ("edge/clear.rs", 1, "a timestamp for people"),
+    ("edge/health.rs", 4, "timestamps for people"),
+    (
+        "layers/breaker/circuit.rs",
+        1,
+        "when a call failed last, for people",
+    ),
+    ("layers/retry.rs", 1, "a Retry-After that is a date"),
+    (
+        "store/snapshot/moment.rs",
+        1,
+        "ages across a restart of the machine, for want of another clock",
+    ),
+];
+
+/// Counts the reads in all source files at or below a path, tests aside.
+fn count(path: &Path, root: &Path, found: &mut BTreeMap<String, usize>) {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            count(&entry.unwrap().path(), root, found);
+        }
+        return;
+    }
+    let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+    let is_test = name.contains("/tests/") || name.ends_with("tests.rs");
+    if is_test || path.extension().is_none_or(|extension| extension != "rs") {
+        return;
+    }
+    let source = fs::read_to_string(path).unwrap();
+    let code: String = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    let reads = READS.iter().map(|read| code.matches(read).count()).sum();
+    if reads > 0 {
+        found.insert(name.to_owned(), reads);
+    }
+}
+
+#[test]
+fn p98_the_clock_on_the_wall_decides_nothing() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = BTreeMap::new();
+    count(&root, &root, &mut found);
+    let listed = READERS.map(|(file, reads, _)| (file.to_owned(), reads));
+    assert_eq!(
+        found,
+        BTreeMap::from(listed),
+        "a new reader needs its reason in the list"
+    );
+}
+
+#[test]
+fn p98_what_the_breaker_tells_people_is_not_what_it_goes_by() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let source = fs::read_to_string(root.join("layers/breaker/circuit.rs")).unwrap();
+    // Written in one place and handed out in one: whatever decides cannot have seen it.
+    let uses: Vec<&str> = source
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.contains("last_failure"))
+        .collect();
+    let expected = [
+        "last_failure: Option<SystemTime>,",
+        "pub last_failure: Option<SystemTime>,",
+        "last_failure: None,",
+        "self.last_failure = Some(SystemTime::now());",
+        "last_failure: self.last_failure,",
+    ];
+    assert_eq!(uses, expected);
+}
