@@ -141,6 +141,7 @@ step "clippy" cargo clippy --all-targets --locked -- -D warnings
 step "documentation" env RUSTDOCFLAGS="-D warnings" \
     cargo doc --no-deps --document-private-items --locked
 step "tests" all_tests
+step "teeth of the promises" bash tests/teeth.sh
 step "release build" build_release
 step "client SDKs" install_sdks
 step "client suites" client_suites
