@@ -1,5 +1,6 @@
 //! Sets up where the story of each request is told: standard error, for people or for collectors.
 
+use std::any::Any;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -73,6 +74,21 @@ pub fn init(log: &Log) -> LogGuard {
     }
 }
 
+/// Lets a panic tell where it was, in the log like everything else, and no more than that: its message can quote the
+/// text that it was about, as that of a slice between two bytes of a character does.
+pub fn hush_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string);
+        let what = harmless(panic.payload());
+        tracing::error!(at, what, "a defect: a task panicked");
+    }));
+}
+
+/// A panic's message where it is a part of the program's text.
+fn harmless(payload: &(dyn Any + Send)) -> Option<&'static str> {
+    payload.downcast_ref::<&'static str>().copied()
+}
+
 /// What goes wrong with Redis is told once by `store::redis`, not once a try by its crate. The settings outrank this.
 const QUIET: &str = "redis=off";
 
@@ -113,6 +129,20 @@ mod tests {
             used(Some("a=loud"), "warn"),
             ("redis=off,warn".to_owned(), true)
         );
+    }
+
+    #[test]
+    fn a_panic_tells_no_text_but_the_programs_own() {
+        let of = |panic: fn()| {
+            let payload = std::panic::catch_unwind(panic).unwrap_err();
+            harmless(&*payload)
+        };
+        assert_eq!(of(|| panic!("a literal")), Some("a literal"));
+        assert_eq!(of(|| panic!("about {}", "a prompt".to_owned())), None);
+        let inside_a_character = || {
+            let _ = &String::from("prompté")[..7];
+        };
+        assert_eq!(of(inside_a_character), None);
     }
 
     #[test]

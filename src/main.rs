@@ -66,6 +66,7 @@ fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
 fn run(cli: &Cli, mut config: Config) -> anyhow::Result<()> {
     // Dropped last, so that the last lines are written.
     let log = logging::init(&config.log);
+    logging::hush_panics();
     share_descriptors(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
