@@ -15,6 +15,7 @@ pub mod validate;
 pub mod watch;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 pub use answer::{Answer, read_answer};
 pub use fold::fold;
@@ -24,6 +25,11 @@ pub use unfold::unfold;
 pub use usage::{Usage, with_usage};
 pub use validate::{Fault, validate};
 pub use watch::Watch;
+
+/// An upstream's JSON object, read as its clients read it: half a character, which JSON allows, becomes U+FFFD.
+pub fn read_object(data: &[u8]) -> Result<Value, Invalid> {
+    invalid::parse_object(data).map(|parsed| Value::Object(parsed.object))
+}
 
 /// The whole answer of a complete stream's chunks, with its usage, which is marked where it is an estimate.
 pub fn whole_of(chunks: &[Bytes], usage: Usage) -> Result<Bytes, Invalid> {

@@ -34,8 +34,10 @@ impl Watch {
 
     /// Looks at the data of one event, not `[DONE]`; fails if it reports an error or is no chunk.
     pub fn chunk(&mut self, data: &[u8]) -> Result<(), Invalid> {
-        let chunk = match serde_json::from_slice::<Chunk>(data) {
-            Ok(chunk) if chunk.is_plain() => chunk,
+        // All of it, for what is passed over here is passed on: clients refuse to decode what is no UTF-8.
+        let text = std::str::from_utf8(data).ok();
+        let chunk = match text.map(serde_json::from_str::<Chunk>) {
+            Some(Ok(chunk)) if chunk.is_plain() => chunk,
             _ => examine(data)?,
         };
         if let Some(usage) = chunk.usage.as_ref().and_then(Usage::read) {

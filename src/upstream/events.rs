@@ -88,7 +88,11 @@ impl Events {
                 self.watch
                     .chunk(&event.data)
                     .map_err(|invalid| refuse(&invalid, self.has_own_key))?;
-                return Ok(Frame::Chunk(event.data));
+                if event.kind.as_deref() == Some("error") {
+                    // Whatever its data looks like; what follows is not to be believed.
+                    return Err(ProxyError::Reported("it sent an event named error".into()));
+                }
+                return Ok(Frame::Chunk(on_one_line(event.data)));
             }
             let Some(incoming) = &mut self.incoming else {
                 return self.finish();
@@ -137,6 +141,16 @@ impl Events {
         });
         Ok(Frame::End(Ending { worth, whole: None }))
     }
+}
+
+/// The same JSON without the line breaks that an event's data lines are joined by. Many clients read a stream line by
+/// line and take each for a chunk of its own; between JSON's tokens, where alone they can be, a blank means the same.
+fn on_one_line(data: Bytes) -> Bytes {
+    if memchr::memchr(b'\n', &data).is_none() {
+        return data;
+    }
+    let blank = |byte: &u8| if *byte == b'\n' { b' ' } else { *byte };
+    data.iter().map(blank).collect()
 }
 
 /// Reads what follows `[DONE]`, usually only the end of the body, so that the socket can be used again.

@@ -148,8 +148,17 @@ impl Process {
 
     /// The memory that it holds now, in bytes.
     pub(crate) fn resident_bytes(&self) -> usize {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most memory that it has ever held at once, in bytes.
+    pub(crate) fn peak_resident_bytes(&self) -> usize {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> usize {
         let status = self.proc("status");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with(name));
         let kib = line.unwrap().split_whitespace().nth(1).unwrap();
         kib.parse::<usize>().unwrap() * 1024
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 pub(crate) use self::redis::RedisServer;
-pub(crate) use act::{Act, End};
+pub(crate) use act::{Act, End, gzip};
 pub(crate) use client::{Answer, Client, Events, raw, text_of};
 pub(crate) use gate::Gate;
 pub(crate) use proxy::Proxy;

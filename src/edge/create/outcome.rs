@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::chat;
 use crate::error::ProxyError;
 use crate::reply::Whole;
 
@@ -58,7 +59,9 @@ impl Outcome {
 
     /// Reads a chunk, or a whole answer, and gives the text that it adds.
     pub(super) fn chunk(&mut self, data: &[u8]) -> String {
-        let Ok(answer) = serde_json::from_slice::<Answer>(data) else {
+        let answer = serde_json::from_slice::<Answer>(data)
+            .or_else(|_| Answer::deserialize(chat::read_object(data).unwrap_or_default()));
+        let Ok(answer) = answer else {
             return String::new();
         };
         self.model = answer.model.or(self.model.take());
@@ -127,6 +130,12 @@ mod tests {
             Some("no")
         );
         assert_eq!(text(r#"{"choices":[{"message":{"content":""}}]}"#), None);
+    }
+
+    #[test]
+    fn half_a_character_costs_no_other() {
+        let half = br#"{"choices":[{"delta":{"content":"to \ud83d"}}]}"#;
+        assert_eq!(Outcome::default().chunk(half), "to \u{fffd}");
     }
 
     #[test]

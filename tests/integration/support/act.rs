@@ -1,6 +1,7 @@
 //! What the scripted upstream does in answer to one request, step by step.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -26,6 +27,8 @@ pub(super) enum Step {
     Wait(Gate),
     /// These bytes again and again until the client hangs up.
     Flood(Bytes),
+    /// These bytes one by one, with a pause after each.
+    Crawl(Bytes, Duration),
 }
 
 /// How a performance ends.
@@ -110,9 +113,7 @@ impl Act {
 
     /// A 200 with these bytes compressed by gzip.
     pub(crate) fn gzip(body: &[u8]) -> Self {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(body).unwrap();
-        Self::encoded("gzip", &encoder.finish().unwrap())
+        Self::encoded("gzip", &gzip(body))
     }
 
     /// A 200 with these bytes compressed by deflate.
@@ -151,6 +152,16 @@ impl Act {
         self.step(Step::Flood(frame(bytes.as_ref())))
     }
 
+    /// Then these bytes, without a frame, again and again until the client hangs up.
+    pub(crate) fn flood_raw(self, bytes: impl Into<Bytes>) -> Self {
+        self.step(Step::Flood(bytes.into()))
+    }
+
+    /// Then these bytes one by one, with a pause after each.
+    pub(crate) fn crawl(self, bytes: impl Into<Bytes>, pause: Duration) -> Self {
+        self.step(Step::Crawl(bytes.into(), pause))
+    }
+
     /// Then nothing until the gate is open.
     pub(crate) fn wait(self, gate: &Gate) -> Self {
         self.step(Step::Wait(gate.clone()))
@@ -159,6 +170,18 @@ impl Act {
     /// All of it only after the gate is open.
     pub(crate) fn after(mut self, gate: &Gate) -> Self {
         self.steps.insert(0, Step::Wait(gate.clone()));
+        self
+    }
+
+    /// After its first step, the head, this chunk comes before everything else.
+    pub(crate) fn beginning_with(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.steps.insert(1, Step::Send(frame(bytes.as_ref())));
+        self
+    }
+
+    /// After its first step, the head, it waits for the gate.
+    pub(crate) fn held_after_head(mut self, gate: &Gate) -> Self {
+        self.steps.insert(1, Step::Wait(gate.clone()));
         self
     }
 
@@ -182,6 +205,13 @@ impl Act {
         self.steps.push(step);
         self
     }
+}
+
+/// These bytes, compressed by gzip.
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 fn head(status: u16, headers: &[(&str, &str)]) -> Vec<u8> {

@@ -68,6 +68,12 @@ async fn perform(act: &Act, output: &mut OwnedWriteHalf, shared: &Shared) -> io:
                     tokio::task::yield_now().await;
                 }
             }
+            Step::Crawl(bytes, pause) => {
+                for byte in bytes.chunks(1) {
+                    write(output, byte, shared).await?;
+                    tokio::time::sleep(*pause).await;
+                }
+            }
             Step::Flood(bytes) => loop {
                 write(output, bytes, shared).await?;
                 tokio::task::yield_now().await;
