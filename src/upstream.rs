@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use secrecy::ExposeSecret as _;
 use tokio::time::{Instant, timeout_at};
 use tower::Service;
 
@@ -19,6 +18,7 @@ use crate::reply::{Head, Provenance, Reply, StreamKind, Streaming, Whole, Worth}
 use crate::request::{ProxyRequest, Socket};
 
 use failure::classify;
+use key::OwnKey;
 use pool::Pool;
 use sockets::{SocketPermit, Sockets};
 
@@ -26,6 +26,7 @@ mod dial;
 mod events;
 mod failure;
 mod headers;
+mod key;
 mod pool;
 mod raw;
 mod sockets;
@@ -40,7 +41,7 @@ pub struct Upstream {
 
 struct Shared {
     config: config::Upstream,
-    own_key: Option<HeaderValue>,
+    own_key: Option<OwnKey>,
     pooled: Pool,
     /// Made when first needed: most processes never meet a dead socket.
     fresh: OnceLock<reqwest::Client>,
@@ -51,6 +52,7 @@ struct Shared {
 /// A response whose head is here, and the leave to keep its socket busy.
 struct Incoming {
     response: reqwest::Response,
+    shared: Arc<Shared>,
     permit: SocketPermit,
     limits: Limits,
     received: usize,
@@ -69,17 +71,24 @@ struct Limits {
     max_bytes: usize,
 }
 
+// === impl Shared ===
+
+impl Shared {
+    /// What came back without our own key, which is nobody else's.
+    fn mask(&self, data: Bytes) -> Bytes {
+        match &self.own_key {
+            Some(key) => key.mask(data),
+            None => data,
+        }
+    }
+}
+
 // === impl Upstream ===
 
 impl Upstream {
     /// A client for the configured upstream. Fails if the TLS library cannot be set up.
     pub fn new(config: &config::Upstream, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
-        let own_key = config.api_key.as_ref().and_then(|key| {
-            let mut value =
-                HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok()?;
-            value.set_sensitive(true);
-            Some(value)
-        });
+        let own_key = config.api_key.as_ref().and_then(OwnKey::new);
         // There is one upstream, hence one host: of the two caps the smaller one decides.
         let cap = config.max_connections.min(config.max_connections_per_host);
         let shared = Shared {
@@ -128,6 +137,7 @@ impl Upstream {
             })?;
         let incoming = Incoming {
             response,
+            shared: Arc::clone(&self.shared),
             permit,
             limits,
             received: 0,
@@ -147,7 +157,7 @@ impl Upstream {
                 )
                 .into(),
             )),
-            _ => forward(&request, incoming, config.max_stream_duration).await,
+            _ => forward(&request, incoming).await,
         }
     }
 
@@ -168,7 +178,8 @@ impl Upstream {
         };
         let mut headers = parts.headers.clone();
         // Never both: the client's own credential goes up only where the proxy has none.
-        if let Some(credential) = own_key.as_ref().or(parts.authorization.as_ref()) {
+        let own = own_key.as_ref().map(OwnKey::header);
+        if let Some(credential) = own.or(parts.authorization.as_ref()) {
             headers.insert(header::AUTHORIZATION, credential.clone());
         }
         if request.wants_stream() {
@@ -200,14 +211,7 @@ impl Upstream {
         let head = incoming.head();
         let has_own_key = self.shared.own_key.is_some();
         if is_content_type(incoming.response.headers(), "text/event-stream") {
-            let frames = events::read(
-                incoming,
-                request,
-                Arc::clone(&self.shared.metrics),
-                has_own_key,
-                self.shared.config.max_stream_duration,
-            )
-            .await?;
+            let frames = events::read(incoming, request).await?;
             return Ok(Reply::Stream(Streaming {
                 head,
                 kind: StreamKind::Events,
@@ -268,7 +272,7 @@ fn client(config: &config::Upstream, max_idle: usize) -> Result<reqwest::Client,
 }
 
 /// Anything but a chat completion, and every error status: passed on as it is.
-async fn forward(request: &ProxyRequest, mut incoming: Incoming, longest: Duration) -> ReplyResult {
+async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult {
     let mut head = incoming.head();
     if request.chat().is_none() {
         head.provenance = Provenance::Bypass { stored: false };
@@ -297,7 +301,7 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming, longest: Durati
     Ok(Reply::Stream(Streaming {
         head,
         kind: StreamKind::Raw,
-        frames: raw::read(incoming, longest),
+        frames: raw::read(incoming),
     }))
 }
 
@@ -356,7 +360,13 @@ impl Incoming {
         Ok(chunk)
     }
 
+    /// All of the body, without our own key.
     async fn collect(&mut self) -> Result<Bytes, ProxyError> {
+        let body = self.read().await?;
+        Ok(self.shared.mask(body))
+    }
+
+    async fn read(&mut self) -> Result<Bytes, ProxyError> {
         self.refuse_beyond(self.response.content_length().unwrap_or(0))?;
         let Some(first) = self.chunk().await? else {
             return Ok(Bytes::new());
@@ -370,6 +380,13 @@ impl Incoming {
             all.extend_from_slice(&chunk);
         }
         Ok(all.freeze())
+    }
+
+    /// The stream has begun: from here on its own limit counts.
+    fn begin_stream(&mut self) {
+        let longest = self.shared.config.max_stream_duration;
+        self.limits.deadline = Instant::now() + longest;
+        self.limits.longest = Some(longest);
     }
 
     fn refuse_beyond(&self, length: u64) -> Result<(), ProxyError> {
@@ -394,11 +411,5 @@ impl Limits {
             Some(longest) => ProxyError::StreamTooLong(longest),
             None => ProxyError::Timeout(Slow::Total),
         })
-    }
-
-    /// The stream has begun: from here on its own limit counts.
-    fn begin_stream(&mut self, longest: Duration) {
-        self.deadline = Instant::now() + longest;
-        self.longest = Some(longest);
     }
 }

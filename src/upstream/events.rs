@@ -10,10 +10,10 @@ use futures_util::FutureExt as _;
 use futures_util::stream::unfold;
 use tokio::time::timeout;
 
-use super::{Incoming, refuse};
+use super::{Incoming, Shared, refuse};
 use crate::chat::{Quality, Usage, Watch};
 use crate::error::ProxyError;
-use crate::metering::{Metrics, estimate_prompt};
+use crate::metering::estimate_prompt;
 use crate::reply::{Ending, Frame, Frames, Worth};
 use crate::request::ProxyRequest;
 use crate::sse::{Decoder, Event};
@@ -35,8 +35,7 @@ struct Events {
     max_bytes: usize,
     watch: Watch,
     request: ProxyRequest,
-    metrics: Arc<Metrics>,
-    has_own_key: bool,
+    shared: Arc<Shared>,
 }
 
 /// Waits for the first byte, within the request's deadline: until then an attempt may fail and be
@@ -44,16 +43,14 @@ struct Events {
 pub(super) async fn read(
     mut incoming: Incoming,
     request: ProxyRequest,
-    metrics: Arc<Metrics>,
-    has_own_key: bool,
-    longest: Duration,
 ) -> Result<Frames, ProxyError> {
     let first = incoming.chunk().await?;
     if request.wants_stream() {
-        incoming.limits.begin_stream(longest);
+        incoming.begin_stream();
     }
     let max_bytes = incoming.limits.max_bytes;
     let decoder = Decoder::new(max_bytes);
+    let shared = Arc::clone(&incoming.shared);
     let mut events = Events {
         incoming: Some(incoming),
         decoder,
@@ -63,8 +60,7 @@ pub(super) async fn read(
         max_bytes,
         watch: Watch::new(),
         request,
-        metrics,
-        has_own_key,
+        shared,
     };
     events.accept(first)?;
     Ok(Box::pin(unfold(Some(events), |state| async {
@@ -78,16 +74,17 @@ pub(super) async fn read(
 impl Events {
     async fn next(&mut self) -> Result<Frame, ProxyError> {
         loop {
-            while let Some(event) = self.queue.pop_front() {
+            while let Some(mut event) = self.queue.pop_front() {
                 match event.kind.as_deref() {
                     // Some providers keep the line alive with events of their own.
                     Some("ping") => continue,
                     Some(_) | None if event.data.trim_ascii() == b"[DONE]" => return self.finish(),
                     Some(_) | None => {}
                 }
+                event.data = self.shared.mask(event.data);
                 self.watch
                     .chunk(&event.data)
-                    .map_err(|invalid| refuse(&invalid, self.has_own_key))?;
+                    .map_err(|invalid| refuse(&invalid, self.shared.own_key.is_some()))?;
                 if event.kind.as_deref() == Some("error") {
                     // Whatever its data looks like; what follows is not to be believed.
                     return Err(ProxyError::Reported("it sent an event named error".into()));
@@ -133,7 +130,8 @@ impl Events {
             .watch
             .usage()
             .unwrap_or_else(|| Usage::estimated(estimate_prompt(&self.request), self.watch.text()));
-        self.metrics
+        self.shared
+            .metrics
             .answered(self.request.model().unwrap_or_default(), usage);
         let worth = Some(Worth {
             usage,

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::json;
 
-use crate::support::{Answer, Proxy, Upstream, ask};
+use crate::support::{Act, Answer, Proxy, Upstream, ask, ask_stream, delta, event, finish};
 
 mod browsers;
 mod clients;
@@ -116,6 +116,64 @@ async fn a_token_of_the_proxy_never_goes_up_and_its_own_key_always_does() {
         assert_eq!(credentials[0].1, "Bearer sk-own");
         assert!(!format!("{:?}", sent.headers).contains("client-"));
     }
+}
+
+/// P80: what an upstream says back is passed on, but for our own key.
+#[tokio::test]
+async fn p80_an_upstream_that_repeats_the_key_tells_it_to_nobody() {
+    const KEY: &str = "sk-0123456789abcdef";
+    let upstream = Upstream::start().await;
+    let settings = format!(
+        "[upstream]\napi_key = \"{KEY}\"\n[breaker]\nenabled = false\n[retry]\nmax_attempts = 1"
+    );
+    let proxy = Proxy::start(&settings, &upstream).await;
+    let says = format!("what is {KEY} to me");
+    let error = json!({"error": {"message": says, "code": 400}});
+    let begun = || Act::stream().chunk(event(&delta("Once")));
+    for (n, act) in [
+        Act::json(400, &error),
+        Act::json(429, &error),
+        Act::json(500, &error),
+        Act::json(200, &error),
+        Act::says(&says),
+        begun().chunk(event(&error.to_string())).last_chunk(),
+        begun()
+            .chunk(event(&delta(&says)))
+            .chunk(event(&finish("stop")))
+            .last_chunk(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        upstream.set(act);
+        for (path, stream) in [
+            ("/create", false),
+            ("/create", true),
+            ("/v1/chat/completions", false),
+            ("/v1/chat/completions", true),
+            ("/v1/embeddings", false),
+        ] {
+            let prompt = format!("{n} {stream}");
+            let mut body = if stream {
+                ask_stream(&prompt)
+            } else {
+                ask(&prompt)
+            };
+            body["prompt"] = prompt.into();
+            let answer = proxy.post(path, &body, &[]).await;
+            let text = String::from_utf8_lossy(&answer.body);
+            // A stream of a path that is not looked into passes as it comes.
+            let is_opaque = path == "/v1/embeddings" && n >= 5;
+            assert!(
+                is_opaque || !text.contains(KEY),
+                "{n} {path} {stream}: {text}"
+            );
+        }
+    }
+    assert_eq!(
+        upstream.last().header("authorization"),
+        format!("Bearer {KEY}")
+    );
 }
 
 #[tokio::test]

@@ -8,13 +8,14 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use super::air::{self, Air};
 use crate::error::ProxyError;
 use crate::fingerprint::Fingerprint;
 use crate::layers::ReplyResult;
-use crate::reply::{self, Frame, Reply, StreamKind, Whole};
+use crate::reply::{self, Ending, Frame, Reply, StreamKind, Whole};
 
 /// All flights that are under way. Cheap to clone.
 #[derive(Clone)]
@@ -22,11 +23,13 @@ pub struct Flights {
     air: Arc<Air<Fingerprint, Item>>,
 }
 
-/// A piece of what a call yields: its head, then, of a stream, its frames.
+/// A piece of what a call yields: its head, then, of a stream, its chunks and its end. Boxed where it is rare: a log
+/// holds a great many chunks, and each item takes as much room as the largest kind.
 #[derive(Clone)]
 enum Item {
-    Head(Result<Head, ProxyError>),
-    Frame(Result<Frame, ProxyError>),
+    Head(Box<Result<Head, ProxyError>>),
+    Chunk(Bytes),
+    End(Box<Result<Ending, ProxyError>>),
 }
 
 /// The beginning of a flight's reply.
@@ -101,38 +104,49 @@ impl Default for Flights {
 async fn fly(pilot: Pilot, call: impl Future<Output = ReplyResult>) {
     let mut stream = match call.await {
         Ok(Reply::Stream(stream)) => stream,
-        Ok(Reply::Whole(whole)) => return pilot.land(Item::Head(Ok(Head::Whole(whole)))),
-        Err(error) => return pilot.land(Item::Head(Err(error))),
+        Ok(Reply::Whole(whole)) => return pilot.land(Item::head(Ok(Head::Whole(whole)))),
+        Err(error) => return pilot.land(Item::head(Err(error))),
     };
-    pilot.append(Item::Head(Ok(Head::Stream {
+    pilot.append(Item::head(Ok(Head::Stream {
         head: stream.head.clone(),
         kind: stream.kind,
     })));
     while let Some(frame) = stream.frames.next().await {
-        if !matches!(frame, Ok(Frame::Chunk(_))) {
-            return pilot.land(Item::Frame(frame));
+        match frame {
+            Ok(Frame::Chunk(chunk)) => pilot.append(Item::Chunk(chunk)),
+            Ok(Frame::End(ending)) => return pilot.land(Item::end(Ok(ending))),
+            Err(error) => return pilot.land(Item::end(Err(error))),
         }
-        pilot.append(Item::Frame(frame));
         poll_fn(|cx| pilot.poll_room(cx)).await;
     }
 }
 
 // === impl Item ===
 
+impl Item {
+    fn head(head: Result<Head, ProxyError>) -> Self {
+        Self::Head(Box::new(head))
+    }
+
+    fn end(end: Result<Ending, ProxyError>) -> Self {
+        Self::End(Box::new(end))
+    }
+}
+
 impl air::Item for Item {
     fn weight(&self) -> usize {
         match self {
-            Self::Frame(Ok(Frame::Chunk(chunk))) => chunk.len(),
-            Self::Frame(_) | Self::Head(_) => 0,
+            Self::Chunk(chunk) => chunk.len(),
+            Self::Head(_) | Self::End(_) => 0,
         }
     }
 
     fn lost(has_begun: bool) -> Self {
         let error = ProxyError::Internal("the shared call ended without a result");
         if has_begun {
-            Self::Frame(Err(error))
+            Self::end(Err(error))
         } else {
-            Self::Head(Err(error))
+            Self::head(Err(error))
         }
     }
 }
@@ -143,8 +157,8 @@ impl Seat {
     /// Waits for the head.
     pub(super) async fn head(&mut self) -> Result<Head, ProxyError> {
         match poll_fn(|cx| self.seat.poll_next(cx)).await {
-            Some(Item::Head(head)) => head,
-            Some(Item::Frame(_)) | None => Err(ProxyError::Internal("a flight without a head")),
+            Some(Item::Head(head)) => *head,
+            _ => Err(ProxyError::Internal("a flight without a head")),
         }
     }
 
@@ -155,7 +169,8 @@ impl Seat {
     ) -> Poll<Option<Result<Frame, ProxyError>>> {
         self.seat.poll_next(cx).map(|item| {
             item.map(|item| match item {
-                Item::Frame(frame) => frame,
+                Item::Chunk(chunk) => Ok(Frame::Chunk(chunk)),
+                Item::End(end) => end.map(Frame::End),
                 Item::Head(_) => Err(ProxyError::Internal("a flight with two heads")),
             })
         })
