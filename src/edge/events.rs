@@ -104,5 +104,8 @@ pub(super) async fn gather(
         None => chat::whole_of(&chunks, worth.usage)
             .map_err(|invalid| ProxyError::InvalidAnswer(invalid.reason().into()))?,
     };
+    // Chunks that are good one by one may still say nothing together.
+    chat::read_answer(&whole)
+        .map_err(|invalid| ProxyError::InvalidAnswer(invalid.reason().into()))?;
     Ok((whole, worth))
 }

@@ -196,3 +196,17 @@ async fn p16_a_stream_that_says_nothing_is_an_error() {
         }
     }
 }
+
+#[tokio::test]
+async fn p16_a_stream_that_ends_well_without_a_word_is_no_answer() {
+    let (upstream, nest) = start(ONE_ATTEMPT).await;
+    let ending = event(&finish("stop")) + &event("[DONE]");
+    upstream.set(stream(&ending));
+    for door in Door::ALL {
+        // What a live stream has not said cannot be taken back; /v1 passes on its ending as it came.
+        if door != Door::ChatStream {
+            let what = format!("{door:?}");
+            door.ask(&nest, &what).await.assert_failure(&what);
+        }
+    }
+}
