@@ -33,6 +33,9 @@ mod sockets;
 
 pub(crate) use headers::nominated;
 
+/// A body that comes in pieces is kept in blocks of this size until it is complete, in bytes.
+const BLOCK: usize = 256 * 1024;
+
 /// The leaf of the stack. Cheap to clone.
 #[derive(Clone)]
 pub struct Upstream {
@@ -301,7 +304,7 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult 
     Ok(Reply::Stream(Streaming {
         head,
         kind: StreamKind::Raw,
-        frames: raw::read(incoming),
+        frames: raw::read(incoming).await?,
     }))
 }
 
@@ -374,10 +377,25 @@ impl Incoming {
         let Some(second) = self.chunk().await? else {
             return Ok(first);
         };
-        let mut all = BytesMut::from(first);
-        all.extend_from_slice(&second);
-        while let Some(chunk) = self.chunk().await? {
-            all.extend_from_slice(&chunk);
+        // Joined at the end: a buffer that doubles would for a moment hold three times of what is refused.
+        let mut blocks = vec![BytesMut::from(first)];
+        let mut next = Some(second);
+        while let Some(chunk) = next {
+            match blocks.last_mut() {
+                Some(last) if last.capacity() - last.len() >= chunk.len() => {
+                    last.extend_from_slice(&chunk);
+                }
+                _ => {
+                    let mut block = BytesMut::with_capacity(BLOCK.max(chunk.len()));
+                    block.extend_from_slice(&chunk);
+                    blocks.push(block);
+                }
+            }
+            next = self.chunk().await?;
+        }
+        let mut all = BytesMut::with_capacity(self.received);
+        for block in blocks {
+            all.extend_from_slice(&block);
         }
         Ok(all.freeze())
     }

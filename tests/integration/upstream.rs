@@ -206,6 +206,29 @@ async fn p24_a_stream_that_lasts_too_long_is_broken_off() {
     assert_eq!(proxy.chat(&ask("q")).await.status, 200);
 }
 
+/// P15: as long as nothing has been passed on, a failure is told as one.
+#[tokio::test]
+async fn p15_a_forwarded_body_that_breaks_before_its_first_byte_is_a_502() {
+    let (upstream, proxy) = start("breaker.enabled = false\nretry.max_attempts = 1").await;
+    for kind in ["text/event-stream", "audio/mpeg"] {
+        let begun = || Act::chunked(200, &[("content-type", kind)]);
+        for act in [
+            begun().then(End::Close),
+            begun().then(End::Reset),
+            begun().send("zz\r\n").then(End::Close),
+        ] {
+            upstream.set(act);
+            let answer = proxy.get("/v1/files/1/content").await;
+            assert_eq!(answer.status, 502, "{kind}: {answer:?}");
+            assert!(answer.json()["error"]["code"].is_string(), "{answer:?}");
+        }
+        // Nothing at all is a body, too.
+        upstream.set(begun().last_chunk());
+        let answer = proxy.get("/v1/files/1/content").await;
+        assert_eq!((answer.status, answer.body.len()), (200, 0), "{kind}");
+    }
+}
+
 /// P18: a connection is not used for ever, so that a new address of the host is found.
 #[tokio::test]
 async fn p18_connections_are_made_anew_after_their_time() {
