@@ -34,7 +34,7 @@ const SETTINGS: &str = "\
 [upstream]\nmax_connections = 100\nread_timeout = \"500ms\"\ntotal_timeout = \"2s\"\nidle_timeout = \"3s\"\n\
 max_connection_age = \"20s\"\nmax_response_bytes = \"4MiB\"\n\
 [cache]\nmax_entries = 2000\nmax_bytes = \"32MiB\"\nttl = \"30s\"\nsweep_interval = \"10s\"\nstale_if_error = \"30s\"\n\
-[breaker]\nopen_for = \"1s\"\n[retry]\nbase_delay = \"10ms\"\nmax_delay = \"50ms\"\n[log]\nlevel = \"warn\"\n";
+[breaker]\nopen_for = \"1s\"\n[retry]\nbase_delay = \"10ms\"\nmax_delay = \"50ms\"\n[log]\nlevel = \"warn,pegasus_nest=info,pegasus_nest::edge=error,pegasus_nest::layers=error\"\n";
 
 /// The calls that the sockets allow, and the requests that the proxy works on at once, as set above.
 const SOCKETS: usize = 100;
