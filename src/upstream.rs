@@ -17,11 +17,13 @@ use crate::metering::{Metrics, estimate_prompt};
 use crate::reply::{Head, Provenance, Reply, StreamKind, Streaming, Whole, Worth};
 use crate::request::{ProxyRequest, Socket};
 
+use decode::Body;
 use failure::classify;
 use key::OwnKey;
 use pool::Pool;
 use sockets::{SocketPermit, Sockets};
 
+mod decode;
 mod dial;
 mod events;
 mod failure;
@@ -54,7 +56,11 @@ struct Shared {
 
 /// A response whose head is here, and the leave to keep its socket busy.
 struct Incoming {
-    response: reqwest::Response,
+    status: StatusCode,
+    headers: HeaderMap,
+    /// How long the body is, where that is known beforehand.
+    length: Option<u64>,
+    body: Body,
     shared: Arc<Shared>,
     permit: SocketPermit,
     limits: Limits,
@@ -138,14 +144,19 @@ impl Upstream {
                 ProxyError::ConnectionLost(detail) if !dialled => ProxyError::DeadSocket(detail),
                 error => error,
             })?;
+        let status = response.status();
+        let length = response.content_length();
+        let (body, headers) = Body::of(response);
         let incoming = Incoming {
-            response,
+            status,
+            headers,
+            length: length.filter(|_| matches!(body, Body::Plain(_))),
+            body,
             shared: Arc::clone(&self.shared),
             permit,
             limits,
             received: 0,
         };
-        let status = incoming.response.status();
         if status.is_informational() || status.as_u16() >= 600 {
             let reason = format!("its status {} ends no exchange", status.as_u16());
             return Err(ProxyError::InvalidAnswer(reason.into()));
@@ -185,13 +196,13 @@ impl Upstream {
         if let Some(credential) = own.or(parts.authorization.as_ref()) {
             headers.insert(header::AUTHORIZATION, credential.clone());
         }
-        if request.wants_stream() {
+        let encodings = if request.wants_stream() {
             // A compressor at the other end would hold tokens back until its block is full.
-            headers.insert(
-                header::ACCEPT_ENCODING,
-                HeaderValue::from_static("identity"),
-            );
-        }
+            HeaderValue::from_static("identity")
+        } else {
+            decode::ACCEPTED
+        };
+        headers.insert(header::ACCEPT_ENCODING, encodings);
         let url = format!("{}{}", config.base_url, parts.path);
         let mut builder = client.request(parts.method.clone(), url).headers(headers);
         let body = request.body();
@@ -213,7 +224,7 @@ impl Upstream {
     async fn completion(&self, request: ProxyRequest, mut incoming: Incoming) -> ReplyResult {
         let head = incoming.head();
         let has_own_key = self.shared.own_key.is_some();
-        if is_content_type(incoming.response.headers(), "text/event-stream") {
+        if is_content_type(&incoming.headers, "text/event-stream") {
             let frames = events::read(incoming, request).await?;
             return Ok(Reply::Stream(Streaming {
                 head,
@@ -284,9 +295,9 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult 
     let is_small = status.is_client_error()
         || status.is_server_error()
         || request.parts().method == Method::HEAD;
-    if is_small || is_content_type(incoming.response.headers(), "application/json") {
+    if is_small || is_content_type(&incoming.headers, "application/json") {
         if request.parts().method == Method::HEAD
-            && let Some(length) = incoming.response.headers().get(header::CONTENT_LENGTH)
+            && let Some(length) = incoming.headers.get(header::CONTENT_LENGTH)
         {
             head.headers.insert(header::CONTENT_LENGTH, length.clone());
         }
@@ -297,7 +308,7 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult 
             answer: None,
         }));
     }
-    if let Some(length) = incoming.response.content_length() {
+    if let Some(length) = incoming.length {
         incoming.refuse_beyond(length)?;
         head.headers.insert(header::CONTENT_LENGTH, length.into());
     }
@@ -342,20 +353,15 @@ fn is_content_type(headers: &HeaderMap, expected: &str) -> bool {
 impl Incoming {
     fn head(&self) -> Head {
         Head {
-            status: StatusCode::from_u16(self.response.status().as_u16())
-                .unwrap_or(StatusCode::BAD_GATEWAY),
-            headers: headers::end_to_end(self.response.headers()),
+            status: self.status,
+            headers: headers::end_to_end(&self.headers),
             provenance: Provenance::Miss { stored: false },
         }
     }
 
     /// The next decoded piece of the body.
     async fn chunk(&mut self) -> Result<Option<Bytes>, ProxyError> {
-        let chunk = self
-            .limits
-            .wait(self.response.chunk())
-            .await?
-            .map_err(|error| classify(&error))?;
+        let chunk = self.limits.wait(self.body.chunk()).await??;
         self.received += chunk.as_ref().map_or(0, Bytes::len);
         if self.received > self.limits.max_bytes {
             return Err(ProxyError::AnswerTooLarge(self.limits.max_bytes));
@@ -370,7 +376,7 @@ impl Incoming {
     }
 
     async fn read(&mut self) -> Result<Bytes, ProxyError> {
-        self.refuse_beyond(self.response.content_length().unwrap_or(0))?;
+        self.refuse_beyond(self.length.unwrap_or(0))?;
         let Some(first) = self.chunk().await? else {
             return Ok(Bytes::new());
         };

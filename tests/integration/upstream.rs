@@ -12,6 +12,7 @@ use crate::support::{
     text_of, within,
 };
 
+mod encodings;
 mod errors;
 mod framing;
 mod headers;
