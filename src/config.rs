@@ -234,16 +234,27 @@ pub struct Auth {
 }
 
 /// A client with a token and limits of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Client {
     /// As the log shows it.
     pub name: Box<str>,
     /// The SHA-256 of its bearer token.
     pub token_sha256: [u8; 32],
-    /// Requests in any minute, as a bucket of so many that fills evenly; none: no limit.
+    /// The size of a bucket of requests that fills evenly within a minute; none: no limit.
     pub requests_per_minute: Option<u32>,
     /// Requests worked on at once; none: no limit of its own.
     pub max_in_flight: Option<u32>,
+}
+
+impl fmt::Debug for Client {
+    /// Whoever has the digest can try tokens at home.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("name", &self.name)
+            .field("requests_per_minute", &self.requests_per_minute)
+            .field("max_in_flight", &self.max_in_flight)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Client {

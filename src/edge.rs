@@ -114,21 +114,19 @@ impl Edge {
 
     /// Lets a caller in whose request is to be answered, and counts it.
     fn enter(&self, context: &Context, headers: &HeaderMap) -> Result<Caller, ProxyError> {
-        let caller = self.shared.guard.caller(headers)?;
+        let mut caller = self.shared.guard.caller(headers)?;
         if let Some(quota) = &caller.quota {
             context.note_client(quota.name());
             quota.count()?;
+            // Before the body, whose upload is a part of the request.
+            caller.place = quota.place()?;
         }
         Ok(caller)
     }
 
     /// Leave to work on one more request of this caller's; kept until its response's body has ended.
-    fn admit(&self, caller: &Caller) -> Result<Place, ProxyError> {
-        // Its own limit first: who has reached that takes no place of others, not for a moment.
-        let own = match &caller.quota {
-            Some(quota) => quota.place()?,
-            None => None,
-        };
+    fn admit(&self, caller: &mut Caller) -> Result<Place, ProxyError> {
+        let own = caller.place.take();
         let shared = Arc::clone(&self.shared.in_flight)
             .try_acquire_owned()
             .map_err(|_| ProxyError::Overloaded {

@@ -39,14 +39,16 @@ pub mod upstream;
 
 use tokio::net::TcpListener;
 
-/// Serves on `listener` until `shutdown` is ready and what is under way has ended. Fails only at the start, if
-/// the TLS library cannot be set up.
+/// Serves on `listener` until `shutdown` is ready and what is under way has ended. `ready` is called when nothing can
+/// fail any more: before that, only the TLS library can.
 pub async fn serve(
     config: config::Config,
     listener: TcpListener,
+    ready: impl FnOnce(),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), reqwest::Error> {
     let stack = stack::build(&config)?;
+    ready();
     let store = stack.store.clone();
     tokio::select! {
         biased;

@@ -92,9 +92,9 @@ fn run(cli: &Cli, mut config: Config) -> anyhow::Result<()> {
             stop.await;
             supervisor::stopping();
         };
-        supervisor::ready(&address.to_string());
+        let ready = || supervisor::ready(&address.to_string());
         tokio::select! {
-            served = serve(config, listener, stop) => {
+            served = serve(config, listener, ready, stop) => {
                 served.context("cannot set up the upstream client")?;
             }
             () = log.tell_losses() => {}

@@ -2,11 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tower::Service;
 
 use crate::chat;
@@ -14,29 +13,27 @@ use crate::config;
 use crate::error::{ProxyError, Slow};
 use crate::layers::{ReplyFuture, ReplyResult};
 use crate::metering::{Metrics, estimate_prompt};
-use crate::reply::{Head, Provenance, Reply, StreamKind, Streaming, Whole, Worth};
+use crate::reply::{Provenance, Reply, StreamKind, Streaming, Whole, Worth};
 use crate::request::{ProxyRequest, Socket};
 
-use decode::Body;
 use failure::classify;
+use incoming::{Incoming, Limits};
 use key::OwnKey;
 use pool::Pool;
-use sockets::{SocketPermit, Sockets};
+use sockets::Sockets;
 
 mod decode;
 mod dial;
 mod events;
 mod failure;
 mod headers;
+mod incoming;
 mod key;
 mod pool;
 mod raw;
 mod sockets;
 
 pub(crate) use headers::nominated;
-
-/// A body that comes in pieces is kept in blocks of this size until it is complete, in bytes.
-const BLOCK: usize = 256 * 1024;
 
 /// The leaf of the stack. Cheap to clone.
 #[derive(Clone)]
@@ -52,32 +49,6 @@ struct Shared {
     fresh: OnceLock<reqwest::Client>,
     sockets: Sockets,
     metrics: Arc<Metrics>,
-}
-
-/// A response whose head is here, and the leave to keep its socket busy.
-struct Incoming {
-    status: StatusCode,
-    headers: HeaderMap,
-    /// How long the body is, where that is known beforehand.
-    length: Option<u64>,
-    body: Body,
-    shared: Arc<Shared>,
-    permit: SocketPermit,
-    limits: Limits,
-    received: usize,
-}
-
-/// What bounds the reading of a body.
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    /// Silence longer than this ends it.
-    read_timeout: Duration,
-    /// All of it must be here by then; streams only begin by then, and then have another one.
-    deadline: Instant,
-    /// How long a stream that has begun may last.
-    longest: Option<Duration>,
-    /// Decoded bytes, so that a bomb stops here.
-    max_bytes: usize,
 }
 
 // === impl Shared ===
@@ -144,19 +115,8 @@ impl Upstream {
                 ProxyError::ConnectionLost(detail) if !dialled => ProxyError::DeadSocket(detail),
                 error => error,
             })?;
-        let status = response.status();
-        let length = response.content_length();
-        let (body, headers) = Body::of(response);
-        let incoming = Incoming {
-            status,
-            headers,
-            length: length.filter(|_| matches!(body, Body::Plain(_))),
-            body,
-            shared: Arc::clone(&self.shared),
-            permit,
-            limits,
-            received: 0,
-        };
+        let incoming = Incoming::new(response, Arc::clone(&self.shared), permit, limits);
+        let status = incoming.status;
         if status.is_informational() || status.as_u16() >= 600 {
             let reason = format!("its status {} ends no exchange", status.as_u16());
             return Err(ProxyError::InvalidAnswer(reason.into()));
@@ -346,94 +306,4 @@ fn is_content_type(headers: &HeaderMap, expected: &str) -> bool {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
         .is_some_and(|value| value.trim().eq_ignore_ascii_case(expected))
-}
-
-// === impl Incoming ===
-
-impl Incoming {
-    fn head(&self) -> Head {
-        Head {
-            status: self.status,
-            headers: headers::end_to_end(&self.headers),
-            provenance: Provenance::Miss { stored: false },
-        }
-    }
-
-    /// The next decoded piece of the body.
-    async fn chunk(&mut self) -> Result<Option<Bytes>, ProxyError> {
-        let chunk = self.limits.wait(self.body.chunk()).await??;
-        self.received += chunk.as_ref().map_or(0, Bytes::len);
-        if self.received > self.limits.max_bytes {
-            return Err(ProxyError::AnswerTooLarge(self.limits.max_bytes));
-        }
-        Ok(chunk)
-    }
-
-    /// All of the body, without our own key.
-    async fn collect(&mut self) -> Result<Bytes, ProxyError> {
-        let body = self.read().await?;
-        Ok(self.shared.mask(body))
-    }
-
-    async fn read(&mut self) -> Result<Bytes, ProxyError> {
-        self.refuse_beyond(self.length.unwrap_or(0))?;
-        let Some(first) = self.chunk().await? else {
-            return Ok(Bytes::new());
-        };
-        let Some(second) = self.chunk().await? else {
-            return Ok(first);
-        };
-        // Joined at the end: a buffer that doubles would for a moment hold three times of what is refused.
-        let mut blocks = vec![BytesMut::from(first)];
-        let mut next = Some(second);
-        while let Some(chunk) = next {
-            match blocks.last_mut() {
-                Some(last) if last.capacity() - last.len() >= chunk.len() => {
-                    last.extend_from_slice(&chunk);
-                }
-                _ => {
-                    let mut block = BytesMut::with_capacity(BLOCK.max(chunk.len()));
-                    block.extend_from_slice(&chunk);
-                    blocks.push(block);
-                }
-            }
-            next = self.chunk().await?;
-        }
-        let mut all = BytesMut::with_capacity(self.received);
-        for block in blocks {
-            all.extend_from_slice(&block);
-        }
-        Ok(all.freeze())
-    }
-
-    /// The stream has begun: from here on its own limit counts.
-    fn begin_stream(&mut self) {
-        let longest = self.shared.config.max_stream_duration;
-        self.limits.deadline = Instant::now() + longest;
-        self.limits.longest = Some(longest);
-    }
-
-    fn refuse_beyond(&self, length: u64) -> Result<(), ProxyError> {
-        let max_bytes = self.limits.max_bytes;
-        if length > max_bytes as u64 {
-            Err(ProxyError::AnswerTooLarge(max_bytes))
-        } else {
-            Ok(())
-        }
-    }
-}
-
-// === impl Limits ===
-
-impl Limits {
-    /// Waits for a step of the answer, as long as silence and deadline allow.
-    async fn wait<T>(&self, step: impl Future<Output = T>) -> Result<T, ProxyError> {
-        let silence = Instant::now() + self.read_timeout;
-        let late = timeout_at(self.deadline.min(silence), step).await;
-        late.map_err(|_| match self.longest {
-            _ if silence < self.deadline => ProxyError::Timeout(Slow::Silence(self.read_timeout)),
-            Some(longest) => ProxyError::StreamTooLong(longest),
-            None => ProxyError::Timeout(Slow::Total),
-        })
-    }
 }

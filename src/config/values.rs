@@ -110,24 +110,32 @@ pub(super) fn list<T>(
     }
 }
 
+/// What stands for a value that may be a secret, or a secret in the wrong place.
+pub(super) fn masked() -> Value {
+    Value::String(MASK.to_owned())
+}
+
 /// A list of tables; what is wrong with any of them is told.
 pub(super) fn tables<T>(
     value: &Value,
     parse: impl Fn(&Table) -> Result<T, Vec<Refusal>>,
 ) -> Result<Vec<T>, Vec<Refusal>> {
+    let refused = |accepted: &str| {
+        vec![Refusal {
+            given: Some(masked()),
+            accepted: accepted.to_owned(),
+        }]
+    };
     let Some(items) = value.as_array() else {
-        return Err(Refusal::all("expected a list of tables".to_owned()));
+        return Err(refused("expected a list of tables"));
     };
     let (mut read, mut refusals) = (Vec::new(), Vec::new());
     for item in items {
         let parsed = match item.as_table() {
             Some(table) => parse(table),
-            None => Err(vec![Refusal {
-                // It may be a token.
-                given: Some(Value::String(MASK.to_owned())),
-                accepted: "expected a table such as { name = \"web\", token_sha256 = \"…\" }"
-                    .to_owned(),
-            }]),
+            None => Err(refused(
+                "expected a table such as { name = \"web\", token_sha256 = \"…\" }",
+            )),
         };
         match parsed {
             Ok(parsed) => read.push(parsed),

@@ -94,25 +94,27 @@ pub(super) async fn log(request: Request, next: Next) -> Response {
     let dialect = Dialect::of(request.uri().path());
     request.extensions_mut().insert(context.clone());
     let mut response = next.run(request).await;
-    if let Some(failed) = response.extensions_mut().remove::<Failed>() {
+    let failed = response.extensions_mut().remove::<Failed>();
+    let is_ours = failed.is_some() || dialect == Dialect::Native;
+    if let Some(failed) = failed {
         context.note_error(&failed.error);
         failed.render(dialect, &mut response, &context.id);
     }
     if let Ok(id) = HeaderValue::try_from(&*context.id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
-    label(response.headers_mut(), dialect);
+    label(response.headers_mut(), is_ours);
     line.status = Some(response.status().as_u16());
     hold(response, line)
 }
 
-/// Says of every response that it is what it says it is, and of the proxy's own words that nobody keeps them.
-fn label(headers: &mut HeaderMap, dialect: Dialect) {
+/// Says of a response that it is what it says it is, and of the proxy's own words that nobody keeps them.
+fn label(headers: &mut HeaderMap, is_ours: bool) {
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    if dialect == Dialect::Native && !headers.contains_key(header::CACHE_CONTROL) {
+    if is_ours && !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::{Choice, ConstantTimeEq as _};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::quota::Quota;
 use crate::config::{CacheScope, Client, Config};
@@ -29,6 +30,8 @@ pub(super) struct Caller {
     pub(super) authorization: Option<HeaderValue>,
     /// Their limits, where they have a name.
     pub(super) quota: Option<Arc<Quota>>,
+    /// One of the places that these limits give, once taken.
+    pub(super) place: Option<OwnedSemaphorePermit>,
     is_admin: bool,
 }
 
@@ -77,6 +80,7 @@ impl Guard {
             scope,
             authorization,
             quota,
+            place: None,
             is_admin,
         })
     }

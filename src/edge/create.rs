@@ -51,12 +51,12 @@ async fn create(
     request: Request,
     endpoint: Endpoint,
 ) -> Result<Response, ProxyError> {
-    let caller = edge.enter(context, request.headers())?;
+    let mut caller = edge.enter(context, request.headers())?;
     body::expect_json(request.headers())?;
     let incoming = request.headers().clone();
     let bytes = edge.body(request).await?;
     // Not before the body is here: slow senders must not take the places of others.
-    let place = edge.admit(&caller)?;
+    let place = edge.admit(&mut caller)?;
     let form = Form::read(&bytes, endpoint, &edge.shared.config)?;
 
     let json = Json::parse(form.completion.into()).map_err(|error| {

@@ -1,5 +1,7 @@
 //! Turns away what hyper lets pass although RFC 9112 does not, before anybody can read it in another way.
 
+use std::net::Ipv6Addr;
+
 use axum::extract::Request;
 use axum::response::Response;
 use http::uri::Authority;
@@ -56,6 +58,12 @@ fn is_host(value: &[u8]) -> bool {
         return false;
     };
     let (host, whole) = (authority.host(), authority.as_str());
+    if let Some(literal) = host.strip_prefix('[') {
+        let address = literal.trim_end_matches(']').parse::<Ipv6Addr>();
+        if address.is_err() {
+            return false;
+        }
+    }
     let has_good_port = match whole.strip_prefix(host) {
         Some("" | ":") => true,
         Some(_) => authority.port_u16().is_some(),
@@ -83,7 +91,22 @@ mod tests {
             assert!(is_host(good.as_bytes()), "{good}");
         }
         for bad in [
-            "", ":80", "a b", "a, b", "a/b", "a?b", "x@a", "@a", "a:99999", "a:b", "a:1:2", "é",
+            "",
+            ":80",
+            "[]",
+            "[zz]:1",
+            "[::1",
+            "[1.2.3.4]",
+            "a b",
+            "a, b",
+            "a/b",
+            "a?b",
+            "x@a",
+            "@a",
+            "a:99999",
+            "a:b",
+            "a:1:2",
+            "é",
             "http://a",
         ] {
             assert!(!is_host(bad.as_bytes()), "{bad}");

@@ -59,13 +59,13 @@ async fn complete(
     context: &Context,
     request: Request,
 ) -> Result<Response, ProxyError> {
-    let caller = edge.enter(context, request.headers())?;
+    let mut caller = edge.enter(context, request.headers())?;
     body::expect_json(request.headers())?;
     let path = path_and_query(&request)?;
     let incoming = request.headers().clone();
     let body = edge.body(request).await?;
     // Not before the body is here: slow senders must not take the places of others.
-    let place = edge.admit(&caller)?;
+    let place = edge.admit(&mut caller)?;
     let json = Json::parse(body).map_err(|error| invalid_json(&error))?;
     chat::validate(json.root()).map_err(|fault| {
         let message = fault.to_string();
@@ -163,7 +163,7 @@ fn replay(
 }
 
 async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Response, ProxyError> {
-    let caller = edge.enter(context, request.headers())?;
+    let mut caller = edge.enter(context, request.headers())?;
     let path = path_and_query(&request)?;
     let method = request.method().clone();
     if matches!(method, Method::TRACE | Method::CONNECT) {
@@ -180,7 +180,7 @@ async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Res
         .and_then(|value| value.to_str().ok())
         .is_some_and(body::is_json);
     let body = edge.body(request).await?;
-    let place = edge.admit(&caller)?;
+    let place = edge.admit(&mut caller)?;
     // SDKs announce JSON on calls without a body, too.
     let probe = if is_json && !body.is_empty() {
         Probe::read(&body).map_err(|error| invalid_json(&error))?

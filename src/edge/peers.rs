@@ -9,17 +9,21 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// How long a connection that is turned away is kept for its client to read why. Closed at once, it would be
 /// reset by what the client sends, and the reset can overtake the answer.
 const FAREWELL: Duration = Duration::from_millis(250);
+/// So many are kept for that at once; a crowd that is turned away is not worth more.
+const FAREWELLS: usize = 16;
 
 /// The addresses that have connections, and how many.
 pub(super) struct Peers {
     /// Zero: none is turned away, and none counted.
     limit: usize,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    farewells: Arc<Semaphore>,
 }
 
 /// One of an address's connections.
@@ -33,6 +37,7 @@ impl Peers {
         Self {
             limit,
             open: Arc::default(),
+            farewells: Arc::new(Semaphore::new(FAREWELLS)),
         }
     }
 
@@ -45,7 +50,10 @@ impl Peers {
         let mut open = self.open.lock();
         let count = open.entry(peer).or_default();
         if *count >= self.limit {
-            return Err(TooMany { limit: self.limit });
+            return Err(TooMany {
+                limit: self.limit,
+                farewell: Arc::clone(&self.farewells).try_acquire_owned().ok(),
+            });
         }
         *count += 1;
         Ok(Some(Counted {
@@ -80,14 +88,21 @@ impl Drop for Counted {
 }
 
 /// An address has as many connections as it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct TooMany {
     limit: usize,
+    /// Where there is time to say so.
+    farewell: Option<OwnedSemaphorePermit>,
 }
 
 impl TooMany {
-    /// Says so and closes the connection, whatever was asked on it: its head is not waited for.
+    /// Says so and closes the connection, whatever was asked on it: its head is not waited for. So the answer is in
+    /// the proxy's own words on `/v1`, too.
     pub(super) async fn tell(self, mut stream: TcpStream) {
+        if self.farewell.is_none() {
+            return;
+        }
+        let id = uuid::Uuid::now_v7();
         let body = json!({
             "success": false,
             "error": format!(
@@ -95,12 +110,14 @@ impl TooMany {
                 self.limit
             ),
             "code": "too_many_connections",
+            "request_id": id.to_string(),
         })
         .to_string();
         let length = body.len();
         let answer = format!(
             "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
-             retry-after: 1\r\nconnection: close\r\n\r\n{body}"
+             retry-after: 1\r\nx-request-id: {id}\r\nx-content-type-options: nosniff\r\ncache-control: no-store\r\n\
+             connection: close\r\n\r\n{body}"
         );
         let farewell = async {
             stream.write_all(answer.as_bytes()).await?;
@@ -132,6 +149,17 @@ mod tests {
         drop(one);
         assert!(peers.admit(address("10.0.0.1")).is_ok());
         assert_eq!(peers.open.lock().len(), 1, "who has none is forgotten");
+    }
+
+    #[test]
+    fn a_crowd_that_is_turned_away_is_not_kept() {
+        let peers = Peers::new(1);
+        let _one = peers.admit(address("10.0.0.1")).unwrap();
+        let turned_away: Vec<_> = (0..100)
+            .filter_map(|_| peers.admit(address("10.0.0.1")).err())
+            .collect();
+        let kept = turned_away.iter().filter(|one| one.farewell.is_some());
+        assert_eq!((turned_away.len(), kept.count()), (100, FAREWELLS));
     }
 
     #[test]

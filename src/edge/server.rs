@@ -67,10 +67,9 @@ pub async fn run(edge: Edge, listener: TcpListener, shutdown: impl Future<Output
                     Ok(counted) => counted,
                     Err(too_many) => {
                         tracing::debug!(%peer, "an address has too many connections");
-                        tasks.spawn(async move {
-                            too_many.tell(stream).await;
-                            drop(permit);
-                        });
+                        // Without a place of its own: it must not keep others waiting for one.
+                        drop(permit);
+                        tasks.spawn(too_many.tell(stream));
                         continue;
                     }
                 };
@@ -175,5 +174,26 @@ async fn sweep(edge: &Edge) {
         let stack = &edge.shared.stack;
         let expired = stack.store.memory.sweep();
         tracing::info!(expired, left = stack.store.memory.len(), "cache swept");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// P73: without descriptors the loop neither spins nor goes deaf.
+    #[tokio::test(start_paused = true)]
+    async fn p73_a_failing_accept_pauses_each_time_and_is_told_once() {
+        let begun = Instant::now();
+        let mut troubles = Troubles::default();
+        let error = io::Error::other("too many open files");
+        for _ in 0..20 {
+            troubles.pause(&error).await;
+        }
+        assert_eq!((troubles.tries, begun.elapsed()), (20, 20 * ACCEPT_PAUSE));
+        troubles.over();
+        assert_eq!(troubles.tries, 0);
     }
 }

@@ -132,7 +132,7 @@ where
         let mut attempt = 1;
         loop {
             let result = self.inner.ready().await?.call(request.clone()).await;
-            self.budget.note(healthy(&result));
+            self.budget.note(healthy(&result), request.socket);
             match judge(&request, &result) {
                 Verdict::Final => return result,
                 Verdict::Reconnect => {

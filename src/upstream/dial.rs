@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
 
-use super::Limits;
+use super::incoming::Limits;
 use crate::error::ProxyError;
 
 tokio::task_local! {

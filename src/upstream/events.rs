@@ -10,7 +10,8 @@ use futures_util::FutureExt as _;
 use futures_util::stream::unfold;
 use tokio::time::timeout;
 
-use super::{Incoming, Shared, refuse};
+use super::incoming::Incoming;
+use super::{Shared, refuse};
 use crate::chat::{Quality, Usage, Watch};
 use crate::error::ProxyError;
 use crate::metering::estimate_prompt;
@@ -48,7 +49,7 @@ pub(super) async fn read(
     if request.wants_stream() {
         incoming.begin_stream();
     }
-    let max_bytes = incoming.limits.max_bytes;
+    let max_bytes = incoming.max_bytes();
     let decoder = Decoder::new(max_bytes);
     let shared = Arc::clone(&incoming.shared);
     let mut events = Events {

@@ -101,6 +101,10 @@ mod tests {
         };
         assert_eq!(pool.client(failing.clone()), 0);
         told.recv().unwrap();
+        assert_eq!(pool.client(failing.clone()), 0);
+        assert!(told.try_recv().is_err(), "not again before its time");
+        advance(Duration::from_secs(1)).await;
         assert_eq!(pool.client(failing), 0);
+        told.recv().unwrap();
     }
 }

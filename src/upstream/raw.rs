@@ -1,29 +1,60 @@
 //! A body that the proxy does not look into, passed on piece by piece.
 
-use futures_util::stream::unfold;
+use bytes::Bytes;
+use futures_util::stream::{iter, unfold};
 
-use super::Incoming;
+use super::incoming::Incoming;
+use super::key::Masking;
 use crate::error::ProxyError;
 use crate::reply::{Ending, Frame, Frames};
+
+/// A body on its way through.
+struct Passing {
+    incoming: Incoming,
+    masking: Masking,
+    /// The piece that was waited for, until it is taken.
+    first: Option<Bytes>,
+}
 
 /// Waits for the first piece, within the request's deadline: until then a failure can still be told as one. Then
 /// reads until the body ends; the socket is busy for as long.
 pub(super) async fn read(mut incoming: Incoming) -> Result<Frames, ProxyError> {
-    let first = incoming.chunk().await?;
+    let Some(first) = incoming.chunk().await? else {
+        return Ok(Box::pin(iter([Ok(Frame::End(Ending::default()))])));
+    };
     incoming.begin_stream();
-    Ok(Box::pin(unfold(
-        Some((incoming, Some(first))),
-        |state| async {
-            let (mut incoming, first) = state?;
-            let chunk = match first {
-                Some(first) => Ok(first),
-                None => incoming.chunk().await,
+    let passing = Passing {
+        incoming,
+        masking: Masking::default(),
+        first: Some(first),
+    };
+    Ok(Box::pin(unfold(Some(passing), |state| async {
+        let mut passing = state?;
+        match passing.next().await {
+            Ok(Some(chunk)) => Some((Ok(Frame::Chunk(chunk)), Some(passing))),
+            Ok(None) => Some((Ok(Frame::End(Ending::default())), None)),
+            Err(error) => Some((Err(error), None)),
+        }
+    })))
+}
+
+impl Passing {
+    async fn next(&mut self) -> Result<Option<Bytes>, ProxyError> {
+        loop {
+            let piece = match self.first.take() {
+                Some(first) => first,
+                None => match self.incoming.chunk().await? {
+                    Some(piece) => piece,
+                    None => return Ok(self.masking.rest()),
+                },
             };
-            match chunk {
-                Ok(Some(chunk)) => Some((Ok(Frame::Chunk(chunk)), Some((incoming, None)))),
-                Ok(None) => Some((Ok(Frame::End(Ending::default())), None)),
-                Err(error) => Some((Err(error), None)),
+            let Some(key) = self.incoming.own_key() else {
+                return Ok(Some(piece));
+            };
+            let passed = self.masking.pass(key, piece);
+            if !passed.is_empty() {
+                return Ok(Some(passed));
             }
-        },
-    )))
+        }
+    }
 }

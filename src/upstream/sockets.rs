@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::error::ProxyError;
 
-/// How long a call that had to queue lets a socket settle back into the pool. A body's end frees its permit
-/// a moment before its connection is idle again; who dialled in that moment would open one socket too many.
+/// How long a socket counts as busy after its body's end, while they are scarce. Its connection is idle again a moment
+/// later; who dialled in that moment would open one socket too many.
 const SETTLE: Duration = Duration::from_millis(1);
 
 /// So many sockets may be busy at once.
@@ -20,7 +21,9 @@ pub(super) struct Sockets {
 
 /// The use of one socket, until the body has ended.
 pub(super) struct SocketPermit {
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
+    /// With fewer than so many free, sockets are scarce.
+    scarce: usize,
 }
 
 impl Sockets {
@@ -47,13 +50,31 @@ impl Sockets {
 
     /// Waits in line for a socket, until the deadline.
     pub(super) async fn acquire(&self, deadline: Instant) -> Result<SocketPermit, ProxyError> {
-        if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
-            return Ok(SocketPermit { _permit: permit });
-        }
         let queued = timeout_at(deadline, Arc::clone(&self.free).acquire_owned()).await;
         let permit = queued.map_err(|_| self.busy())?.map_err(|_| self.busy())?;
-        sleep(SETTLE).await;
-        Ok(SocketPermit { _permit: permit })
+        Ok(SocketPermit {
+            permit: Some(permit),
+            scarce: self.cap / 2,
+        })
+    }
+}
+
+impl Drop for SocketPermit {
+    fn drop(&mut self) {
+        let Some(permit) = self.permit.take() else {
+            return;
+        };
+        // With half of them free, all that are on their way back fit beside those that are busy.
+        if permit.semaphore().available_permits() >= self.scarce.max(1) {
+            return;
+        }
+        // Outside of a runtime nobody is left to call.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                sleep(SETTLE).await;
+                drop(permit);
+            });
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The promises, each kept by the built binary and seen from outside: a process with real sockets on both sides, and
 //! nothing that a stranger could not observe.
 //!
-//! Names begin with the number of the promise, so that `promises::p70` finds its proofs:
+//! Names begin with the number of the promise, so that `::p70` finds its proofs:
 //!
 //! | numbers | what | where |
 //! |---|---|---|

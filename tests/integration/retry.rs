@@ -189,6 +189,36 @@ async fn stale_sockets_in_the_pool_go_unnoticed() {
     }
 }
 
+/// P61: an outage before makes no difference. An upstream that was restarted answers on fresh sockets, and all old
+/// ones are dead; there is no budget left for anything else.
+#[tokio::test]
+async fn p61_after_an_outage_stale_sockets_go_unnoticed_as_well() {
+    let (upstream, proxy) = start("breaker.enabled = false").await;
+    let proxy = Arc::new(proxy);
+    let ask_eight = async |round: usize, expected: u16| {
+        let mut callers = JoinSet::new();
+        for number in 0..8 {
+            let proxy = Arc::clone(&proxy);
+            callers.spawn(async move {
+                let answer = proxy.chat(&ask(&format!("{round} {number}"))).await;
+                assert_eq!(answer.status, expected, "{answer:?}");
+            });
+        }
+        within("all callers", callers.join_all()).await;
+    };
+    upstream.set(Act::error(503, &[]));
+    for round in 0..5 {
+        ask_eight(round, 503).await;
+    }
+    upstream.script(|request| match request.nth {
+        0 => Act::says("Well again."),
+        _ => Act::only(End::Reset),
+    });
+    // Those that the first five rounds left, each of which dies once.
+    ask_eight(5, 200).await;
+    ask_eight(6, 200).await;
+}
+
 /// Every connection serves one request well, eight at once, and ends like this over its second.
 async fn use_stale_sockets(end: End) {
     let (upstream, proxy) = start("retry.max_attempts = 1\nretry.budget = 0").await;

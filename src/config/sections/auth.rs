@@ -4,7 +4,12 @@ use secrecy::ExposeSecret;
 use toml::{Table, Value};
 
 use super::{MANY, named_twice};
-use crate::config::{Auth, Client, accept, problem::nearest, reader::Reader, values::Refusal};
+use crate::config::{
+    Auth, Client, accept,
+    problem::nearest,
+    reader::Reader,
+    values::{Refusal, masked},
+};
 
 /// The fields of a client.
 const FIELDS: [&str; 4] = [
@@ -66,8 +71,10 @@ impl Auth {
 /// One client, or all that is wrong with it.
 fn client(table: &Table) -> Result<Client, Vec<Refusal>> {
     let mut refusals = Vec::new();
+    // What stands in a field may be the token, by a slip; a number is none.
     let mut refuse = |given: Option<&Value>, accepted: String| {
-        let given = given.cloned().or_else(|| Some(Value::Table(Table::new())));
+        let number = given.filter(|given| given.is_integer() || given.is_float());
+        let given = Some(number.cloned().unwrap_or_else(masked));
         refusals.push(Refusal { given, accepted });
     };
     let name = table.get("name").and_then(Value::as_str).map(str::trim);
@@ -82,7 +89,6 @@ fn client(table: &Table) -> Result<Client, Vec<Refusal>> {
     let text = table.get("token_sha256").and_then(Value::as_str);
     let token_sha256 = text.and_then(|text| from_hex(text.trim()));
     if token_sha256.is_none() {
-        // What stands there may be the token itself.
         let accepted = format!(
             "expected as token_sha256 {whose} the SHA-256 of its token, 64 hexadecimal digits (printf %s TOKEN | sha256sum)"
         );
@@ -107,7 +113,6 @@ fn client(table: &Table) -> Result<Client, Vec<Refusal>> {
             || format!("there are {}", FIELDS.join(", ")),
             |near| format!("did you mean {near}?"),
         );
-        // A slip in the name of the token's field must not show what stands there.
         refuse(
             None,
             format!("there is no field {field:?} {whose} here; {hint}"),

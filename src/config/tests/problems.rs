@@ -47,6 +47,14 @@ fn what_is_wrong_with_a_client_is_told_without_its_token() {
             "{ name = \"a b\", token_sha256 = \"DIGEST\" }",
             "as name of a client",
         ),
+        (
+            "{ name = \"a SECRET\", token_sha256 = \"DIGEST\" }",
+            "as name of a client",
+        ),
+        (
+            "{ name = \"web\", token_sha256 = \"DIGEST\", max_in_flight = \"SECRET\" }",
+            "max_in_flight of \"web\"",
+        ),
         ("{ name = \"web\" }", "token_sha256 of \"web\" the SHA-256"),
         ("{ name = \"web\", token_sha256 = \"SECRET\" }", "sha256sum"),
         (
@@ -97,6 +105,15 @@ fn what_is_wrong_with_a_client_is_told_without_its_token() {
             !problems.contains("SECRET") && problems.lines().count() == 1,
             "{problems}"
         );
+    }
+    // What is no list at all may be a token as well, and so may what is left of a list without its bracket.
+    let no_list = Config::from_toml("[auth]\nclients = \"SECRET\"").unwrap_err();
+    let half = with(&[(
+        "PEGASUS_AUTH__CLIENTS",
+        "[{ name = \"web\", token_sha256 = \"SECRET\"",
+    )]);
+    for problems in [no_list, half.unwrap_err()] {
+        assert!(!problems.to_string().contains("SECRET"), "{problems}");
     }
 }
 

@@ -2,9 +2,12 @@
 
 use parking_lot::Mutex;
 
+use crate::request::Socket;
+
 /// Retries that may be spent before any call has paid in, so that a quiet proxy can retry at all.
 const RESERVE: f64 = 10.0;
-/// So many failures without a success between them are an outage, in which nothing is repeated for free.
+/// So many reconnects that only met the next failure, without a success between them, are an outage, in which
+/// nothing is repeated for free.
 const OUTAGE: u32 = 2;
 
 /// A token bucket: each call pays in a share of a token, each retry takes a whole one.
@@ -42,13 +45,14 @@ impl Budget {
         self.state.lock().withdraw()
     }
 
-    /// Takes down what an attempt said about the upstream.
-    pub(super) fn note(&self, healthy: Option<bool>) {
+    /// Takes down what an attempt said about the upstream. Failures count where a reconnect led to them: an upstream
+    /// that was away answers again on the next fresh socket, however many of the old ones are dead.
+    pub(super) fn note(&self, healthy: Option<bool>, socket: Socket) {
         let mut state = self.state.lock();
-        match healthy {
-            Some(true) => state.failures = 0,
-            Some(false) => state.failures = state.failures.saturating_add(1),
-            None => {}
+        match (healthy, socket) {
+            (Some(true), _) => state.failures = 0,
+            (Some(false), Socket::Fresh) => state.failures = state.failures.saturating_add(1),
+            (Some(false), Socket::Pooled) | (None, _) => {}
         }
     }
 
@@ -98,14 +102,20 @@ mod tests {
     fn dead_sockets_cost_nothing_until_the_upstream_fails() {
         let budget = Budget::new(0.0);
         for verdict in [None, Some(true), Some(false), Some(true), Some(false)] {
-            budget.note(verdict);
+            budget.note(verdict, Socket::Fresh);
             assert!((0..1_000).all(|_| budget.reconnect()), "{verdict:?}");
         }
-        budget.note(Some(false));
+        budget.note(Some(false), Socket::Fresh);
         assert!(!budget.reconnect());
-        budget.note(None);
+        budget.note(None, Socket::Fresh);
         assert!(!budget.reconnect(), "a dead socket is no sign of life");
-        budget.note(Some(true));
-        assert!(budget.reconnect());
+        budget.note(Some(true), Socket::Pooled);
+        for _ in 0..100 {
+            budget.note(Some(false), Socket::Pooled);
+        }
+        assert!(
+            budget.reconnect(),
+            "what failed on the old sockets may be over"
+        );
     }
 }

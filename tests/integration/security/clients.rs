@@ -2,10 +2,12 @@
 
 use http::Method;
 use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::with_token;
 use crate::process::Process;
-use crate::support::{Gate, Proxy, Upstream, ask, within};
+use crate::support::{Act, End, Gate, Proxy, Upstream, ask, ask_stream, delta, event, within};
 
 /// What `printf %s TOKEN | sha256sum` prints.
 fn sha256(token: &str) -> String {
@@ -170,6 +172,66 @@ async fn p81_beyond_its_requests_at_once_a_client_gets_429_until_one_has_ended()
         let next = proxy.chat_with(&ask(&format!("next {n}")), &web).await;
         assert_eq!(next.status, 200, "its place came back: {next:?}");
     }
+}
+
+#[tokio::test]
+async fn p81_a_clients_place_is_held_to_a_streams_end_and_given_back_by_who_leaves() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(&client(", max_in_flight = 1"), &upstream).await;
+    let web = [("authorization", "Bearer web-token")];
+    let held = |prompt: &str| {
+        let act = Act::stream().chunk(event(&delta("Once")));
+        upstream.once(act.then(End::Silence));
+        ask_stream(prompt)
+    };
+    let refused = async |what: &str| {
+        let answer = proxy.chat_with(&ask("beside it"), &web).await;
+        assert_eq!(answer.status, 429, "{what}: {answer:?}");
+    };
+    let body = held("the first");
+    let mut first = proxy.stream_from("/v1/chat/completions", &body, &web).await;
+    first.next().await.unwrap();
+    refused("its head is out, its end is not").await;
+    drop(first);
+    upstream
+        .wait_for("the hang-up", |counts| counts.hang_ups == 1)
+        .await;
+    let body = held("the second");
+    // When the proxy has given the place back is its own affair; until then the answer is 429.
+    let second = async {
+        loop {
+            let mut second = proxy.stream_from("/v1/chat/completions", &body, &web).await;
+            if second.status == 200 {
+                second.next().await.unwrap();
+                return second;
+            }
+        }
+    };
+    let second = within("the place of who left", second).await;
+    refused("the next one holds it").await;
+    drop(second);
+}
+
+/// An upload is a part of its request.
+#[tokio::test]
+async fn p81_a_body_that_is_still_on_its_way_takes_the_clients_own_place() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(&client(", max_in_flight = 1"), &upstream).await;
+    let mut slow = TcpStream::connect(proxy.address).await.unwrap();
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer web-token\r\n\
+        expect: 100-continue\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut leave = [0; 25];
+    within("leave to send", slow.read_exact(&mut leave))
+        .await
+        .unwrap();
+    let web = [("authorization", "Bearer web-token")];
+    assert_eq!(proxy.chat_with(&ask("beside it"), &web).await.status, 429);
+    let others = [("authorization", "Bearer plain")];
+    assert_eq!(
+        proxy.chat_with(&ask("beside it"), &others).await.status,
+        200
+    );
 }
 
 /// P80: the log names the client, and has neither its token nor the token's digest.

@@ -41,7 +41,7 @@ impl Proxy {
             let stopped = async {
                 let _ = stopped.await;
             };
-            pegasus_nest::serve(config, listener, stopped)
+            pegasus_nest::serve(config, listener, || (), stopped)
                 .await
                 .unwrap();
         });

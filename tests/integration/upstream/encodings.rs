@@ -25,10 +25,7 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
 fn chunked(encoding: &str, kind: &str, pieces: &[&[u8]]) -> Act {
     let headers = [("content-type", kind), ("content-encoding", encoding)];
     let begun = Act::chunked(200, &headers);
-    pieces
-        .iter()
-        .fold(begun, |act, piece| act.chunk(piece))
-        .last_chunk()
+    pieces.iter().fold(begun, Act::chunk).last_chunk()
 }
 
 /// Whole or not at all: of a chat completion, a call that is passed on, and one whose body streams.

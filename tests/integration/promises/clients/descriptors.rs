@@ -66,7 +66,8 @@ async fn p73_more_connections_than_descriptors_do_no_harm() {
     let stderr = nest.into_process().stop().await;
     assert!(!stderr.contains("panicked"), "{stderr}");
     let warnings = stderr.lines().filter(|line| line.contains("WARN")).count();
-    assert!(warnings < 200, "{warnings} warnings");
+    // One that the limit is low, and one perhaps that none is left.
+    assert!(warnings <= 3, "{warnings} warnings: {stderr}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::super::Nest;
 use super::super::service::{asking, is_described, said};
@@ -29,7 +30,7 @@ async fn p62_beyond_max_in_flight_the_answer_is_503_at_once() {
         .wait_for("the held ones", |counts| counts.busy == 20)
         .await;
 
-    let before = nest.process().cpu_time();
+    let (before, begun) = (nest.process().cpu_time(), Instant::now());
     for answer in ask_many(&nest, "too much", 300, 30).await {
         assert_eq!(answer.status, 503, "{answer:?}");
         let wait: u64 = answer.header("retry-after").parse().unwrap();
@@ -43,6 +44,9 @@ async fn p62_beyond_max_in_flight_the_answer_is_503_at_once() {
     }
     let cost = nest.process().cpu_time().saturating_sub(before) / 300;
     assert!(cost < Duration::from_millis(5), "{cost:?} for a refusal");
+    // Nobody is kept waiting either: a tenth of a second each would be ten times this, thirty at a time or not.
+    let each = begun.elapsed() / 300;
+    assert!(each < Duration::from_millis(50), "{each:?} until a refusal");
     let counts = upstream.counts();
     assert_eq!(
         (counts.calls, counts.busy),
