@@ -1,18 +1,19 @@
 //! The endpoints that take JSON, in front of an upstream that takes everything: whatever body comes, the
 //! client gets a verdict, and what goes upstream is a chat completion that says what the client said.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
 use pegasus_nest::chat::validate;
 use pegasus_nest::config::Config;
 use pegasus_nest::edge::Edge;
 use pegasus_nest::error::ProxyError;
-use pegasus_nest::json::{Json, Node};
+use pegasus_nest::json::{Json, Member, Node};
 use pegasus_nest::layers::compress::CompressLayer;
 use pegasus_nest::reply::{Head, Provenance, Reply, Whole, Worth};
 use pegasus_nest::request::ProxyRequest;
@@ -51,9 +52,7 @@ impl Doors {
         let upstream = {
             let sent = Arc::clone(&sent);
             service_fn(move |request: ProxyRequest| {
-                if let Ok(mut sent) = sent.lock() {
-                    *sent = Some(request);
-                }
+                *sent.lock() = Some(request);
                 async { Ok::<_, ProxyError>(answer()) }
             })
         };
@@ -89,7 +88,7 @@ impl Doors {
             let body = response.into_body().collect().await.expect("a body");
             (status, body.to_bytes())
         });
-        let sent = self.sent.lock().ok().and_then(|mut sent| sent.take());
+        let sent = self.sent.lock().take();
         (status, body, sent)
     }
 }
@@ -110,9 +109,7 @@ fn answer() -> Reply {
 pub(crate) fn holds(body: &Bytes, json: Option<&Json>) {
     static DOORS: OnceLock<Mutex<Doors>> = OnceLock::new();
     let doors = DOORS.get_or_init(|| Mutex::new(Doors::open()));
-    let Ok(doors) = doors.lock() else {
-        return;
-    };
+    let doors = doors.lock();
     completions(&doors, body, json);
     for (path, text) in [("/create", "prompt"), ("/create/chat", "message")] {
         create(&doors, path, text, body, json);
@@ -131,8 +128,8 @@ fn completions(doors: &Doors, body: &Bytes, json: Option<&Json>) {
     if let (Some(sent), Some(json)) = (sent, json) {
         let outgoing = outgoing(&sent);
         assert_eq!(
-            shape(&outgoing, &[]),
-            shape(json.root(), &[]),
+            shape(&outgoing),
+            shape(json.root()),
             "more than text was edited"
         );
         assert!(
@@ -208,32 +205,43 @@ fn outgoing(sent: &ProxyRequest) -> Node {
     json.root().clone()
 }
 
-/// The value without the places of its strings.
-fn plain(node: &Node) -> String {
-    match node {
-        Node::String(text) => format!("{:?}", text.value),
-        Node::Array(items) => items.iter().map(|item| plain(item) + ",").collect(),
-        Node::Object(members) => members
-            .iter()
-            .map(|member| format!("{:?}:{},", member.key, plain(&member.value)))
-            .collect(),
-        other => format!("{other:?}"),
+/// A body without the places of its strings, and without the texts below `messages`, which may be edited.
+fn shape(root: &Node) -> String {
+    let mut out = String::new();
+    if let Node::Object(members) = root {
+        for Member { key, value } in members {
+            write_shape(value, &**key == "messages", &mut out);
+            out += key;
+        }
     }
+    out
 }
 
-/// The value without the texts that may be edited: those below `messages`.
-fn shape(node: &Node, path: &[&str]) -> String {
+fn plain(node: &Node) -> String {
+    let mut out = String::new();
+    write_shape(node, false, &mut out);
+    out
+}
+
+fn write_shape(node: &Node, hides_text: bool, out: &mut String) {
     match node {
-        Node::String(text) if path.first() != Some(&"messages") => format!("{:?}", text.value),
-        Node::String(text) => format!("text {}", text.value.is_empty()),
-        Node::Array(items) => items.iter().map(|item| shape(item, path) + ",").collect(),
-        Node::Object(members) => members
-            .iter()
-            .map(|member| {
-                let path = [path, &[&*member.key]].concat();
-                format!("{:?}:{},", member.key, shape(&member.value, &path))
-            })
-            .collect(),
-        other => format!("{other:?}"),
+        Node::String(text) if hides_text => *out += if text.value.is_empty() { "-" } else { "+" },
+        Node::String(text) => *out += &text.value,
+        Node::Array(items) => {
+            for item in items {
+                write_shape(item, hides_text, out);
+                *out += ",";
+            }
+        }
+        Node::Object(members) => {
+            for Member { key, value } in members {
+                write_shape(value, hides_text, out);
+                *out += key;
+            }
+        }
+        Node::Number(digits) => *out += digits,
+        Node::Bool(true) => *out += "true",
+        Node::Bool(false) | Node::Null => {}
     }
+    *out += node.kind();
 }

@@ -2,6 +2,7 @@
 //! they are equal exactly if the bodies mean the same.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -131,7 +132,7 @@ fn spell_text(text: &str, spelling: usize, out: &mut String) {
     for (at, letter) in text.chars().enumerate() {
         if letter < ' ' || matches!(letter, '"' | '\\') || (at + spelling).is_multiple_of(3) {
             for unit in letter.encode_utf16(&mut units) {
-                *out += &format!("\\u{unit:04x}");
+                let _ = write!(out, "\\u{unit:04x}");
             }
         } else {
             out.push(letter);

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use pegasus_nest::json::{Json, Member, Node, ParseError};
+use pegasus_nest::json::{Json, Node, ParseError};
 use serde::de::IgnoredAny;
 
 use super::edge;
@@ -112,9 +112,9 @@ fn collect(node: &Node, texts: &mut Vec<(Range<usize>, String)>) {
         Node::String(text) => texts.push((text.span.clone(), text.value.to_string())),
         Node::Array(items) => items.iter().for_each(|item| collect(item, texts)),
         Node::Object(members) => {
-            members
-                .iter()
-                .for_each(|Member { value, .. }| collect(value, texts));
+            for member in members {
+                collect(&member.value, texts);
+            }
         }
         _ => {}
     }
