@@ -1,8 +1,14 @@
-//! Feeds the readers of upstreams' answers any body and any stream of chunks:
-//! `cargo +nightly fuzz run --fuzz-dir tests/fuzz answer tests/fuzz/corpus/answer tests/fuzz/seeds/answer`.
+//! Feeds the readers of upstreams' answers any body and any stream of chunks.
 //!
-//! What has to hold is written in `src/answer.rs`. New inputs go to the first directory. For ten minutes,
-//! append `-- -max_total_time=600`; for what a finding did, run the target on its file.
+//! ```sh
+//! mkdir -p tests/fuzz/corpus/answer
+//! cargo +nightly fuzz run --fuzz-dir tests/fuzz --sanitizer none answer \
+//!     tests/fuzz/corpus/answer tests/fuzz/seeds/answer -- -max_total_time=600
+//! ```
+//!
+//! What has to hold is written in `src/answer.rs`. New inputs go to the first directory. The memory that the sanitizer
+//! guards is safe Rust's anyway; without it, there are more inputs a second. A finding is a file: with its path in place
+//! of all that stands after `answer`, the target shows what happened.
 
 #![no_main]
 

@@ -1,8 +1,14 @@
-//! Feeds the compressor any text in any role at any level:
-//! `cargo +nightly fuzz run --fuzz-dir tests/fuzz compressor tests/fuzz/corpus/compressor tests/fuzz/seeds/compressor`.
+//! Feeds the compressor any text in any role at any level.
 //!
-//! What has to hold is written in `src/compressor.rs`. New inputs go to the first directory. For ten minutes,
-//! append `-- -max_total_time=600`; for what a finding did, run the target on its file.
+//! ```sh
+//! mkdir -p tests/fuzz/corpus/compressor
+//! cargo +nightly fuzz run --fuzz-dir tests/fuzz --sanitizer none compressor \
+//!     tests/fuzz/corpus/compressor tests/fuzz/seeds/compressor -- -max_total_time=600
+//! ```
+//!
+//! What has to hold is written in `src/compressor.rs`. New inputs go to the first directory. The memory that the sanitizer
+//! guards is safe Rust's anyway; without it, there are more inputs a second. A finding is a file: with its path in place
+//! of all that stands after `compressor`, the target shows what happened.
 
 #![no_main]
 
