@@ -5,8 +5,9 @@
 
 use crate::config::Config;
 
-/// For the log, the listener, Redis, a snapshot and the runtime.
+/// For the log, the listener, Redis, a snapshot and the runtime; where there are few, the least that these need.
 const BESIDE_SOCKETS: u64 = 64;
+const LEAST_BESIDE_SOCKETS: u64 = 16;
 
 /// How many descriptors the settings need.
 pub fn wanted(config: &Config) -> u64 {
@@ -24,7 +25,8 @@ pub fn fit(config: &mut Config, granted: u64) -> bool {
     if granted >= wanted(config) {
         return false;
     }
-    let sockets = usize::try_from(granted.saturating_sub(BESIDE_SOCKETS)).unwrap_or(usize::MAX);
+    let beside = (granted / 4).clamp(LEAST_BESIDE_SOCKETS, BESIDE_SOCKETS);
+    let sockets = usize::try_from(granted.saturating_sub(beside)).unwrap_or(usize::MAX);
     // A call needs one of each kind at most: the client's and the upstream's.
     let upstream = upstream(config).min(sockets / 2).max(1);
     config.server.max_connections = sockets.saturating_sub(upstream).max(1);
@@ -58,6 +60,7 @@ mod tests {
         assert_eq!(fitted(4_259), (true, 4095, 100));
         assert_eq!(fitted(1_024), (true, 860, 100));
         assert_eq!(fitted(256), (true, 96, 96));
+        assert_eq!(fitted(64), (true, 24, 24));
         assert_eq!(fitted(0), (true, 1, 1));
     }
 }

@@ -13,6 +13,8 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use supervisor::Supervisor;
+
 mod supervisor;
 
 /// Whatever the heap has been through, a hit costs the same.
@@ -88,17 +90,18 @@ fn run(cli: &Cli, mut config: Config) -> anyhow::Result<()> {
         tracing::info!(addr = %address, upstream, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
         warn_of_surprises(&config);
         let (stop, stop_at_once) = stop_signals().context("cannot listen for signals")?;
+        let supervisor = Supervisor::start();
         let stop = async {
             stop.await;
-            supervisor::stopping();
+            supervisor.stopping();
         };
-        let ready = || supervisor::ready(&address.to_string());
+        let ready = || supervisor.ready(&address.to_string());
         tokio::select! {
             served = serve(config, listener, ready, stop) => {
                 served.context("cannot set up the upstream client")?;
             }
             () = log.tell_losses() => {}
-            () = supervisor::give_signs_of_life() => {}
+            () = supervisor.give_signs_of_life() => {}
             () = stop_at_once => anyhow::bail!("a second signal: stopped before all requests had ended"),
         }
         drop(demo);

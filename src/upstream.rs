@@ -182,7 +182,9 @@ impl Upstream {
 
     /// The answer to a chat completion, whole or as events, whichever the upstream sends.
     async fn completion(&self, request: ProxyRequest, mut incoming: Incoming) -> ReplyResult {
-        let head = incoming.head();
+        let mut head = incoming.head();
+        // What can be read here is not encoded, whatever it says.
+        head.headers.remove(header::CONTENT_ENCODING);
         let has_own_key = self.shared.own_key.is_some();
         if is_content_type(&incoming.headers, "text/event-stream") {
             let frames = events::read(incoming, request).await?;

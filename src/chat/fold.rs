@@ -50,10 +50,10 @@ fn fold_rest(whole: &mut Map<String, Value>, object: Map<String, Value>) {
         match key.as_str() {
             // Obfuscation pads single chunks against traffic analysis and means nothing in a whole.
             "choices" | "object" | "obfuscation" | "error" => {}
-            // Some servers send zeros until they have counted.
+            // Some servers send zeros until they have counted; what is no object counts nothing.
             "usage"
-                if Usage::read(&value).is_none()
-                    && (value.is_null() || whole.contains_key(&key)) => {}
+                if !value.is_object()
+                    || Usage::read(&value).is_none() && whole.contains_key(&key) => {}
             _ => set(whole, key, value),
         }
     }

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn parse(text: &str) -> Result<Json, ParseError> {
@@ -92,4 +94,109 @@ fn replaces_strings_and_nothing_else() {
         r#"{ "b" : 1.00, "a":"new \"é\"" , "z":["x"] }"#
     );
     assert_eq!(edited.root().get("a").unwrap().as_str(), Some("new \"é\""));
+}
+
+/// Pieces of bodies, weighted towards what only some readers take.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"a\"",
+        "\"b\":",
+        "\"\\u0061\":",
+        "\"\\ud83d\\ude00\"",
+        "\"\\ud83d\"",
+        "\"",
+        "\\",
+        " ",
+        "\n",
+        "\t",
+        "\u{a0}",
+        "\u{feff}",
+        "\0",
+        "0",
+        "-0",
+        "01",
+        "1e5",
+        "1e999",
+        "1.",
+        "-",
+        "18446744073709551616",
+        "true",
+        "false",
+        "null",
+        "nul",
+        "{\"a\":1}",
+        "{\"a\":[]}",
+        "[1,2]",
+        "{}",
+        "é",
+    ]);
+    let pieces = || prop::collection::vec(piece.clone(), 0..8);
+    prop_oneof![
+        pieces().prop_map(|pieces| pieces.concat()),
+        pieces().prop_map(|items| format!("[{}]", items.join(","))),
+        (pieces(), pieces()).prop_map(|(keys, values)| {
+            let members = keys.iter().zip(values);
+            let members: Vec<_> = members
+                .map(|(key, value)| format!("{key:?}:{value}"))
+                .collect();
+            format!("{{{}}}", members.join(","))
+        }),
+    ]
+}
+
+fn written(node: &Node, out: &mut String) {
+    match node {
+        Node::Null => out.push_str("null"),
+        Node::Bool(value) => *out += &value.to_string(),
+        Node::Number(digits) => out.push_str(digits),
+        Node::String(text) => *out += &serde_json::to_string(&text.value).unwrap(),
+        Node::Array(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { "," });
+                written(item, out);
+            }
+            out.push(']');
+        }
+        Node::Object(members) => {
+            out.push('{');
+            for (at, member) in members.iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { "," });
+                *out += &serde_json::to_string(&member.key).unwrap();
+                out.push(':');
+                written(&member.value, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(10_000) })]
+
+    #[test]
+    fn what_is_read_is_what_serde_reads(text in pieces()) {
+        let serde = serde_json::from_str::<serde_json::Value>(&text);
+        match (parse(&text), serde) {
+            (Ok(json), serde) => {
+                let mut again = String::new();
+                written(json.root(), &mut again);
+                let read = serde_json::from_str::<serde_json::Value>(&again);
+                prop_assert_eq!(read.ok(), serde.ok(), "{} {}", text, again);
+                // Written and read again, it is written the same.
+                let mut third = String::new();
+                written(parse(&again).unwrap().root(), &mut third);
+                prop_assert_eq!(third, again);
+                prop_assert_eq!(Json::check(text.as_bytes()), Ok(()));
+            }
+            (Err(ParseError::DuplicateKey(_)), Ok(_)) | (Err(_), Err(_)) => {}
+            (Err(error), Ok(value)) => prop_assert!(false, "{error}: {text} is {value}"),
+        }
+    }
 }

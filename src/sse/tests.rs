@@ -266,6 +266,26 @@ proptest! {
     }
 
     #[test]
+    fn a_decoder_holds_one_event_whatever_comes(
+        input in stream(),
+        end in stream(),
+        size in 1..9_usize,
+        max in 0..40_usize,
+    ) {
+        let (mut decoder, mut events) = (Decoder::new(max), Vec::new());
+        let endless = input.repeat(40);
+        for chunk in endless.chunks(size).chain(end.chunks(size)) {
+            let outcome = decoder.feed(chunk, &mut events);
+            let data = decoder.data.as_ref().map_or(0, Vec::capacity);
+            let kind = decoder.kind.as_ref().map_or(0, String::capacity);
+            // A vector doubles, and begins with eight; a byte that is not UTF-8 becomes three in a type.
+            let room = 2 * max.max(8);
+            prop_assert!(decoder.line.capacity() <= room && data <= room && kind <= 3 * room);
+            prop_assert!(outcome.is_ok() || decoder.line.capacity() + data == 0, "kept after an error");
+        }
+    }
+
+    #[test]
     fn it_agrees_with_the_naive_reading(input in stream()) {
         prop_assert_eq!(decode([&input[..]], ROOMY), (naive(&input), Ok(())));
     }

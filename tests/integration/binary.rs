@@ -202,6 +202,26 @@ async fn p92_the_service_manager_is_told_of_start_stop_and_life() {
     assert!(status.success());
 }
 
+/// A manager that does not read keeps nobody waiting.
+#[tokio::test]
+async fn p92_a_service_manager_that_does_not_read_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let deaf = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let environment = [
+        ("NOTIFY_SOCKET", path.to_str().unwrap()),
+        ("WATCHDOG_USEC", "200"),
+    ];
+    let process = Process::start("", &["--demo"], &environment).await;
+    let client = crate::support::Client::new(process.address());
+    // In this time far more signs of life are given than any socket holds.
+    for _ in 0..300 {
+        assert_eq!(client.get("/health/live").await.status, 200);
+    }
+    process.stop().await;
+    drop(deaf);
+}
+
 /// The unit that we ship waits as long as the defaults take, and lets as many files be open as they need.
 #[test]
 fn the_systemd_unit_fits_the_defaults() {

@@ -18,6 +18,7 @@ mod promises;
 mod redis;
 mod retry;
 mod security;
+mod seeds;
 mod shutdown;
 mod stats;
 mod stress;

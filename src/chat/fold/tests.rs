@@ -250,6 +250,22 @@ fn audio_is_joined_if_it_can_be() {
 }
 
 #[test]
+fn a_usage_that_is_no_object_is_none() {
+    for odd in [json!("m"), json!(7), json!([]), json!(true), Value::Null] {
+        let mut chunk = delta(&json!({"content": "x"}));
+        chunk["usage"] = odd.clone();
+        assert_eq!(
+            fold_all(&[chunk.clone()]).unwrap().get("usage"),
+            None,
+            "{odd}"
+        );
+        let counted = json!({"usage": {"prompt_tokens": 3, "completion_tokens": 4}});
+        let whole = fold_all(&[counted.clone(), chunk]).unwrap();
+        assert_eq!(whole["usage"], counted["usage"], "{odd}");
+    }
+}
+
+#[test]
 fn broken_streams_are_refused() {
     assert!(fold_all(&[]).is_err());
     assert!(fold_all(&[json!({"choices": []})]).is_err());

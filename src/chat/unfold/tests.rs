@@ -89,6 +89,27 @@ fn an_unfinished_answer_makes_an_unfinished_stream() {
 }
 
 #[test]
+fn numbers_stay_what_they_are_in_either_form() {
+    // A reader in a hurry takes most of these for the double beside them.
+    for number in [
+        "184467440737096.38",
+        "-0.9630246854846871",
+        "-0.045944555880374244",
+        "1e-7",
+    ] {
+        let whole = format!(
+            r#"{{"choices":[{{"message":{{"content":"a"}},"finish_reason":"stop","logprobs":{{"content":[{{"logprob":{number}}}]}}}}]}}"#
+        );
+        let chunks = unfold(whole.as_bytes(), false).unwrap();
+        let folded = fold(chunks.iter().map(AsRef::as_ref)).unwrap();
+        for text in [&chunks[0][..], &folded] {
+            let text = std::str::from_utf8(text).unwrap();
+            assert!(text.contains(&format!(":{number}}}")), "{number}: {text}");
+        }
+    }
+}
+
+#[test]
 fn what_is_no_answer_is_refused() {
     for body in [
         "",

@@ -17,8 +17,11 @@ pub(super) struct Budget {
 }
 
 struct State {
+    /// Below nothing where free reconnects turned out to be part of an outage.
     tokens: f64,
     failures: u32,
+    /// Free reconnects since the last success.
+    free: u32,
 }
 
 impl Budget {
@@ -30,6 +33,7 @@ impl Budget {
             state: Mutex::new(State {
                 tokens,
                 failures: 0,
+                free: 0,
             }),
         }
     }
@@ -50,8 +54,14 @@ impl Budget {
     pub(super) fn note(&self, healthy: Option<bool>, socket: Socket) {
         let mut state = self.state.lock();
         match (healthy, socket) {
-            (Some(true), _) => state.failures = 0,
-            (Some(false), Socket::Fresh) => state.failures = state.failures.saturating_add(1),
+            (Some(true), _) => (state.failures, state.free) = (0, 0),
+            (Some(false), Socket::Fresh) => {
+                state.failures = state.failures.saturating_add(1);
+                if state.failures == OUTAGE {
+                    // An outage from the first of them on, as is known now.
+                    state.tokens -= f64::from(std::mem::take(&mut state.free));
+                }
+            }
             (Some(false), Socket::Pooled) | (None, _) => {}
         }
     }
@@ -60,7 +70,11 @@ impl Budget {
     /// notice. In an outage it costs as much as a retry, for an upstream that resets what it has read looks the same.
     pub(super) fn reconnect(&self) -> bool {
         let mut state = self.state.lock();
-        state.failures < OUTAGE || state.withdraw()
+        if state.failures < OUTAGE {
+            state.free = state.free.saturating_add(1);
+            return true;
+        }
+        state.withdraw()
     }
 }
 
@@ -101,10 +115,12 @@ mod tests {
     #[test]
     fn dead_sockets_cost_nothing_until_the_upstream_fails() {
         let budget = Budget::new(0.0);
-        for verdict in [None, Some(true), Some(false), Some(true), Some(false)] {
+        for verdict in [None, Some(true), Some(false), Some(true)] {
             budget.note(verdict, Socket::Fresh);
             assert!((0..1_000).all(|_| budget.reconnect()), "{verdict:?}");
         }
+        budget.note(Some(false), Socket::Fresh);
+        assert!(budget.reconnect());
         budget.note(Some(false), Socket::Fresh);
         assert!(!budget.reconnect());
         budget.note(None, Socket::Fresh);
@@ -117,5 +133,21 @@ mod tests {
             budget.reconnect(),
             "what failed on the old sockets may be over"
         );
+    }
+
+    #[test]
+    fn what_was_free_is_paid_for_when_it_was_an_outage() {
+        let budget = Budget::new(0.2);
+        assert!((0..50).all(|_| budget.reconnect()));
+        for _ in 0..OUTAGE {
+            budget.note(Some(false), Socket::Fresh);
+        }
+        // The reserve and a share of each call have to make up for them.
+        for _ in 0..204 {
+            assert!(!budget.withdraw() && !budget.reconnect());
+            budget.deposit();
+        }
+        (0..3).for_each(|_| budget.deposit());
+        assert!(budget.withdraw());
     }
 }
