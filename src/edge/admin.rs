@@ -163,6 +163,7 @@ fn more(edge: &Edge) -> More {
             "joined": m.joined.get(),
             "joinedAcrossInstances": m.joined_across.get(),
             "inFlight": stack.flights.len(),
+            "callers": stack.flights.callers(),
         }),
         upstream: json!({
             "attempts": m.attempts.get(),

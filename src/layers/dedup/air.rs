@@ -88,6 +88,12 @@ impl<K, T> Air<K, T> {
     pub(super) fn len(&self) -> usize {
         self.flights.lock().len()
     }
+
+    /// How many seats they have.
+    pub(super) fn seats(&self) -> usize {
+        let flights = self.flights.lock();
+        flights.values().map(|flight| flight.log.lock().seats).sum()
+    }
 }
 
 impl<K: Copy + Eq + Hash, T: Item> Air<K, T> {

@@ -85,6 +85,11 @@ impl Flights {
         self.air.len()
     }
 
+    /// How many callers have joined them, those included who started them.
+    pub fn callers(&self) -> usize {
+        self.air.seats()
+    }
+
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

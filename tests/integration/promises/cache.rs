@@ -10,10 +10,10 @@ mod hits;
 mod identity;
 mod replays;
 
-/// Waits until the proxy works on so many requests in all, which counts those that wait for a shared call.
-async fn wait_for_requests(nest: &Nest, requests: u64) {
-    within("the requests' arrival", async {
-        while figure(nest, "/performance/totalRequests").await < requests {}
+/// Waits until so many callers share calls.
+async fn wait_for_callers(nest: &Nest, callers: usize) {
+    within("the callers of shared calls", async {
+        while figure(nest, "/dedup/callers").await != callers as u64 {}
     })
     .await;
 }

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::super::Nest;
 use super::super::service::{asking, said};
-use super::wait_for_requests;
+use super::wait_for_callers;
 use crate::support::{Act, Answer, End, Gate, Upstream, delta, event, finish, within};
 
 const CALLERS: usize = 50;
@@ -43,15 +43,13 @@ fn gated(upstream: &Upstream, gate: &Gate, streams: bool) {
 async fn p30_fifty_identical_requests_at_once_are_one_call() {
     let upstream = Upstream::start().await;
     let nest = Arc::new(Nest::start(&upstream).await);
-    let mut arrived = 0;
     for streams in [false, true] {
         for endpoint in 0..3 {
             let before = upstream.calls();
             let gate = Gate::new();
             gated(&upstream, &gate, streams);
             let asked = ask_at_once(&nest, endpoint, &format!("together {streams}"), CALLERS);
-            arrived += CALLERS as u64;
-            wait_for_requests(&nest, arrived).await;
+            wait_for_callers(&nest, CALLERS).await;
             gate.open();
             let answers = within("all callers", asked.join_all()).await;
             let path = asking("", false)[endpoint].0;
@@ -70,7 +68,6 @@ async fn p30_fifty_identical_requests_at_once_are_one_call() {
 async fn p31_when_the_leader_leaves_its_followers_are_served_by_the_same_call() {
     let upstream = Upstream::start().await;
     let nest = Arc::new(Nest::start(&upstream).await);
-    let mut arrived = 0;
     for leader_streams in [false, true] {
         for endpoint in 0..3 {
             let before = upstream.calls();
@@ -87,8 +84,7 @@ async fn p31_when_the_leader_leaves_its_followers_are_served_by_the_same_call() 
                 .wait_for("the call", |counts| counts.calls == before + 1)
                 .await;
             let followers = ask_at_once(&nest, endpoint, &prompt, 20);
-            arrived += 21;
-            wait_for_requests(&nest, arrived).await;
+            wait_for_callers(&nest, 21).await;
             let gone = super::figure(&nest, "/upstream/clientsGone").await;
             leader.abort();
             assert!(leader.await.unwrap_err().is_cancelled());
@@ -110,7 +106,6 @@ async fn p31_when_the_leader_leaves_its_followers_are_served_by_the_same_call() 
 async fn p31_when_all_leave_the_call_is_cancelled_and_its_key_is_free() {
     let upstream = Upstream::start().await;
     let nest = Arc::new(Nest::start(&upstream).await);
-    let mut arrived = 0;
     for begun in [false, true] {
         for endpoint in 0..3 {
             let before = upstream.counts();
@@ -122,8 +117,7 @@ async fn p31_when_all_leave_the_call_is_cancelled_and_its_key_is_free() {
             upstream.set(act.then(End::Silence));
             let prompt = format!("all leave {begun}");
             let mut asked = ask_at_once(&nest, endpoint, &prompt, 10);
-            arrived += 10;
-            wait_for_requests(&nest, arrived).await;
+            wait_for_callers(&nest, 10).await;
             upstream
                 .wait_for("the call", |counts| counts.calls == before.calls + 1)
                 .await;
@@ -138,7 +132,6 @@ async fn p31_when_all_leave_the_call_is_cancelled_and_its_key_is_free() {
             let (path, body) = asking(&prompt, false).into_iter().nth(endpoint).unwrap();
             let answer = nest.post(path, &body, &[]).await;
             assert_eq!(said(path, &answer), "Hello.");
-            arrived += 1;
             assert_eq!(upstream.calls(), before.calls + 2, "{path}");
         }
     }
@@ -175,8 +168,7 @@ async fn p32_a_shared_failure_reaches_everybody_and_leaves_the_key_free() {
             let gate = Gate::new();
             upstream.set(failure.clone().after(&gate));
             let asked = ask_at_once(&nest, endpoint, what, CALLERS);
-            // One of the round before asked alone.
-            wait_for_requests(&nest, (CALLERS * (endpoint + 1) + endpoint) as u64).await;
+            wait_for_callers(&nest, CALLERS).await;
             gate.open();
             for answer in within("all callers", asked.join_all()).await {
                 assert!(answer.status >= 400, "{path}, {what}: {answer:?}");

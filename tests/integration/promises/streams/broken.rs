@@ -178,12 +178,12 @@ async fn p22_a_stream_that_never_begins_is_an_error_by_its_status() {
     }
 }
 
-/// Waits until the process has had so many requests.
-async fn wait_for_requests(nest: &Nest, number: u64) {
-    within("the requests", async {
+/// Waits until so many callers share calls.
+async fn wait_for_callers(nest: &Nest, number: u64) {
+    within("the callers of the shared call", async {
         loop {
             let stats = nest.get("/api/optimization-stats").await.json();
-            if stats["performance"]["totalRequests"].as_u64() >= Some(number) {
+            if stats["dedup"]["callers"] == number {
                 return;
             }
             yield_now().await;
@@ -217,7 +217,7 @@ async fn p22_all_who_share_a_broken_stream_are_told() {
                 leader.ask(&nest, "shared"),
                 whole.ask(&nest, "shared"),
                 async {
-                    wait_for_requests(&nest, 3).await;
+                    wait_for_callers(&nest, 3).await;
                     gate.open();
                 }
             );
