@@ -110,7 +110,7 @@ supply_chain() {
 all_tests() {
     if cargo nextest --version >/dev/null 2>&1; then
         local status=0
-        cargo nextest run --locked || status=1
+        cargo nextest run --locked --no-fail-fast || status=1
         cargo test --doc --locked || status=1
         return "$status"
     fi
