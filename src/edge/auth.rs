@@ -16,6 +16,7 @@ use crate::fingerprint::Scope;
 /// Checks credentials. Holds digests only, so that a comparison tells nothing by its duration, not even
 /// a token's length.
 pub(super) struct Guard {
+    asks_for_a_token: bool,
     client_tokens: Vec<[u8; 32]>,
     clients: Vec<([u8; 32], Arc<Quota>)>,
     admin_token: Option<[u8; 32]>,
@@ -40,6 +41,7 @@ impl Guard {
         let digest = |token: &SecretString| Client::digest(token.expose_secret());
         let clients = config.auth.clients.iter();
         Self {
+            asks_for_a_token: config.auth.asks_for_a_token(),
             client_tokens: config.auth.client_tokens.iter().map(digest).collect(),
             clients: clients
                 .map(|client| (client.token_sha256, Arc::new(Quota::new(client))))
@@ -56,8 +58,7 @@ impl Guard {
         let is_admin = matches(shown, self.admin_token.as_slice());
         let quota = self.quota(shown);
         let is_client = matches(shown, &self.client_tokens) || quota.is_some();
-        let asks_for_a_token = !self.client_tokens.is_empty() || !self.clients.is_empty();
-        if asks_for_a_token && !is_client && !is_admin {
+        if self.asks_for_a_token && !is_client && !is_admin {
             return Err(unauthorized(if authorization.is_some() {
                 "this token is not known here; send Authorization: Bearer with a client token of this proxy"
             } else {
