@@ -5,21 +5,22 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{Log, LogFormat};
 
-/// Lines that may wait for whoever reads them; more are dropped.
-const MAX_WAITING_LINES: usize = 8_192;
+use line::Plain;
+use outlet::OutletGuard;
+
+mod line;
+mod outlet;
 
 /// How often somebody looks whether lines were lost.
 const LOSS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Keeps the log going; whoever drops it waits, briefly, for the last lines.
 pub struct LogGuard {
-    lost: ErrorCounter,
-    _worker: WorkerGuard,
+    outlet: OutletGuard,
 }
 
 impl LogGuard {
@@ -28,7 +29,7 @@ impl LogGuard {
         let mut told = 0;
         loop {
             sleep(LOSS_INTERVAL).await;
-            let lost = self.lost.dropped_lines();
+            let lost = self.outlet.outlet().lost();
             if lost > told {
                 tracing::warn!(
                     lost = lost - told,
@@ -42,15 +43,9 @@ impl LogGuard {
 
 /// Starts logging; a later call changes nothing.
 pub fn init(log: &Log) -> LogGuard {
-    // Written by a thread of its own: a pipe that nobody reads must not stop the requests.
-    let (writer, worker) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(MAX_WAITING_LINES)
-        .thread_name("log")
-        .finish(std::io::stderr());
+    let (writer, outlet) = outlet::open(std::io::stderr());
     let variable = std::env::var_os("RUST_LOG").map(|value| value.to_string_lossy().into_owned());
     let (filter, is_bad) = filter(variable.as_deref(), &log.level);
-    let lost = writer.error_counter();
     // An error on the way to a closed pipe must not be told on that pipe: it would panic.
     let builder = fmt()
         .with_env_filter(filter)
@@ -58,7 +53,11 @@ pub fn init(log: &Log) -> LogGuard {
         .log_internal_errors(false);
     // Who logged first keeps the right to: tests start several servers in one process.
     let _ = match log.format {
-        LogFormat::Text => builder.with_ansi(has_colours()).try_init(),
+        LogFormat::Text if has_colours() => builder.with_ansi(true).try_init(),
+        LogFormat::Text => builder
+            .with_ansi(false)
+            .event_format(Plain::default())
+            .try_init(),
         LogFormat::Json => builder
             .json()
             .flatten_event(true)
@@ -68,10 +67,7 @@ pub fn init(log: &Log) -> LogGuard {
     if is_bad {
         tracing::warn!(filter = %log.level, "RUST_LOG is no valid filter and is not used");
     }
-    LogGuard {
-        lost,
-        _worker: worker,
-    }
+    LogGuard { outlet }
 }
 
 /// Lets a panic tell where it was, in the log like everything else, and no more than that: its message can quote the

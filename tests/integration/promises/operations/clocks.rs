@@ -18,7 +18,7 @@ const READS: [&str; 6] = [
 ];
 
 /// Who may, how often, and for whom.
-const READERS: [(&str, usize, &str); 7] = [
+const READERS: [(&str, usize, &str); 8] = [
     ("demo/chat.rs", 1, "`created` in the demo's answers"),
     ("edge/admin.rs", 1, "a timestamp for people"),
     ("edge/clear.rs", 1, "a timestamp for people"),
@@ -29,6 +29,7 @@ const READERS: [(&str, usize, &str); 7] = [
         "when a call failed last, for people",
     ),
     ("layers/retry.rs", 1, "a Retry-After that is a date"),
+    ("logging/line.rs", 1, "the time of a line in the log"),
     (
         "store/snapshot/moment.rs",
         1,
