@@ -7,6 +7,7 @@ pub mod answer;
 pub mod fold;
 mod invalid;
 mod merge;
+mod object;
 mod quality;
 mod size;
 pub mod unfold;

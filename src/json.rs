@@ -2,14 +2,15 @@
 //!
 //! `serde_json::Value` would sort keys, round numbers and forget positions, and a proxy that forwards
 //! bytes, hashes meanings and edits single strings can afford none of these. `serde_json` still does the
-//! checking and the unescaping; what is written here only walks text that is known to be valid.
+//! checking; what is written here only walks text that is known to be valid.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
-use walk::{Walk, end_of_string};
+use walk::Walk;
+pub(crate) use walk::end_of_string;
 
 mod walk;
 
@@ -128,17 +129,86 @@ impl Json {
     /// A copy in which some strings are replaced; every other byte stays as it is.
     ///
     /// `edits` are spans of this document's [`Text`]s, in ascending order, each with its new value.
-    pub fn replace(&self, edits: &[(Range<usize>, String)]) -> Result<Self, ParseError> {
+    #[must_use]
+    pub fn replace(&self, edits: Vec<(Range<usize>, String)>) -> Self {
         let mut text = Vec::with_capacity(self.text.len());
         let mut copied = 0;
+        let mut moved = Moved {
+            edits: Vec::with_capacity(edits.len()),
+            done: 0,
+        };
         for (span, value) in edits {
             text.extend_from_slice(&self.text[copied..span.start]);
-            serde_json::to_writer(&mut text, value)
-                .map_err(|error| ParseError::Syntax(error.to_string()))?;
+            let start = text.len();
+            // Nothing can fail here: a string is always JSON, and a vector takes all.
+            let _ = serde_json::to_writer(&mut text, &value);
             copied = span.end;
+            moved.edits.push(Edit {
+                from: span,
+                to: start..text.len(),
+                value: value.into(),
+            });
         }
         text.extend_from_slice(&self.text[copied..]);
-        Self::parse(text.into())
+        let root = moved.node(&self.root);
+        debug_assert_eq!(moved.done, moved.edits.len(), "an edit of no string");
+        Self {
+            text: text.into(),
+            root,
+        }
+    }
+}
+
+/// Where the strings of a text stand once some of them are replaced: the tree is moved, not read again.
+struct Moved {
+    edits: Vec<Edit>,
+    /// The edits that stand before the string at hand.
+    done: usize,
+}
+
+struct Edit {
+    from: Range<usize>,
+    to: Range<usize>,
+    value: Box<str>,
+}
+
+impl Moved {
+    /// Nodes are visited in the order of the text.
+    fn node(&mut self, node: &Node) -> Node {
+        match node {
+            Node::String(text) => Node::String(self.text(text)),
+            Node::Array(items) => Node::Array(items.iter().map(|item| self.node(item)).collect()),
+            Node::Object(members) => {
+                let member = |member: &Member| Member {
+                    key: member.key.clone(),
+                    value: self.node(&member.value),
+                };
+                Node::Object(members.iter().map(member).collect())
+            }
+            other => other.clone(),
+        }
+    }
+
+    fn text(&mut self, text: &Text) -> Text {
+        if let Some(edit) = self.edits.get_mut(self.done)
+            && edit.from == text.span
+        {
+            self.done += 1;
+            return Text {
+                value: std::mem::take(&mut edit.value),
+                span: edit.to.clone(),
+            };
+        }
+        // As far from the edit before it as it was.
+        let last = self
+            .done
+            .checked_sub(1)
+            .and_then(|last| self.edits.get(last));
+        let (from, to) = last.map_or((0, 0), |edit| (edit.from.end, edit.to.end));
+        Text {
+            value: text.value.clone(),
+            span: text.span.start - from + to..text.span.end - from + to,
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use super::quality::Quality;
 use super::size::Size;
 use super::usage::Usage;
 
+mod plain;
+
 /// Reasons with which a model ends an answer that it has finished, in any case of letters:
 /// `OpenAI`'s, then Anthropic's, the open-weight servers', Gemini's and Cohere's.
 const GOOD_ENDINGS: [&str; 10] = [
@@ -49,6 +51,13 @@ pub struct Answer {
 
 /// Reads the body of a whole 2xx answer; fails, saying why, if it is no usable completion.
 pub fn read_answer(body: &[u8]) -> Result<Answer, Invalid> {
+    match plain::read(body) {
+        Some(answer) => Ok(answer),
+        None => read_thoroughly(body),
+    }
+}
+
+fn read_thoroughly(body: &[u8]) -> Result<Answer, Invalid> {
     let parsed = parse_object(body)?;
     let object = &parsed.object;
     refuse_error(object)?;

@@ -5,6 +5,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::invalid::{Invalid, kind, parse_object, refuse_error};
+use super::object::Object;
 use super::size::Size;
 use super::usage::Usage;
 
@@ -36,14 +37,14 @@ impl Watch {
     pub fn chunk(&mut self, data: &[u8]) -> Result<(), Invalid> {
         // All of it, for what is passed over here is passed on: clients refuse to decode what is no UTF-8.
         let text = std::str::from_utf8(data).ok();
-        let chunk = match text.map(serde_json::from_str::<Chunk>) {
-            Some(Ok(chunk)) if chunk.is_plain() => chunk,
+        let chunk = match text.map(serde_json::from_str::<Object<Chunk>>) {
+            Some(Ok(Object(chunk))) if chunk.is_plain() => chunk,
             _ => examine(data)?,
         };
         if let Some(usage) = chunk.usage.as_ref().and_then(Usage::read) {
             self.usage = Some(usage);
         }
-        for choice in chunk.choices.into_iter().flatten() {
+        for Object(choice) in chunk.choices.into_iter().flatten() {
             self.choice(choice)?;
         }
         Ok(())
@@ -68,7 +69,7 @@ impl Watch {
         self.text += choice
             .delta
             .or(choice.message)
-            .map_or(0, |delta| delta.text());
+            .map_or(0, |Object(delta)| delta.text());
         let index = choice.index.unwrap_or(0);
         let at = if let Some(at) = self.choices.iter().position(|seen| seen.index == index) {
             at
@@ -97,7 +98,7 @@ impl Watch {
 /// The few fields that matter, so that most chunks cost no allocation.
 #[derive(Deserialize)]
 struct Chunk {
-    choices: Option<Vec<Choice>>,
+    choices: Option<Vec<Object<Choice>>>,
     usage: Option<Value>,
     error: Option<IgnoredAny>,
 }
@@ -105,9 +106,9 @@ struct Chunk {
 #[derive(Deserialize)]
 struct Choice {
     index: Option<u64>,
-    delta: Option<Delta>,
+    delta: Option<Object<Delta>>,
     /// Sent in place of a delta by servers that stream a whole answer as one event.
-    message: Option<Delta>,
+    message: Option<Object<Delta>>,
     finish_reason: Option<String>,
     error: Option<IgnoredAny>,
 }
@@ -127,9 +128,10 @@ impl Chunk {
     fn is_plain(&self) -> bool {
         self.error.is_none()
             && self.choices.as_ref().is_some_and(|choices| {
-                choices.iter().all(|choice| {
+                choices.iter().all(|Object(choice)| {
                     let delta = choice.delta.as_ref().or(choice.message.as_ref());
-                    choice.error.is_none() && delta.is_none_or(Delta::has_content_or_none)
+                    choice.error.is_none()
+                        && delta.is_none_or(|Object(delta)| delta.has_content_or_none())
                 })
             })
     }

@@ -88,12 +88,19 @@ fn replaces_strings_and_nothing_else() {
         .unwrap()
         .span
         .clone();
-    let edited = json.replace(&[(a, "new \"é\"".into())]).unwrap();
+    let edited = json.replace(vec![(a, "new \"é\"".into())]);
     assert_eq!(
         edited.text(),
         r#"{ "b" : 1.00, "a":"new \"é\"" , "z":["x"] }"#
     );
     assert_eq!(edited.root().get("a").unwrap().as_str(), Some("new \"é\""));
+    // What stands behind has moved with it.
+    assert_eq!(
+        edited.root(),
+        parse(std::str::from_utf8(edited.text()).unwrap())
+            .unwrap()
+            .root()
+    );
 }
 
 /// Pieces of bodies, weighted towards what only some readers take.

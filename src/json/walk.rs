@@ -87,13 +87,12 @@ impl<'a> Walk<'a> {
         self.at = end_of_string(self.text.as_bytes(), start);
         let span = start..self.at;
         let quoted = &self.text[span.clone()];
-        let value = if memchr::memchr(b'\\', quoted.as_bytes()).is_some() {
+        let value = match unescape(&quoted[1..quoted.len() - 1]) {
+            Some(value) => value,
             // Only here do lone surrogates show, which the grammar allows and no text can hold.
-            serde_json::from_str::<String>(quoted)
+            None => serde_json::from_str::<String>(quoted)
                 .map_err(|error| ParseError::Syntax(format!("byte {start}: {error}")))?
-                .into_boxed_str()
-        } else {
-            quoted[1..quoted.len() - 1].into()
+                .into_boxed_str(),
         };
         Ok(Text { value, span })
     }
@@ -122,15 +121,109 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The place after the closing quote of the string that opens at `start`, in valid JSON.
-pub(super) fn end_of_string(bytes: &[u8], start: usize) -> usize {
+/// The text that a valid string stands for; `None` where that is none.
+fn unescape(written: &str) -> Option<Box<str>> {
+    let Some(first) = memchr::memchr(b'\\', written.as_bytes()) else {
+        return Some(written.into());
+    };
+    let mut text = String::with_capacity(written.len());
+    let (mut rest, mut at) = (written, first);
+    loop {
+        text.push_str(&rest[..at]);
+        let (character, length) = escaped(&rest[at..])?;
+        text.push(character);
+        rest = &rest[at + length..];
+        match memchr::memchr(b'\\', rest.as_bytes()) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    text.push_str(rest);
+    Some(text.into_boxed_str())
+}
+
+/// The character that an escape sequence stands for, and the sequence's length.
+fn escaped(sequence: &str) -> Option<(char, usize)> {
+    let plain = match sequence.as_bytes().get(1)? {
+        b'n' => '\n',
+        b'"' => '"',
+        b'\\' => '\\',
+        b'/' => '/',
+        b't' => '\t',
+        b'r' => '\r',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'u' => return unit(sequence).and_then(|unit| utf16(unit, sequence)),
+        _ => return None,
+    };
+    Some((plain, 2))
+}
+
+/// The character that begins with this unit of UTF-16.
+fn utf16(unit: u16, sequence: &str) -> Option<(char, usize)> {
+    let units = [
+        unit,
+        self::unit(sequence.get(6..).unwrap_or_default()).unwrap_or_default(),
+    ];
+    let character = char::decode_utf16(units).next()?.ok()?;
+    Some((character, 6 * character.len_utf16()))
+}
+
+/// The number in a sequence such as `\u00e9`.
+fn unit(sequence: &str) -> Option<u16> {
+    u16::from_str_radix(sequence.strip_prefix("\\u")?.get(..4)?, 16).ok()
+}
+
+/// The place after the closing quote of the string that opens at `start`, in valid JSON; in other text, one that is not
+/// beyond its end.
+pub(crate) fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(step) = memchr::memchr2(b'"', b'\\', &bytes[at..]) {
         at += step;
         if bytes[at] == b'"' {
             return at + 1;
         }
-        at += 2;
+        at = bytes.len().min(at + 2);
     }
     bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Any text, with sequences of every kind among it, good and bad.
+    fn written() -> impl Strategy<Value = String> {
+        let pieces = prop_oneof![
+            any::<String>(),
+            any::<u16>().prop_map(|unit| format!("\\u{unit:04x}")),
+            (0xD7F0_u16..0xE010).prop_map(|unit| format!("\\u{unit:04X}")),
+            proptest::sample::select(vec![
+                "\\n",
+                "\\\"",
+                "\\\\",
+                "\\/",
+                "\\t",
+                "\\b",
+                "\\f",
+                "\\r",
+                "\\ud83d\\ude00"
+            ])
+            .prop_map(ToOwned::to_owned),
+        ];
+        proptest::collection::vec(pieces, 0..8).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn a_string_is_what_serde_json_makes_of_it(written in written()) {
+            let quoted = format!("\"{written}\"");
+            // The walk sees valid text only.
+            prop_assume!(serde_json::from_str::<serde::de::IgnoredAny>(&quoted).is_ok());
+            let expected = serde_json::from_str::<String>(&quoted).ok();
+            prop_assert_eq!(unescape(&written).map(String::from), expected);
+        }
+    }
 }

@@ -127,3 +127,16 @@ fn halves_of_a_surrogate_pair_in_two_chunks_pass() {
     }
     assert!(watch.text() > 0);
 }
+
+#[test]
+fn arrays_of_the_right_values_are_no_chunks() {
+    for chunk in [
+        r#"[[[0,{"content":"hi"},null,"stop",null]],null,null]"#,
+        r#"{"choices":[[0,{"content":"hi"},null,"stop",null]]}"#,
+        r#"{"choices":[{"index":0,"delta":["hi",null,null,null,null,null],"finish_reason":"stop"}]}"#,
+    ] {
+        let mut watch = Watch::new();
+        assert!(watch.chunk(chunk.as_bytes()).is_err(), "{chunk}");
+        assert!(!watch.is_complete());
+    }
+}
