@@ -33,6 +33,7 @@ mod level;
 mod lines;
 mod logs;
 mod look;
+mod memo;
 mod payload;
 mod phases;
 mod plan;
@@ -61,6 +62,7 @@ use phases::PHASES;
 pub use conversation::Conversation;
 pub use kind::Kind;
 pub use level::{Level, Role, UnknownLevel, UnknownRole};
+pub use memo::{Memo, Recall};
 pub use plan::Plan;
 pub use rule::{Rule, RuleSet, UnknownRule};
 
@@ -163,6 +165,16 @@ impl Compressor {
     pub fn compress(self, text: &str, role: Role) -> Option<Compressed> {
         let mut journal = Journal::default();
         let text = self.begin(text, role, &mut journal)?;
+        Some(Compressed {
+            text,
+            savings: journal.savings,
+        })
+    }
+
+    /// The same for a text that is not too short, whatever its length.
+    fn settle(self, text: &str, role: Role) -> Option<Compressed> {
+        let mut journal = Journal::default();
+        let text = self.rest(text, role, &mut journal)?;
         Some(Compressed {
             text,
             savings: journal.savings,

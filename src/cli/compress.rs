@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
-use crate::compressor::{Compressor, Level, Role, Rule, RuleSet};
+use crate::compressor::{Compressor, Level, Memo, Role, Rule, RuleSet};
 use crate::config::Compression;
 use crate::json::Json;
 use crate::layers::compress::compress_messages;
@@ -73,6 +73,8 @@ pub fn run(
                 .and_then(|()| output.flush()),
         );
     }
+    // The turns of one conversation have most of their texts in common.
+    let memo = Memo::new();
     for (number, line) in input.lines().enumerate() {
         let place = || format!("line {} of standard input", number + 1);
         let line = line.with_context(place)?;
@@ -80,7 +82,7 @@ pub fn run(
             continue;
         }
         let line = line.trim_start_matches('\u{feff}');
-        let done = row_of(args, configured, line).with_context(place)?;
+        let done = row_of(args, configured, &memo, line).with_context(place)?;
         // A program that writes a row and waits for its answer gets it.
         let written = writeln!(output, "{done}").and_then(|()| output.flush());
         if written.is_err() {
@@ -102,7 +104,12 @@ struct TextRow<'r> {
 }
 
 /// One row, compressed.
-fn row_of(args: &CompressArgs, configured: &Compression, line: &str) -> anyhow::Result<String> {
+fn row_of(
+    args: &CompressArgs,
+    configured: &Compression,
+    memo: &Memo,
+    line: &str,
+) -> anyhow::Result<String> {
     let row: TextRow<'_> = serde_json::from_str(line)?;
     let id = row.id.map_or("null", RawValue::get);
     match (row.text, row.messages) {
@@ -121,7 +128,7 @@ fn row_of(args: &CompressArgs, configured: &Compression, line: &str) -> anyhow::
             settings.deny = settings.deny.with(args.options.denied());
             let level = args.options.level;
             let plan = settings.plan_at(level, settings.level);
-            let edited = compress_messages(&json, &plan);
+            let edited = compress_messages(&json, &plan, Some(memo.of([0; 32])));
             Ok(edited.map_or(request, |edited| {
                 String::from_utf8_lossy(edited.json.text()).into_owned()
             }))

@@ -18,7 +18,9 @@ use super::{
     document::{About, Document},
     edit::{self, Edit, Journal},
     kind::Kind,
-    lines, references,
+    lines,
+    memo::{Job, Recall},
+    references,
     repeats::{bytes, fold, runs, whole},
     rule::{Rule, RuleSet},
     seen::{ALIKE, Seen, beginning},
@@ -38,6 +40,7 @@ const ROUNDS: usize = 8;
 #[derive(Default)]
 pub struct Conversation<'t> {
     seen: Seen<'t>,
+    known: Option<Recall<'t>>,
     /// How many characters the messages so far have repeated.
     repeated: usize,
 }
@@ -75,6 +78,60 @@ impl<'t> Conversation<'t> {
         Self::default()
     }
 
+    /// The same, with what is known of texts that came before.
+    pub fn with(known: Option<Recall<'t>>) -> Self {
+        Self {
+            known,
+            ..Self::default()
+        }
+    }
+
+    /// What one message comes to by itself.
+    fn alone(&self, compressor: Compressor, text: &str, role: Role) -> Option<Compressed> {
+        let job = Job {
+            compressor,
+            role,
+            leaves_short: true,
+        };
+        self.recall(job, text, || compressor.compress(text, role))
+    }
+
+    fn recall(
+        &self,
+        job: Job,
+        text: &str,
+        work: impl FnOnce() -> Option<Compressed>,
+    ) -> Option<Compressed> {
+        match self.known {
+            Some(known) => known.recall(job, text, work),
+            None => work(),
+        }
+    }
+
+    /// The text as the compressor leaves it; whether that changed it.
+    fn settle(
+        &self,
+        compressor: Compressor,
+        text: &mut Cow<'_, str>,
+        role: Role,
+        journal: &mut Journal,
+    ) -> bool {
+        let job = Job {
+            compressor,
+            role,
+            leaves_short: false,
+        };
+        let settled = self.recall(job, text, || compressor.settle(text, role));
+        let Some(settled) = settled else {
+            return false;
+        };
+        *text = Cow::Owned(settled.text);
+        for saving in settled.savings {
+            Saving::add(&mut journal.savings, saving);
+        }
+        true
+    }
+
     /// The next message's text, compressed; `None` when nothing changed.
     pub fn compress(
         &mut self,
@@ -86,7 +143,7 @@ impl<'t> Conversation<'t> {
             || !compressor.may_repeat(text, role)
             || !Vocabulary::O200k.has_at_least(text, MIN_TOKENS)
         {
-            return compressor.compress(text, role);
+            return self.alone(compressor, text, role);
         }
         // What this message says twice is folded last: to what an earlier one says, each copy refers by itself.
         let within = [
@@ -102,20 +159,28 @@ impl<'t> Conversation<'t> {
         let before = self.repeated;
         let mut folded = 0;
         for _ in 0..ROUNDS {
-            settle(first, &mut current, role, &mut journal);
-            let document = Document::of(&current, role);
-            let (edits, repeated) = self.propose(&document);
+            self.settle(first, &mut current, role, &mut journal);
+            let (document, edits, repeated);
+            if self.seen.has_a_line_of(&current) {
+                document = Some(Document::of(&current, role));
+                (edits, repeated) = document
+                    .as_ref()
+                    .map(|it| self.propose(it))
+                    .unwrap_or_default();
+            } else {
+                (document, edits, repeated) = (None, Vec::new(), 0);
+            }
             // What stays is proposed in each round, and counts once.
             self.repeated = before + folded + repeated;
             let shorter = if self.repeated < compressor.enough() {
                 None
             } else {
-                edit::apply(&document, &edits, &mut journal)
+                document.and_then(|it| edit::apply(&it, &edits, &mut journal))
             };
             if let Some(shorter) = shorter {
                 current = Cow::Owned(shorter);
                 folded += repeated;
-            } else if !settle(last, &mut current, role, &mut journal) {
+            } else if !self.settle(last, &mut current, role, &mut journal) {
                 return match current {
                     Cow::Owned(text) => Some(Compressed {
                         text,
@@ -125,7 +190,7 @@ impl<'t> Conversation<'t> {
                 };
             }
         }
-        compressor.compress(text, role)
+        self.alone(compressor, text, role)
     }
 
     /// A message as it goes out: later ones may repeat it.
@@ -229,22 +294,4 @@ impl<'l> Own<'l> {
             alike.len() > ALIKE || alike.iter().any(is_named)
         })
     }
-}
-
-/// The text as the compressor leaves it; whether that changed it.
-fn settle(
-    compressor: Compressor,
-    text: &mut Cow<'_, str>,
-    role: Role,
-    journal: &mut Journal,
-) -> bool {
-    let mut made = Journal::default();
-    let Some(settled) = compressor.rest(text, role, &mut made) else {
-        return false;
-    };
-    *text = Cow::Owned(settled);
-    for saving in made.savings {
-        Saving::add(&mut journal.savings, saving);
-    }
-    true
 }

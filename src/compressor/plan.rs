@@ -1,8 +1,9 @@
 //! Who is compressed how: what settings, endpoint and client together come to for one request.
 
-use std::fmt;
+use super::{Compressor, Role, RuleSet, VERSION};
 
-use super::{Compressor, Role, RuleSet};
+/// Four for the version and four for each role.
+const NAME_BYTES: usize = 20;
 
 /// Which compressor each role's text goes through; none leaves it as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -25,18 +26,19 @@ impl Plan {
         self.roles[role as usize] = Some(compressor);
     }
 
+    /// A name for what comes out: the compressor's version, and what differs wherever the outputs could.
+    pub fn name(&self) -> [u8; NAME_BYTES] {
+        let mut name = [0; NAME_BYTES];
+        name[..4].copy_from_slice(&VERSION.to_le_bytes());
+        for (compressor, part) in self.roles.iter().zip(name[4..].chunks_exact_mut(4)) {
+            let rules = compressor.map_or(RuleSet::default(), |compressor| compressor.rules);
+            part.copy_from_slice(&rules.bits().to_le_bytes());
+        }
+        name
+    }
+
     /// The compressor of a role, if that has anything to do.
     pub fn of(&self, role: Role) -> Option<Compressor> {
         self.roles[role as usize].filter(|compressor| !compressor.rules.is_empty())
-    }
-}
-
-impl fmt::Display for Plan {
-    /// Differs wherever the outputs could.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.roles.iter().try_for_each(|compressor| {
-            let rules = compressor.map_or(RuleSet::default(), |compressor| compressor.rules);
-            write!(f, "{:x} ", rules.bits())
-        })
     }
 }

@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::ops::Range;
 
+use foldhash::quality::RandomState;
+
+use super::lines;
 use super::references::is_fence;
 
 /// So many places of one line are remembered, the latest ones.
@@ -121,6 +124,14 @@ impl<'t> Seen<'t> {
     fn line(&self, place: usize) -> Option<&str> {
         let (text, bytes) = self.lines.get(place)?.as_ref()?;
         Some(&self.texts[*text][bytes.clone()])
+    }
+
+    /// Whether any line of a text was seen; where none was, none is repeated.
+    pub(super) fn has_a_line_of(&self, text: &str) -> bool {
+        let is_seen =
+            |line: &str| !line.is_empty() && self.places.contains_key(&self.hasher.hash_one(line));
+        let mut lines = lines::split(text).into_iter();
+        lines.any(|line| is_seen(&text[line.start..line.end]))
     }
 
     /// How many of `lines`, from the first one on, stand together in what was seen; a blank first line

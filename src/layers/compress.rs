@@ -8,15 +8,16 @@ use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
 
-use crate::compressor::{Compressor, Conversation, Level, Plan, Role, Saving};
+use crate::compressor::{Compressor, Conversation, Level, Memo, Plan, Recall, Role, Saving};
 use crate::config::Compression;
 use crate::json::{Json, Node, Text};
-use crate::request::{Edited, Parts, ProxyRequest, Saved};
+use crate::request::{Edit, Edited, ProxyRequest, Route, Saved};
 
 /// Makes [`Compress`] services.
 #[derive(Debug, Clone)]
 pub struct CompressLayer {
     settings: Arc<Compression>,
+    memo: Option<Arc<Memo>>,
 }
 
 /// Compresses requests as the settings say, or at the level that the request itself asks for.
@@ -24,15 +25,17 @@ pub struct CompressLayer {
 pub struct Compress<S> {
     inner: S,
     settings: Arc<Compression>,
+    memo: Option<Arc<Memo>>,
 }
 
 // === impl CompressLayer ===
 
 impl CompressLayer {
-    /// Compresses by these settings.
-    pub fn new(settings: Compression) -> Self {
+    /// Compresses by these settings; `memo` knows the texts that came before, where texts may be kept.
+    pub fn new(settings: Compression, memo: Option<Arc<Memo>>) -> Self {
         Self {
             settings: Arc::new(settings),
+            memo,
         }
     }
 }
@@ -44,6 +47,7 @@ impl<S> Layer<S> for CompressLayer {
         Compress {
             inner,
             settings: Arc::clone(&self.settings),
+            memo: self.memo.clone(),
         }
     }
 }
@@ -61,7 +65,14 @@ impl<S: Service<ProxyRequest>> Service<ProxyRequest> for Compress<S> {
 
     fn call(&mut self, request: ProxyRequest) -> Self::Future {
         // The work itself waits until somebody needs the text: a repeat finds its answer by its bytes.
-        request.edit_by(self.settings.plan(request.parts()), compress_messages);
+        let parts = request.parts();
+        request.edit_by(Edit {
+            plan: self.settings.plan(parts.route, parts.level),
+            // What is not to be kept leaves no trace here either.
+            memo: self.memo.clone().filter(|_| !parts.cache_control.no_store),
+            owner: *parts.scope.digest().as_bytes(),
+            apply: compress_messages,
+        });
         self.inner.call(request)
     }
 }
@@ -71,14 +82,10 @@ impl<S: Service<ProxyRequest>> Service<ProxyRequest> for Compress<S> {
 impl Compression {
     /// What is done to each role's text: the client's own wish comes first, then an endpoint that is off, then the
     /// role's level, the endpoint's, and the general one.
-    fn plan(&self, parts: &Parts) -> Plan {
-        let route = self
-            .routes
-            .iter()
-            .rev()
-            .find(|(route, _)| *route == parts.route);
-        let general = route.map_or(self.level, |(_, level)| *level);
-        self.plan_at(parts.level, general)
+    pub(crate) fn plan(&self, route: Route, wish: Option<Level>) -> Plan {
+        let own = self.routes.iter().rev().find(|(of, _)| *of == route);
+        let general = own.map_or(self.level, |(_, level)| *level);
+        self.plan_at(wish, general)
     }
 
     /// The same for a client that wishes for this level, if any, at an endpoint whose level is `general`.
@@ -103,7 +110,11 @@ struct Said<'j> {
 }
 
 /// The request with its messages' text compressed; `None` when nothing changes.
-pub(crate) fn compress_messages(json: &Json, plan: &Plan) -> Option<Edited> {
+pub(crate) fn compress_messages(
+    json: &Json,
+    plan: &Plan,
+    known: Option<Recall<'_>>,
+) -> Option<Edited> {
     let said = said(json.root());
     // What stands after the last text that could be folded need not be remembered.
     let last = said.iter().rposition(|said| {
@@ -111,7 +122,7 @@ pub(crate) fn compress_messages(json: &Json, plan: &Plan) -> Option<Edited> {
         compressor.is_some_and(|(role, compressor)| compressor.may_repeat(&said.text.value, role))
     });
     let last = last.map_or(0, |last| said[last].message);
-    let mut conversation = Conversation::new();
+    let mut conversation = Conversation::with(known);
     let mut edits: Vec<(Range<usize>, String)> = Vec::new();
     let mut savings = Vec::new();
     let (mut chars_before, mut chars_after) = (0, 0);
@@ -155,9 +166,7 @@ pub(crate) fn compress_messages(json: &Json, plan: &Plan) -> Option<Edited> {
         tokens: savings.iter().map(|saving| saving.tokens).sum(),
         savings: savings.into(),
     };
-    // The text was valid and only valid strings were put in, so this cannot fail; if it did, the
-    // client's own bytes are always right.
-    let json = json.replace(&edits).ok()?;
+    let json = json.replace(edits);
     Some(Edited { json, saved })
 }
 
@@ -223,7 +232,7 @@ mod tests {
 
     fn compressed(body: &Value) -> Option<Edited> {
         let json = Json::parse(Bytes::from(body.to_string())).unwrap();
-        compress_messages(&json, &Plan::uniform(Compressor::new(Level::Safe)))
+        compress_messages(&json, &Plan::uniform(Compressor::new(Level::Safe)), None)
     }
 
     /// A text in which the safe level finds a space a sentence too much.
