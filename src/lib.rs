@@ -16,6 +16,7 @@
 //! [`json`], [`chat`], [`sse`], [`tokens`]; the answers that are kept in [`store`]; the counters in [`metering`]; and
 //! what starts it all: [`cli`], [`config`], [`descriptors`], [`logging`], [`demo`].
 
+mod alarm;
 pub mod chat;
 pub mod cli;
 pub mod compressor;

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use reqwest::Url;
 use tokio::time::Instant;
 use tower::Service;
 
@@ -35,6 +36,9 @@ mod sockets;
 
 pub(crate) use headers::nominated;
 
+/// The path of chat completions below `upstream.base_url`.
+const COMPLETIONS: &str = "/chat/completions";
+
 /// The leaf of the stack. Cheap to clone.
 #[derive(Clone)]
 pub struct Upstream {
@@ -44,6 +48,8 @@ pub struct Upstream {
 struct Shared {
     config: config::Upstream,
     own_key: Option<OwnKey>,
+    /// Where chat completions go. Reading a URL takes longer than writing a request.
+    completions: Option<Url>,
     pooled: Pool,
     /// Made when first needed: most processes never meet a dead socket.
     fresh: OnceLock<reqwest::Client>,
@@ -76,6 +82,7 @@ impl Upstream {
             fresh: OnceLock::new(),
             config: config.clone(),
             own_key,
+            completions: url(config, COMPLETIONS).ok(),
             sockets: Sockets::new(cap),
             metrics,
         };
@@ -108,7 +115,8 @@ impl Upstream {
             ProxyError::Timeout(Slow::Total) if is_late => sockets.busy(),
             error => error,
         };
-        let (sent, dialled) = dial::watch(self.prepare(&request)?.send(), limits).await;
+        let (client, prepared) = self.prepare(&request)?;
+        let (sent, dialled) = dial::watch(client.execute(prepared), limits).await;
         let response = sent
             .map_err(overloaded)?
             .map_err(|error| match classify(&error) {
@@ -135,10 +143,15 @@ impl Upstream {
         }
     }
 
-    fn prepare(&self, request: &ProxyRequest) -> Result<reqwest::RequestBuilder, ProxyError> {
+    /// The client and what it is to send.
+    fn prepare(
+        &self,
+        request: &ProxyRequest,
+    ) -> Result<(reqwest::Client, reqwest::Request), ProxyError> {
         let Shared {
             config,
             own_key,
+            completions,
             pooled,
             ..
         } = &*self.shared;
@@ -163,13 +176,17 @@ impl Upstream {
             decode::ACCEPTED
         };
         headers.insert(header::ACCEPT_ENCODING, encodings);
-        let url = format!("{}{}", config.base_url, parts.path);
-        let mut builder = client.request(parts.method.clone(), url).headers(headers);
+        let url = match completions {
+            Some(url) if *parts.path == *COMPLETIONS => url.clone(),
+            _ => url(config, &parts.path)?,
+        };
+        let mut prepared = reqwest::Request::new(parts.method.clone(), url);
+        *prepared.headers_mut() = headers;
         let body = request.body();
         if !body.is_empty() || parts.method == Method::POST {
-            builder = builder.body(body);
+            *prepared.body_mut() = Some(body.into());
         }
-        Ok(builder)
+        Ok((client, prepared))
     }
 
     fn fresh_client(&self) -> Result<&reqwest::Client, ProxyError> {
@@ -245,6 +262,13 @@ fn client(config: &config::Upstream, max_idle: usize) -> Result<reqwest::Client,
         builder.http1_only()
     }
     .build()
+}
+
+/// The URL of a path below the upstream's.
+fn url(config: &config::Upstream, path: &str) -> Result<Url, ProxyError> {
+    let url = format!("{}{path}", config.base_url);
+    Url::parse(&url)
+        .map_err(|_| ProxyError::InvalidAnswer("the request cannot be put into a URL".into()))
 }
 
 /// Anything but a chat completion, and every error status: passed on as it is.

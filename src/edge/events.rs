@@ -1,16 +1,18 @@
 //! Streams on their way to a client: as server-sent events, or gathered into a whole answer.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
-use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use super::middleware::IsStream;
+use super::front::IsStream;
+use crate::alarm::Alarm;
 use crate::chat;
 use crate::error::{ProxyError, Slow};
 use crate::reply::{Frame, Frames, Worth};
@@ -34,32 +36,60 @@ pub(super) trait Encode: Send + 'static {
 }
 
 /// The body of a stream that arrives.
-pub(super) fn relay(frames: Frames, encoder: impl Encode) -> Body {
-    let stream = unfold(Some((frames, encoder)), |state| async {
-        let (mut frames, mut encoder) = state?;
+pub(super) fn relay(frames: Frames, encoder: impl Encode + Unpin) -> Body {
+    Body::from_stream(Relay {
+        frames: Some(frames),
+        encoder,
+        silence: Alarm::new(Instant::now() + KEEP_ALIVE),
+    })
+}
+
+/// A stream of a client's events.
+struct Relay<E> {
+    /// Gone once the stream is over.
+    frames: Option<Frames>,
+    encoder: E,
+    silence: Alarm,
+}
+
+impl<E: Encode + Unpin> Stream for Relay<E> {
+    type Item = Result<Bytes, ProxyError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Self {
+            frames,
+            encoder,
+            silence,
+        } = self.get_mut();
         let mut out = BytesMut::new();
         while out.is_empty() {
-            match timeout(KEEP_ALIVE, frames.next()).await {
-                Err(_) => out.extend_from_slice(b": keep-alive\n"),
-                Ok(Some(Ok(Frame::Chunk(data)))) => encoder.chunk(&data, &mut out),
-                Ok(Some(Ok(Frame::End(ending)))) => {
+            let Some(arriving) = frames else {
+                return Poll::Ready(None);
+            };
+            match arriving.as_mut().poll_next(cx) {
+                Poll::Pending => {
+                    ready!(silence.poll(cx));
+                    out.extend_from_slice(b": keep-alive\n");
+                }
+                Poll::Ready(Some(Ok(Frame::Chunk(data)))) => encoder.chunk(&data, &mut out),
+                Poll::Ready(Some(Ok(Frame::End(ending)))) => {
                     encoder.end(ending.worth.unwrap_or_default(), &mut out);
-                    return Some((Ok::<_, ProxyError>(out.freeze()), None));
+                    *frames = None;
                 }
-                Ok(Some(Err(error))) => {
+                Poll::Ready(Some(Err(error))) => {
                     encoder.error(&error, &mut out);
-                    return Some((Ok(out.freeze()), None));
+                    *frames = None;
                 }
-                Ok(None) => {
+                Poll::Ready(None) => {
                     let error = ProxyError::ConnectionLost("the stream ended early".into());
                     encoder.error(&error, &mut out);
-                    return Some((Ok(out.freeze()), None));
+                    *frames = None;
                 }
             }
+            silence.set(Instant::now() + KEEP_ALIVE);
         }
-        Some((Ok(out.freeze()), Some((frames, encoder))))
-    });
-    Body::from_stream(stream)
+        Poll::Ready(Some(Ok(out.freeze())))
+    }
 }
 
 /// A response of server-sent events.

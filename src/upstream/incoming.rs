@@ -1,6 +1,9 @@
 //! What comes back from the upstream: a head, and a body that is read piece by piece within its limits.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,6 +15,7 @@ use super::decode::Body;
 use super::headers;
 use super::key::OwnKey;
 use super::sockets::SocketPermit;
+use crate::alarm::Alarm;
 use crate::error::{ProxyError, Slow};
 use crate::reply::{Head, Provenance};
 
@@ -28,6 +32,7 @@ pub(super) struct Incoming {
     pub(super) permit: SocketPermit,
     body: Body,
     limits: Limits,
+    alarm: Alarm,
     received: usize,
 }
 
@@ -67,6 +72,7 @@ impl Incoming {
             permit,
             body,
             limits,
+            alarm: Alarm::new(limits.deadline),
             received: 0,
         }
     }
@@ -92,7 +98,15 @@ impl Incoming {
 
     /// The next decoded piece of the body.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ProxyError> {
-        let chunk = self.limits.wait(self.body.chunk()).await??;
+        let silence = Instant::now() + self.limits.read_timeout;
+        self.alarm.set(self.limits.deadline.min(silence));
+        let (limits, alarm) = (self.limits, &mut self.alarm);
+        let mut step = pin!(self.body.chunk());
+        let chunk = poll_fn(|cx| match step.as_mut().poll(cx) {
+            Poll::Ready(chunk) => Poll::Ready(chunk),
+            Poll::Pending => alarm.poll(cx).map(|()| Err(limits.late(silence))),
+        })
+        .await?;
         self.received += chunk.as_ref().map_or(0, Bytes::len);
         if self.received > self.limits.max_bytes {
             return Err(ProxyError::AnswerTooLarge(self.limits.max_bytes));
@@ -162,10 +176,15 @@ impl Limits {
     pub(super) async fn wait<T>(&self, step: impl Future<Output = T>) -> Result<T, ProxyError> {
         let silence = Instant::now() + self.read_timeout;
         let late = timeout_at(self.deadline.min(silence), step).await;
-        late.map_err(|_| match self.longest {
+        late.map_err(|_| self.late(silence))
+    }
+
+    /// What has run out when a step took too long that was to take until `silence` at most.
+    fn late(&self, silence: Instant) -> ProxyError {
+        match self.longest {
             _ if silence < self.deadline => ProxyError::Timeout(Slow::Silence(self.read_timeout)),
             Some(longest) => ProxyError::StreamTooLong(longest),
             None => ProxyError::Timeout(Slow::Total),
-        })
+        }
     }
 }
