@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use bytes::Bytes;
@@ -24,7 +24,9 @@ use crate::stack::Stack;
 use access::Context;
 use auth::{Caller, Guard};
 use dialect::failure;
+use outgoing::Outgoing;
 
+pub use front::Front;
 pub use server::run;
 
 mod access;
@@ -38,14 +40,16 @@ mod events;
 mod exchange;
 mod figures;
 mod framing;
+mod front;
 mod headers;
 mod health;
 mod linger;
-mod middleware;
 mod openai;
+mod outgoing;
 mod patient;
 mod peers;
 mod quota;
+mod repeat;
 mod server;
 
 /// What the routes share. Cheap to clone.
@@ -84,12 +88,12 @@ impl Edge {
     }
 
     /// All routes, with what every request passes on its way to them.
-    pub fn router(&self) -> Router {
+    pub fn front(&self) -> Front {
         let routes = Router::new()
             .route("/", get(index))
             .route("/create", post(create::prompt))
             .route("/create/chat", post(create::turn))
-            .route("/v1/chat/completions", post(openai::completions))
+            .route(openai::COMPLETIONS, post(openai::completions))
             .route("/v1/{*path}", any(openai::forward))
             .route("/api/optimization-stats", get(admin::stats))
             .route(
@@ -104,7 +108,7 @@ impl Edge {
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(self.clone());
-        middleware::apply(routes, &self.shared.config.server)
+        Front::new(self.clone(), routes)
     }
 
     /// From now on, readiness is denied.
@@ -140,8 +144,14 @@ impl Edge {
     }
 
     /// All of a request's body.
-    async fn body(&self, request: Request) -> Result<Bytes, ProxyError> {
-        body::read(request, &self.shared.config.server, &self.shared.body_room).await
+    async fn body<B>(&self, headers: &HeaderMap, body: B) -> Result<Bytes, ProxyError>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        let Shared {
+            config, body_room, ..
+        } = &*self.shared;
+        body::read(headers, body, &config.server, body_room).await
     }
 
     /// Sends a request through the stack and counts what became of it.
@@ -175,13 +185,16 @@ impl Edge {
     }
 }
 
+/// A response that holds the place of its request until its body has ended.
+fn hold(response: Response, place: Place) -> Response {
+    response.map(|body| axum::body::Body::new(Outgoing::from(body).holding(place)))
+}
+
 /// A place among the requests that are worked on.
 struct Place {
     _own: Option<OwnedSemaphorePermit>,
     _shared: OwnedSemaphorePermit,
 }
-
-impl access::Ended for Place {}
 
 /// Counts a client that leaves before its reply is there.
 struct Departure<'a> {

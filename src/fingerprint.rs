@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
 use crate::json::{Member, Node};
@@ -135,10 +135,10 @@ pub fn fingerprint(
 
 /// The identity of a body's bytes before compression, which leads a repeat to its entry without the
 /// compressor and the canonical form. `edit` names the compressor's version and level.
-pub fn alias(
+pub fn alias<'h>(
     scope: Scope,
     path: &str,
-    headers: &HeaderMap,
+    headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
     edit: &[u8],
     injected: &[&str],
     body: &[u8],
@@ -175,9 +175,12 @@ impl Parts {
         self.0.update(bytes);
     }
 
-    fn headers(&mut self, headers: &HeaderMap) {
+    fn headers<'h>(
+        &mut self,
+        headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
+    ) {
         let mut semantic: Vec<_> = headers
-            .iter()
+            .into_iter()
             .filter(|(name, _)| changes_the_answer(name.as_str()))
             .collect();
         // Stable, so that repeated values of one name keep their order.

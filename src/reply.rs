@@ -1,5 +1,6 @@
 //! What flows back: a reply that is whole or arrives as a stream, with the story of where it came from.
 
+use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -182,45 +183,47 @@ impl Provenance {
         }
     }
 
-    /// The value of `Cache-Status` (RFC 9211).
-    pub fn cache_status(self) -> String {
+    /// Writes the value of `Cache-Status` (RFC 9211).
+    pub fn write_cache_status(self, to: &mut impl fmt::Write) -> fmt::Result {
+        let mut digits = itoa::Buffer::new();
+        to.write_str("pegasus-nest; ")?;
         match self {
-            Self::Miss { stored: false } => "pegasus-nest; fwd=miss".into(),
-            Self::Miss { stored: true } => "pegasus-nest; fwd=miss; stored".into(),
-            Self::Bypass { stored: false } => "pegasus-nest; fwd=bypass".into(),
-            Self::Bypass { stored: true } => "pegasus-nest; fwd=bypass; stored".into(),
-            Self::Hit {
-                ttl,
-                tier: Tier::Memory,
-                ..
-            } => format!("pegasus-nest; hit; ttl={}", ttl.as_secs()),
-            Self::Hit {
-                ttl,
-                tier: Tier::Redis,
-                ..
-            } => format!("pegasus-nest; hit; ttl={}; detail=redis", ttl.as_secs()),
+            Self::Miss { stored } | Self::Bypass { stored } => {
+                let is_miss = matches!(self, Self::Miss { .. });
+                to.write_str(if is_miss { "fwd=miss" } else { "fwd=bypass" })?;
+                to.write_str(if stored { "; stored" } else { "" })
+            }
+            Self::Hit { ttl, tier, .. } => {
+                to.write_str("hit; ttl=")?;
+                to.write_str(digits.format(ttl.as_secs()))?;
+                to.write_str(if tier == Tier::Redis {
+                    "; detail=redis"
+                } else {
+                    ""
+                })
+            }
             Self::Stale {
                 expired_for,
                 excuse,
                 ..
             } => {
                 let (how, detail) = match excuse {
-                    Excuse::Error(Some(status)) => (
-                        format!("fwd=stale; fwd-status={}", status.as_u16()),
-                        "stale-if-error",
-                    ),
-                    Excuse::Error(None) => ("fwd=stale".to_owned(), "stale-if-error"),
-                    Excuse::CircuitOpen => ("fwd=stale".to_owned(), "circuit-open"),
-                    Excuse::Revalidating => ("hit".to_owned(), "stale-while-revalidate"),
-                    Excuse::Accepted => ("hit".to_owned(), "max-stale"),
+                    Excuse::Error(_) => ("fwd=stale", "stale-if-error"),
+                    Excuse::CircuitOpen => ("fwd=stale", "circuit-open"),
+                    Excuse::Revalidating => ("hit", "stale-while-revalidate"),
+                    Excuse::Accepted => ("hit", "max-stale"),
                 };
+                to.write_str(how)?;
+                if let Excuse::Error(Some(status)) = excuse {
+                    write!(to, "; fwd-status={}", status.as_u16())?;
+                }
                 let late = expired_for.as_secs();
                 let sign = if late > 0 { "-" } else { "" };
-                format!("pegasus-nest; {how}; ttl={sign}{late}; detail={detail}")
+                write!(to, "; ttl={sign}{late}; detail={detail}")
             }
-            Self::Coalesced { across: false } => "pegasus-nest; fwd=miss; collapsed".into(),
-            Self::Coalesced { across: true } => {
-                "pegasus-nest; fwd=miss; collapsed; detail=redis".into()
+            Self::Coalesced { across } => {
+                to.write_str("fwd=miss; collapsed")?;
+                to.write_str(if across { "; detail=redis" } else { "" })
             }
         }
     }

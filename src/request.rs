@@ -9,9 +9,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use tokio::time::Instant;
 
-use crate::compressor::{self, Level, Plan, Saving};
+use crate::compressor::{Level, Memo, Plan, Recall, Saving};
 use crate::fingerprint::{self, Fingerprint, Scope};
 use crate::json::{Json, Node};
+use crate::store::Spelling;
 
 use aside::LONG;
 pub(crate) use aside::aside;
@@ -112,7 +113,7 @@ pub enum Content {
         /// The bytes.
         body: Bytes,
         /// The model it names, for the breaker.
-        model: Option<Box<str>>,
+        model: Option<Arc<str>>,
         /// Whether it asks for an answer piece by piece.
         wants_stream: bool,
     },
@@ -121,18 +122,30 @@ pub enum Content {
 /// A validated chat-completion request.
 pub struct Chat {
     original: Json,
-    model: Box<str>,
+    model: Arc<str>,
     shape: Shape,
     /// Fields that the proxy put in, which are not part of the request's identity.
     injected: &'static [&'static str],
-    plan: OnceLock<Plan>,
-    edit: OnceLock<fn(&Json, &Plan) -> Option<Edited>>,
+    edit: OnceLock<Edit>,
     edited: OnceLock<Option<Edited>>,
     saved: OnceLock<Saved>,
     alias: OnceLock<Fingerprint>,
     question: OnceLock<Fingerprint>,
     /// Which of several answers to one question it gets.
     variant: OnceLock<u32>,
+}
+
+/// How a request's text is to be edited.
+#[derive(Clone)]
+pub struct Edit {
+    /// Who is compressed how.
+    pub plan: Plan,
+    /// What became of texts that came before, where that may be kept.
+    pub memo: Option<Arc<Memo>>,
+    /// Whose texts those are.
+    pub owner: [u8; 32],
+    /// Does it.
+    pub apply: fn(&Json, &Plan, Option<Recall<'_>>) -> Option<Edited>,
 }
 
 /// A request's text after compression.
@@ -207,7 +220,6 @@ impl Chat {
             model,
             shape,
             injected,
-            plan: OnceLock::new(),
             edit: OnceLock::new(),
             edited: OnceLock::new(),
             saved: OnceLock::new(),
@@ -276,6 +288,14 @@ impl ProxyRequest {
         }
     }
 
+    /// The same to keep.
+    pub fn model_name(&self) -> Option<Arc<str>> {
+        match &self.shared.content {
+            Content::Chat(chat) => Some(Arc::clone(&chat.model)),
+            Content::Opaque { model, .. } => model.clone(),
+        }
+    }
+
     /// Whether the client asks for an answer piece by piece.
     pub fn wants_stream(&self) -> bool {
         match &self.shared.content {
@@ -291,9 +311,8 @@ impl ProxyRequest {
 
     /// Has the text edited before it is sent, but only once somebody needs it: a repeat that its alias
     /// leads to the cache never pays for it. The first call decides.
-    pub fn edit_by(&self, plan: Plan, edit: fn(&Json, &Plan) -> Option<Edited>) {
+    pub fn edit_by(&self, edit: Edit) {
         if let Some(chat) = self.chat() {
-            let _ = chat.plan.set(plan);
             let _ = chat.edit.set(edit);
         }
     }
@@ -302,10 +321,11 @@ impl ProxyRequest {
     pub fn outgoing(&self) -> Option<&Json> {
         let chat = self.chat()?;
         let edited = chat.edited.get_or_init(|| {
-            let (edit, plan) = (chat.edit.get()?, chat.plan.get()?);
+            let edit = chat.edit.get()?;
+            let known = edit.memo.as_ref().map(|memo| memo.of(edit.owner));
             let begun = Instant::now();
             let is_long = chat.original.text().len() >= LONG;
-            let edited = aside(is_long, || edit(&chat.original, plan));
+            let edited = aside(is_long, || (edit.apply)(&chat.original, &edit.plan, known));
             self.shared.timings.add(Stage::Compress, begun.elapsed());
             if let Some(edited) = &edited {
                 let _ = chat.saved.set(edited.saved.clone());
@@ -375,6 +395,13 @@ impl ProxyRequest {
         dealt.copied().unwrap_or(0)
     }
 
+    /// Tells the identity of what came in to whoever knows it already.
+    pub fn remember_alias(&self, alias: Fingerprint) {
+        if let Some(chat) = self.chat() {
+            let _ = chat.alias.set(alias);
+        }
+    }
+
     /// The identity of what came in, which costs one hash and no compression.
     pub fn alias(&self) -> Option<Fingerprint> {
         let chat = self.chat()?;
@@ -385,11 +412,26 @@ impl ProxyRequest {
             ..
         } = self.parts();
         Some(*chat.alias.get_or_init(|| {
-            let plan = chat.plan.get().copied().unwrap_or_default();
-            let edit = format!("{} {plan}", compressor::VERSION);
+            let plan = chat.edit.get().map(|edit| edit.plan).unwrap_or_default();
             let body = chat.original.text();
-            fingerprint::alias(*scope, path, headers, edit.as_bytes(), chat.injected, body)
+            fingerprint::alias(
+                *scope,
+                path,
+                headers.iter(),
+                &plan.name(),
+                chat.injected,
+                body,
+            )
         }))
+    }
+
+    /// What its bytes come to, for whoever sends them again.
+    pub fn spelling(&self) -> Option<Spelling> {
+        Some(Spelling {
+            question: self.question()?,
+            saved: self.saved(),
+            wants_stream: self.wants_stream(),
+        })
     }
 
     /// Whether the upstream may see this request twice without harm: questions, and the methods that

@@ -8,7 +8,7 @@ use tower::util::{BoxCloneSyncService, option_layer};
 use crate::config::{self, Config};
 use crate::error::ProxyError;
 use crate::layers::breaker::{BreakerLayer, Circuits};
-use crate::layers::cache::{CacheLayer, RecordLayer};
+use crate::layers::cache::{CacheLayer, RecordLayer, Repeats};
 use crate::layers::compress::CompressLayer;
 use crate::layers::dedup::{DedupLayer, Flights};
 use crate::layers::retry::RetryLayer;
@@ -26,6 +26,8 @@ pub type Service = BoxCloneSyncService<ProxyRequest, Reply, ProxyError>;
 pub struct Stack {
     /// Takes requests.
     pub service: Service,
+    /// What answers repeats without it; `None` where no answers are kept.
+    pub repeats: Option<Repeats>,
     /// The answers that are kept.
     pub store: Store,
     /// The circuits.
@@ -39,6 +41,20 @@ pub struct Stack {
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
 pub fn build(config: &Config) -> Result<Stack, reqwest::Error> {
     let metrics = Arc::new(Metrics::new(config.metering.prices.clone()));
+    let upstream = Upstream::new(&config.upstream, Arc::clone(&metrics))?;
+    Ok(over(config, metrics, upstream))
+}
+
+/// Builds the layers over a leaf, which makes one attempt at the upstream or stands for it.
+pub fn over<S>(config: &Config, metrics: Arc<Metrics>, leaf: S) -> Stack
+where
+    S: tower::Service<ProxyRequest, Response = Reply, Error = ProxyError>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
     let store = store(&config.cache);
     let circuits = Circuits::new(&config.breaker, host(&config.upstream.base_url));
     let flights = Flights::default();
@@ -48,15 +64,16 @@ pub fn build(config: &Config) -> Result<Stack, reqwest::Error> {
         config.breaker.enabled,
     );
 
+    let lookup = CacheLayer::new(config, cache.then(|| store.clone()), Arc::clone(&metrics));
+    let repeats = lookup.repeats(config);
     let service = ServiceBuilder::new()
         // Above the cache: prompts that differ only in what it takes out share an entry.
-        .layer(CompressLayer::new(config.compression.clone()))
-        // Above dedup: a hit takes no lock and joins no flight.
-        .layer(CacheLayer::new(
-            config,
-            cache.then(|| store.clone()),
-            Arc::clone(&metrics),
+        .layer(CompressLayer::new(
+            config.compression.clone(),
+            cache.then(|| store.memory.memo()),
         ))
+        // Above dedup: a hit takes no lock and joins no flight.
+        .layer(lookup)
         // Above the breaker: fifty identical requests are one call, hence one verdict.
         .layer(option_layer(
             dedup.then(|| DedupLayer::new(flights.clone())),
@@ -76,15 +93,16 @@ pub fn build(config: &Config) -> Result<Stack, reqwest::Error> {
         ))
         // Right above the upstream: an attempt is what is repeated.
         .layer(RetryLayer::new(&config.retry, Arc::clone(&metrics)))
-        .service(Upstream::new(&config.upstream, Arc::clone(&metrics))?);
+        .service(leaf);
 
-    Ok(Stack {
+    Stack {
         service: Service::new(service),
+        repeats,
         store,
         circuits,
         flights,
         metrics,
-    })
+    }
 }
 
 /// The tiers that are configured. Redis is connected to in the background.

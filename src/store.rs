@@ -14,7 +14,7 @@ use crate::chat::Usage;
 use crate::fingerprint::Fingerprint;
 
 pub use clears::Filter;
-pub use memory::{Evictions, Generation, Limits, Memory};
+pub use memory::{Evictions, Generation, Limits, Memory, Spelling};
 pub use snapshot::Snapshot;
 pub(crate) use snapshot::directory;
 pub use tiered::{Begun, Cleared, Shared, Store};
@@ -37,7 +37,7 @@ pub struct Entry {
     /// What it cost when it was made.
     pub usage: Usage,
     /// The model that was asked, as its client named it; of very long names the beginning.
-    pub model: Box<str>,
+    pub model: Arc<str>,
     /// Who shares it: the digest of a [`crate::fingerprint::Scope`].
     pub scope: Fingerprint,
     /// How old it was when it came here.

@@ -1,111 +1,52 @@
 //! One log line for each request, written when its response has ended or its client has gone.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 
-use axum::body::{Body, HttpBody};
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
-use bytes::Bytes;
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Method};
-use http_body::{Frame, SizeHint};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use parking_lot::Mutex;
-use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::dialect::{Dialect, Failed};
-use super::linger;
+use super::outgoing::Answer;
 use crate::error::ProxyError;
-use crate::request::ProxyRequest;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Paths and model names come from clients; of their length no log line should be.
 const MAX_LOGGED_CHARS: usize = 120;
 
-/// What handlers know of the request beside its content.
+/// What handlers know of the request beside its content. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Context {
-    /// Its id: the client's own, or a new one.
-    pub(super) id: Arc<str>,
-    /// When its head was read.
-    pub(super) begun: Instant,
-    notes: Arc<Mutex<Notes>>,
+    story: Arc<Story>,
+}
+
+struct Story {
+    id: HeaderValue,
+    begun: Instant,
+    method: Method,
+    /// As much of it as a line may hold. A copy, as the id is: parts of the head would keep all of the buffer that
+    /// it was read into, for as long as a stream lasts.
+    path: Box<str>,
+    dialect: Dialect,
+    notes: Mutex<Notes>,
 }
 
 /// What becomes known on the way, for the log.
 #[derive(Default)]
 struct Notes {
     client: Option<Arc<str>>,
-    model: Option<String>,
+    model: Option<Arc<str>>,
     cache: Option<&'static str>,
     tokens_saved: Option<u64>,
     error: Option<(&'static str, String)>,
 }
 
 /// The log line in the making; written when dropped, whatever ended the request.
-struct Line {
+pub(super) struct Line {
     context: Context,
-    method: Method,
-    path: String,
     status: Option<u16>,
     complete: bool,
-}
-
-pin_project! {
-    /// A body that keeps something alive until it has ended.
-    pub(super) struct Guarded<G: Ended> {
-        #[pin]
-        body: Body,
-        guard: Option<G>,
-    }
-}
-
-/// What wants to know how a body ended.
-pub(super) trait Ended {
-    /// All of the body has been handed to the connection.
-    fn complete(&mut self) {}
-}
-
-impl Ended for Line {
-    fn complete(&mut self) {
-        self.complete = true;
-    }
-}
-
-/// The outermost middleware: gives the request its id and its log line, and errors their body.
-pub(super) async fn log(request: Request, next: Next) -> Response {
-    let mut request = linger::watch(request);
-    let context = Context {
-        id: request_id(request.headers()),
-        begun: Instant::now(),
-        notes: Arc::default(),
-    };
-    let mut line = Line {
-        context: context.clone(),
-        method: request.method().clone(),
-        path: shorten(request.uri().path()),
-        status: None,
-        // The answer to HEAD has no body that could be cut.
-        complete: request.method() == Method::HEAD,
-    };
-    let dialect = Dialect::of(request.uri().path());
-    request.extensions_mut().insert(context.clone());
-    let mut response = next.run(request).await;
-    let failed = response.extensions_mut().remove::<Failed>();
-    let is_ours = failed.is_some() || dialect == Dialect::Native;
-    if let Some(failed) = failed {
-        context.note_error(&failed.error);
-        failed.render(dialect, &mut response, &context.id);
-    }
-    if let Ok(id) = HeaderValue::try_from(&*context.id) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-    label(response.headers_mut(), is_ours);
-    line.status = Some(response.status().as_u16());
-    hold(response, line)
 }
 
 /// Says of a response that it is what it says it is, and of the proxy's own words that nobody keeps them.
@@ -119,84 +60,134 @@ fn label(headers: &mut HeaderMap, is_ours: bool) {
     }
 }
 
-/// Keeps `guard` until the response's body has ended.
-pub(super) fn hold<G: Ended + Send + 'static>(response: Response, mut guard: G) -> Response {
-    response.map(|body| {
-        // hyper does not ask a body that is empty from the start.
-        if body.is_end_stream() {
-            guard.complete();
-        }
-        Body::new(Guarded {
-            body,
-            guard: Some(guard),
-        })
-    })
-}
-
 /// The client's id where it is fit for a log and a header, else a new one.
-fn request_id(headers: &HeaderMap) -> Arc<str> {
-    let own = headers
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok());
-    match own {
-        Some(id) if (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()) => {
-            id.into()
-        }
-        _ => uuid::Uuid::now_v7().to_string().into(),
-    }
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let is_fit = |id: &&HeaderValue| {
+        (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    let own = headers.get(REQUEST_ID).filter(is_fit);
+    own.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok())
+        .unwrap_or_else(new_id)
 }
 
-fn shorten(text: &str) -> String {
-    text.chars().take(MAX_LOGGED_CHARS).collect()
+fn new_id() -> HeaderValue {
+    let mut buffer = uuid::Uuid::encode_buffer();
+    let id = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+    // The digits and hyphens of an id are always fit for a header.
+    HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("-"))
+}
+
+/// As much of a text as a line in the log may hold.
+fn shorten(text: &str) -> &str {
+    let end = text.char_indices().nth(MAX_LOGGED_CHARS);
+    end.map_or(text, |(end, _)| &text[..end])
 }
 
 // === impl Context ===
 
 impl Context {
+    /// The request's id: the client's own, or a new one.
+    pub(super) fn id(&self) -> &str {
+        self.story.id.to_str().unwrap_or_default()
+    }
+
+    /// When the request's head had been read.
+    pub(super) fn begun(&self) -> Instant {
+        self.story.begun
+    }
+
     /// Notes by which name the caller is known.
     pub(super) fn note_client(&self, name: &Arc<str>) {
-        self.notes.lock().client = Some(Arc::clone(name));
+        self.story.notes.lock().client = Some(Arc::clone(name));
     }
 
     /// Notes what the log should say of a reply.
-    pub(super) fn note_reply(&self, request: &ProxyRequest, cache: &'static str) {
-        let mut notes = self.notes.lock();
-        notes.model = request.model().map(shorten);
+    pub(super) fn note_reply(&self, model: Option<Arc<str>>, cache: &'static str) {
+        let mut notes = self.story.notes.lock();
+        notes.model = model;
         notes.cache = Some(cache);
     }
 
     /// Notes what an answer saved.
     pub(super) fn note_saved(&self, tokens: u64) {
-        self.notes.lock().tokens_saved = Some(tokens);
+        self.story.notes.lock().tokens_saved = Some(tokens);
     }
 
     /// Notes an error, also one that ends a stream whose status was fine.
     pub(super) fn note_error(&self, error: &ProxyError) {
-        self.notes.lock().error = Some((error.code(), error.log_detail()));
+        self.story.notes.lock().error = Some((error.code(), error.log_detail()));
     }
 }
 
 // === impl Line ===
 
+impl Line {
+    /// Begins the line of a request whose head has been read.
+    pub(super) fn begin<B>(request: &Request<B>) -> Self {
+        let story = Story {
+            id: request_id(request.headers()),
+            begun: Instant::now(),
+            method: request.method().clone(),
+            path: shorten(request.uri().path()).into(),
+            dialect: Dialect::of(request.uri().path()),
+            notes: Mutex::default(),
+        };
+        Self {
+            // The answer to HEAD has no body that could be cut.
+            complete: story.method == Method::HEAD,
+            context: Context {
+                story: Arc::new(story),
+            },
+            status: None,
+        }
+    }
+
+    /// What handlers know of the request.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// All of the response's body has been handed to the connection.
+    pub(super) fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// Gives the response its id and, if it is an error, its body; the line is written when that has ended.
+    pub(super) fn finish(mut self, mut response: Answer) -> Answer {
+        let dialect = self.context.story.dialect;
+        let failed = response.extensions_mut().remove::<Failed>();
+        let is_ours = failed.is_some() || dialect == Dialect::Native;
+        if let Some(failed) = failed {
+            self.context.note_error(&failed.error);
+            failed.render(dialect, &mut response, self.context.id());
+        }
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, self.context.story.id.clone());
+        label(headers, is_ours);
+        self.status = Some(response.status().as_u16());
+        response.map(|body| body.told_by(self))
+    }
+}
+
 impl Drop for Line {
     fn drop(&mut self) {
         let Self {
             context,
-            method,
-            path,
             status,
             complete,
         } = self;
-        let notes = context.notes.lock();
-        let ms = context.begun.elapsed().as_secs_f64() * 1_000.0;
+        let story = &*context.story;
+        let notes = story.notes.lock();
+        let ms = story.begun.elapsed().as_secs_f64() * 1_000.0;
         let ms = (ms * 1_000.0).round() / 1_000.0;
         let (error, detail) = match &notes.error {
             Some((code, detail)) => (Some(*code), Some(detail.as_str())),
             None => (None, None),
         };
-        let (method, path, id) = (method.as_str(), path.as_str(), &*context.id);
-        let (cache, model, tokens_saved) =
-            (notes.cache, notes.model.as_deref(), notes.tokens_saved);
+        let (method, id) = (shorten(story.method.as_str()), context.id());
+        let path = &*story.path;
+        let (cache, tokens_saved) = (notes.cache, notes.tokens_saved);
+        let model = notes.model.as_deref().map(shorten);
         let client = notes.client.as_deref();
         let aborted = (!*complete).then_some(true);
         // The level of an event is part of its static description, hence a macro.
@@ -227,36 +218,5 @@ impl Drop for Line {
         } else {
             tell!(info);
         }
-    }
-}
-
-// === impl Guarded ===
-
-impl<G: Ended> HttpBody for Guarded<G> {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let mut this = self.project();
-        let frame = std::task::ready!(this.body.as_mut().poll_frame(cx));
-        // hyper does not ask again once a body says that it is at its end.
-        if frame.is_none() || this.body.is_end_stream() {
-            if let Some(guard) = this.guard {
-                guard.complete();
-            }
-            *this.guard = None;
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

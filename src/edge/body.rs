@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::Request;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
+use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -46,13 +45,14 @@ fn take_room(
 }
 
 /// Reads all of a body.
-pub(super) async fn read(
-    request: Request,
+pub(super) async fn read<B: Body<Data = Bytes> + Unpin>(
+    headers: &HeaderMap,
+    body: B,
     config: &config::Server,
     room: &Arc<Semaphore>,
 ) -> Result<Bytes, ProxyError> {
     let limit = config.max_body_bytes;
-    let encodings = request.headers().get_all(header::CONTENT_ENCODING);
+    let encodings = headers.get_all(header::CONTENT_ENCODING);
     if encodings
         .iter()
         .any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
@@ -64,39 +64,39 @@ pub(super) async fn read(
             message,
         ));
     }
-    let announced = request
-        .headers()
+    let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     // Said before the first byte is read: the client may not even have begun to send.
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large(limit));
     }
-    timeout(
-        config.body_read_timeout,
-        collect(request.into_body(), limit, room),
-    )
-    .await
-    .unwrap_or_else(|_| {
-        let message = format!(
-            "the body did not arrive within {:?}; send it faster",
-            config.body_read_timeout
-        );
-        Err(ProxyError::reject(
-            StatusCode::REQUEST_TIMEOUT,
-            "request_timeout",
-            message,
-        ))
-    })
+    timeout(config.body_read_timeout, collect(body, limit, room))
+        .await
+        .unwrap_or_else(|_| {
+            let message = format!(
+                "the body did not arrive within {:?}; send it faster",
+                config.body_read_timeout
+            );
+            Err(ProxyError::reject(
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                message,
+            ))
+        })
 }
 
-async fn collect(mut body: Body, limit: usize, room: &Arc<Semaphore>) -> Result<Bytes, ProxyError> {
+async fn collect<B: Body<Data = Bytes> + Unpin>(
+    mut body: B,
+    limit: usize,
+    room: &Arc<Semaphore>,
+) -> Result<Bytes, ProxyError> {
     let mut taken: Option<OwnedSemaphorePermit> = None;
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     let mut length = 0;
     while let Some(frame) = body.frame().await {
-        let broken = |_| {
+        let broken = |_: B::Error| {
             let message = "the body ended early or broke the HTTP protocol";
             ProxyError::reject(StatusCode::BAD_REQUEST, "incomplete_body", message)
         };

@@ -5,11 +5,11 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use super::access::{self, Context};
+use super::access::Context;
 use super::dialect::failure;
 use super::events;
 use super::exchange::Exchange;
-use super::{Edge, body};
+use super::{Edge, body, hold};
 use crate::error::ProxyError;
 use crate::json::Json;
 use crate::reply::{Reply, StreamKind, Whole};
@@ -53,8 +53,9 @@ async fn create(
 ) -> Result<Response, ProxyError> {
     let mut caller = edge.enter(context, request.headers())?;
     body::expect_json(request.headers())?;
-    let incoming = request.headers().clone();
-    let bytes = edge.body(request).await?;
+    let (head, body) = request.into_parts();
+    let incoming = head.headers;
+    let bytes = edge.body(&incoming, body).await?;
     // Not before the body is here: slow senders must not take the places of others.
     let place = edge.admit(&mut caller)?;
     let form = Form::read(&bytes, endpoint, &edge.shared.config)?;
@@ -112,7 +113,7 @@ async fn create(
             return Err(ProxyError::InvalidAnswer("it is no chat completion".into()));
         }
     };
-    Ok(access::hold(response, place))
+    Ok(hold(response, place))
 }
 
 /// Whether the client prefers the bare text to JSON.

@@ -2,9 +2,11 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::outgoing::Answer;
 use crate::error::ProxyError;
 
 /// Whose clients are talking to us.
@@ -69,7 +71,7 @@ pub(super) fn failure(error: &ProxyError) -> Response {
 
 impl Failed {
     /// Gives the response its body and the headers that its status asks for.
-    pub(super) fn render(&self, dialect: Dialect, response: &mut Response, request_id: &str) {
+    pub(super) fn render(&self, dialect: Dialect, response: &mut Answer, request_id: &str) {
         let body = dialect.describe(&self.error, request_id).to_string();
         let headers = response.headers_mut();
         headers.insert(
@@ -90,7 +92,7 @@ impl Failed {
             }
             _ => {}
         }
-        *response.body_mut() = body.into();
+        *response.body_mut() = Bytes::from(body).into();
     }
 }
 

@@ -27,7 +27,7 @@ impl Exchange {
     ) -> Result<(Self, Reply), ProxyError> {
         let reply = edge.ask(&request).await?;
         let provenance = reply.head().provenance;
-        context.note_reply(&request, provenance.x_cache());
+        context.note_reply(request.model_name(), provenance.x_cache());
         let exchange = Self {
             edge: edge.clone(),
             context: context.clone(),
@@ -50,10 +50,10 @@ impl Exchange {
     pub(super) fn headers(&self, mut head: HeaderMap, tokens_saved: u64) -> HeaderMap {
         headers::tell(
             &mut head,
-            &self.request,
+            self.request.timings(),
             self.provenance,
             tokens_saved,
-            self.context.begun,
+            self.context.begun(),
         );
         head
     }

@@ -2,17 +2,16 @@
 
 use std::net::Ipv6Addr;
 
-use axum::extract::Request;
 use axum::response::Response;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header};
 
 use super::dialect::failure;
 use crate::error::ProxyError;
 
 /// The refusal of a request whose Host or Transfer-Encoding is not what it must be. It ends the connection: what
 /// comes behind such a request may be part of it.
-pub(super) fn refuse(request: &Request) -> Option<Response> {
+pub(super) fn refuse<B>(request: &Request<B>) -> Option<Response> {
     let error = fault(request.headers(), request.version())?;
     let mut response = failure(&error);
     let close = HeaderValue::from_static("close");

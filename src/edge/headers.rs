@@ -1,5 +1,7 @@
 //! Which of the client's headers go upstream, and which the client gets from the proxy itself.
 
+use std::time::Duration;
+
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
@@ -7,7 +9,7 @@ use tokio::time::Instant;
 use crate::compressor::Level;
 use crate::error::ProxyError;
 use crate::reply::Provenance;
-use crate::request::{ProxyRequest, Stage};
+use crate::request::{Stage, Timings};
 use crate::upstream::nominated;
 
 const ALLOWED: [&str; 8] = [
@@ -29,21 +31,20 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// The headers that may go upstream: those on the list, and those that the operator added.
-pub(super) fn forwarded(headers: &HeaderMap, extra: &[HeaderName]) -> HeaderMap {
+pub(super) fn forwarded<'h>(
+    headers: &'h HeaderMap,
+    extra: &[HeaderName],
+) -> impl Iterator<Item = (&'h HeaderName, &'h HeaderValue)> {
     let nominated = nominated(headers);
-    let mut kept = HeaderMap::new();
-    for (name, value) in headers {
+    headers.iter().filter(move |(name, _)| {
         let text = name.as_str();
         let allowed = ALLOWED.contains(&text)
             || ALLOWED_PREFIXES
                 .iter()
                 .any(|prefix| text.starts_with(prefix))
             || extra.contains(name);
-        if allowed && !nominated.iter().any(|other| other == text) {
-            kept.append(name.clone(), value.clone());
-        }
-    }
-    kept
+        allowed && !nominated.iter().any(|other| other == text)
+    })
 }
 
 /// The compression level that the request itself asks for.
@@ -64,32 +65,51 @@ pub(super) fn level(headers: &HeaderMap) -> Result<Option<Level>, ProxyError> {
 /// Tells the client where its answer came from and what it took.
 pub(super) fn tell(
     headers: &mut HeaderMap,
-    request: &ProxyRequest,
+    timings: &Timings,
     provenance: Provenance,
     tokens_saved: u64,
     begun: Instant,
 ) {
     headers.insert(X_CACHE, HeaderValue::from_static(provenance.x_cache()));
-    insert(headers, CACHE_STATUS, &provenance.cache_status());
+    let mut text = String::with_capacity(MAX_TIMING);
+    // A string takes all that is written to it.
+    let _ = provenance.write_cache_status(&mut text);
+    insert(headers, CACHE_STATUS, &text);
     // An upstream's own Age speaks of a cache that is not ours.
     headers.remove(header::AGE);
     if let Some(age) = provenance.age() {
         headers.insert(header::AGE, age.as_secs().into());
     }
     headers.insert(TOKENS_SAVED, tokens_saved.into());
-    let ms = |stage| request.timings().of(stage).as_secs_f64() * 1_000.0;
-    let timing = format!(
-        "compress;dur={:.3}, cache;dur={:.3}, upstream;dur={:.3}, total;dur={:.3}",
-        ms(Stage::Compress),
-        ms(Stage::Cache),
-        ms(Stage::Upstream),
-        begun.elapsed().as_secs_f64() * 1_000.0,
-    );
-    insert(headers, SERVER_TIMING, &timing);
+    text.clear();
+    for (name, duration) in [
+        ("compress;dur=", timings.of(Stage::Compress)),
+        (", cache;dur=", timings.of(Stage::Cache)),
+        (", upstream;dur=", timings.of(Stage::Upstream)),
+        (", total;dur=", begun.elapsed()),
+    ] {
+        text.push_str(name);
+        push_millis(&mut text, duration);
+    }
+    insert(headers, SERVER_TIMING, &text);
+}
+
+/// Room for the longest of our own values.
+const MAX_TIMING: usize = 128;
+
+/// Writes a duration in milliseconds with three decimals.
+fn push_millis(text: &mut String, duration: Duration) {
+    // As u64: dividing longer numbers takes thirty times as long.
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let mut buffer = itoa::Buffer::new();
+    text.push_str(buffer.format(micros / 1_000));
+    // Three digits behind a one that is left out.
+    text.push('.');
+    text.push_str(&buffer.format(1_000 + micros % 1_000)[1..]);
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::try_from(value) {
+    if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
 }
@@ -114,8 +134,9 @@ mod tests {
         ] {
             headers.append(name, value.parse().unwrap());
         }
-        let kept = forwarded(&headers, &[HeaderName::from_static("x-mine")]);
-        let mut names: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
+        let extra = [HeaderName::from_static("x-mine")];
+        let kept = forwarded(&headers, &extra);
+        let mut names: Vec<_> = kept.map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         assert_eq!(
             names,
@@ -125,6 +146,19 @@ mod tests {
                 "x-mine",
                 "x-stainless-lang"
             ]
+        );
+    }
+
+    #[test]
+    fn durations_are_milliseconds() {
+        let written = |micros| {
+            let mut text = String::new();
+            push_millis(&mut text, Duration::from_micros(micros));
+            text
+        };
+        assert_eq!(
+            [0, 7, 40, 999, 1_000, 12_345_678].map(written),
+            ["0.000", "0.007", "0.040", "0.999", "1.000", "12345.678"]
         );
     }
 

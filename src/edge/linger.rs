@@ -7,11 +7,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
-use axum::extract::Request;
 use bytes::Bytes;
-use http::header;
-use http_body::{Frame, SizeHint};
+use http::{Request, header};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
@@ -20,47 +18,57 @@ const LONGEST: Duration = Duration::from_secs(2);
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// A body that does not leave its client standing when it is dropped half read.
-struct Lingering(Option<Body>);
-
-/// Makes the request's body linger.
-pub(super) fn watch(request: Request) -> Request {
-    // A client that waits for leave to send has sent nothing yet, and reading would give it leave.
-    if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
-        return request;
-    }
-    request.map(|body| Body::new(Lingering(Some(body))))
+pub(super) struct Lingering<B: Rest> {
+    body: Option<B>,
+    lingers: bool,
 }
 
-impl HttpBody for Lingering {
+/// What the rest of a body must be, to be read when nobody wants it.
+pub(super) trait Rest: Body<Data = Bytes> + Send + Unpin + 'static {}
+
+impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Rest for B {}
+
+/// Makes the request's body linger.
+pub(super) fn watch<B: Rest>(request: Request<B>) -> Request<Lingering<B>> {
+    // A client that waits for leave to send has sent nothing yet, and reading would give it leave.
+    let has_come = request.body().is_end_stream();
+    let lingers = !has_come && !request.headers().contains_key(header::EXPECT);
+    request.map(|body| Lingering {
+        body: Some(body),
+        lingers,
+    })
+}
+
+impl<B: Rest> Body for Lingering<B> {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let Some(body) = &mut self.0 else {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
         let frame = std::task::ready!(Pin::new(&mut *body).poll_frame(cx));
         if !matches!(frame, Some(Ok(_))) || body.is_end_stream() {
-            self.0 = None;
+            self.body = None;
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map(Body::size_hint).unwrap_or_default()
+        self.body.as_ref().map(Body::size_hint).unwrap_or_default()
     }
 }
 
-impl Drop for Lingering {
+impl<B: Rest> Drop for Lingering<B> {
     fn drop(&mut self) {
-        let Some(mut body) = self.0.take() else {
+        let Some(mut body) = self.body.take().filter(|_| self.lingers) else {
             return;
         };
         let rest = async move {

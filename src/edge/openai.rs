@@ -6,21 +6,24 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::time::Instant;
 
-use super::access::{self, Context};
+use super::access::Context;
 use super::auth::Caller;
 use super::dialect::failure;
 use super::events;
 use super::exchange::Exchange;
-use super::middleware::IsStream;
-use super::{Edge, body, headers};
+use super::front::IsStream;
+use super::outgoing::{Answer, Outgoing};
+use super::{Edge, body, headers, hold};
 use crate::chat::{self, Watch};
 use crate::error::ProxyError;
+use crate::fingerprint::Fingerprint;
 use crate::json::Json;
+use crate::layers::cache::Asked;
 use crate::reply::{Frame, Reply, StreamKind, Streaming, Whole, Worth};
 use crate::request::{CacheControl, Chat, Content, Parts, ProxyRequest, Route, Shape};
 use crate::sse;
@@ -34,14 +37,16 @@ mod stream;
 /// No URL holds 64 KiB. Behind `upstream.base_url`, and escaped, a target grows to three times its length and some.
 const MAX_TARGET_BYTES: usize = 16 * 1024;
 
+/// The path of chat completions.
+pub(super) const COMPLETIONS: &str = "/v1/chat/completions";
+
 /// `POST /v1/chat/completions`
 pub(super) async fn completions(
     State(edge): State<Edge>,
     Extension(context): Extension<Context>,
     request: Request,
 ) -> Response {
-    let answer = complete(&edge, &context, request).await;
-    answer.unwrap_or_else(|error| failure(&error))
+    complete(&edge, &context, request).await.map(Body::new)
 }
 
 /// Any other path below `/v1`.
@@ -54,18 +59,37 @@ pub(super) async fn forward(
     answer.unwrap_or_else(|error| failure(&error))
 }
 
-async fn complete(
+/// Answers a chat completion.
+pub(super) async fn complete<B>(edge: &Edge, context: &Context, request: http::Request<B>) -> Answer
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    let answer = try_complete(edge, context, request).await;
+    answer.unwrap_or_else(|error| failure(&error).map(Outgoing::from))
+}
+
+async fn try_complete<B>(
     edge: &Edge,
     context: &Context,
-    request: Request,
-) -> Result<Response, ProxyError> {
+    request: http::Request<B>,
+) -> Result<Answer, ProxyError>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
     let mut caller = edge.enter(context, request.headers())?;
     body::expect_json(request.headers())?;
-    let path = path_and_query(&request)?;
-    let incoming = request.headers().clone();
-    let body = edge.body(request).await?;
+    let path = path_and_query(request.uri())?;
+    let (head, body) = request.into_parts();
+    let incoming = head.headers;
+    let body = edge.body(&incoming, body).await?;
     // Not before the body is here: slow senders must not take the places of others.
     let place = edge.admit(&mut caller)?;
+    let alias = edge.alias(Route::ChatCompletions, &path, &incoming, &caller, &body)?;
+    if let Some(alias) = alias
+        && let Some(repeat) = edge.repeat(context, Route::ChatCompletions, alias)
+    {
+        return Ok(repeat.map(|body| body.holding(place)));
+    }
     let json = Json::parse(body).map_err(|error| invalid_json(&error))?;
     chat::validate(json.root()).map_err(|fault| {
         let message = fault.to_string();
@@ -82,21 +106,27 @@ async fn complete(
         Some(&chat),
     )?;
     let request = ProxyRequest::new(parts, Content::Chat(Box::new(chat)));
-    let (exchange, reply) = Exchange::begin(edge, context, request).await?;
-    Ok(access::hold(answer(exchange, reply, shape).await?, place))
+    if let Some(alias) = alias {
+        request.remember_alias(alias);
+    }
+    // Boxed, because few requests get here, and each connection keeps room for all that its requests may need.
+    let answer = Box::pin(async {
+        let (exchange, reply) = Exchange::begin(edge, context, request).await?;
+        answer(exchange, reply, shape).await
+    });
+    let response = answer.await?;
+    Ok(response.map(|body| body.holding(place)))
 }
 
 /// The answer in the shape that the client asked for, whatever the shape in which it came.
-async fn answer(exchange: Exchange, reply: Reply, shape: Shape) -> Result<Response, ProxyError> {
+async fn answer(exchange: Exchange, reply: Reply, shape: Shape) -> Result<Answer, ProxyError> {
     match reply {
         Reply::Stream(stream) if stream.kind == StreamKind::Events => match shape {
             Shape::Stream { include_usage } => {
                 let head = exchange.early_headers(stream.head.headers);
                 let encoder = Events::new(exchange, include_usage);
-                Ok(events::response(
-                    head,
-                    events::relay(stream.frames, encoder),
-                ))
+                let frames = events::relay(stream.frames, encoder);
+                Ok(events::response(head, frames).map(Outgoing::from))
             }
             Shape::Whole => {
                 let deadline = exchange.request.deadline;
@@ -111,17 +141,18 @@ async fn answer(exchange: Exchange, reply: Reply, shape: Shape) -> Result<Respon
         }) => match shape {
             Shape::Stream { include_usage } => {
                 replay(&exchange, head.headers, &body, worth, include_usage)
+                    .map(|response| response.map(Outgoing::from))
             }
             Shape::Whole => Ok(whole(&exchange, head.headers, body, worth)),
         },
-        reply => relay(&exchange, reply),
+        reply => relay(&exchange, reply).map(|response| response.map(Outgoing::from)),
     }
 }
 
 /// A complete answer as JSON.
-fn whole(exchange: &Exchange, head: HeaderMap, body: Bytes, worth: Worth) -> Response {
+fn whole(exchange: &Exchange, head: HeaderMap, body: Bytes, worth: Worth) -> Answer {
     let bill = exchange.settle(worth);
-    let mut response = Response::new(Body::from(body));
+    let mut response = Answer::new(body.into());
     *response.headers_mut() = exchange.headers(head, bill.tokens_saved);
     response.headers_mut().insert(
         header::CONTENT_TYPE,
@@ -164,7 +195,7 @@ fn replay(
 
 async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Response, ProxyError> {
     let mut caller = edge.enter(context, request.headers())?;
-    let path = path_and_query(&request)?;
+    let path = path_and_query(request.uri())?;
     let method = request.method().clone();
     if matches!(method, Method::TRACE | Method::CONNECT) {
         let message = format!("{method} is not forwarded");
@@ -174,12 +205,13 @@ async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Res
             message,
         ));
     }
-    let incoming = request.headers().clone();
+    let (head, body) = request.into_parts();
+    let incoming = head.headers;
     let is_json = incoming
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(body::is_json);
-    let body = edge.body(request).await?;
+    let body = edge.body(&incoming, body).await?;
     let place = edge.admit(&mut caller)?;
     // SDKs announce JSON on calls without a body, too.
     let probe = if is_json && !body.is_empty() {
@@ -200,7 +232,7 @@ async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Res
         },
     );
     let (exchange, reply) = Exchange::begin(edge, context, request).await?;
-    Ok(access::hold(relay(&exchange, reply)?, place))
+    Ok(hold(relay(&exchange, reply)?, place))
 }
 
 /// A reply as it came.
@@ -250,8 +282,7 @@ fn invalid_json(error: &impl ToString) -> ProxyError {
 }
 
 /// Path and query below `upstream.base_url`.
-fn path_and_query(request: &Request) -> Result<Box<str>, ProxyError> {
-    let uri = request.uri();
+fn path_and_query(uri: &Uri) -> Result<Box<str>, ProxyError> {
     if uri.path_and_query().map_or(0, |whole| whole.as_str().len()) > MAX_TARGET_BYTES {
         let message = format!("path and query are longer than {MAX_TARGET_BYTES} bytes");
         return Err(ProxyError::reject(
@@ -261,6 +292,10 @@ fn path_and_query(request: &Request) -> Result<Box<str>, ProxyError> {
         ));
     }
     let path = uri.path().strip_prefix("/v1").unwrap_or(uri.path());
+    let query = uri.query();
+    if query.is_none() && memchr::memchr3(b'.', b'%', b'\\', path.as_bytes()).is_none() {
+        return Ok(path.into());
+    }
     // URL parsers and servers resolve these, however they are written, and so leave the upstream's base path.
     let plain = path
         .to_ascii_lowercase()
@@ -278,14 +313,38 @@ fn path_and_query(request: &Request) -> Result<Box<str>, ProxyError> {
             message,
         ));
     }
-    let query = uri
-        .query()
-        .map(|query| format!("?{query}"))
-        .unwrap_or_default();
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     Ok(format!("{path}{query}").into())
 }
 
 impl Edge {
+    /// The identity of a request's bytes, by which a repeat of it is known; `None` where its client wishes something of
+    /// the cache, or where there is none.
+    fn alias(
+        &self,
+        route: Route,
+        path: &str,
+        incoming: &HeaderMap,
+        caller: &Caller,
+        body: &[u8],
+    ) -> Result<Option<Fingerprint>, ProxyError> {
+        let level = headers::level(incoming)?;
+        let Some(repeats) = &self.shared.stack.repeats else {
+            return Ok(None);
+        };
+        if incoming.contains_key(header::CACHE_CONTROL) {
+            return Ok(None);
+        }
+        Ok(Some(repeats.alias(Asked {
+            route,
+            scope: caller.scope,
+            path,
+            headers: headers::forwarded(incoming, &self.shared.config.upstream.forward_headers),
+            level,
+            body,
+        })))
+    }
+
     /// What a request needs beside its body, which is a chat completion or not looked into.
     pub(super) fn parts(
         &self,
@@ -304,7 +363,9 @@ impl Edge {
             route,
             method,
             path,
-            headers: headers::forwarded(incoming, &config.upstream.forward_headers),
+            headers: headers::forwarded(incoming, &config.upstream.forward_headers)
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
             authorization: caller.authorization,
             scope: caller.scope,
             cache_control,

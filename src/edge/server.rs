@@ -3,26 +3,26 @@
 //! `axum::serve` would do, but it gives hyper no timer, so that a slow head holds its connection for ever
 //! (axum#2741), and its graceful shutdown has no end (axum#2673).
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use tower::ServiceExt as _;
 
 use super::Edge;
-use super::clear::Peer;
+use super::front::Front;
+use super::outgoing::Answer;
 use super::patient::Patient;
 use super::peers::Peers;
 use crate::config;
@@ -36,7 +36,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves until `shutdown` is ready, then lets what is under way finish, for `server.shutdown_grace` at most.
 pub async fn run(edge: Edge, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let config = edge.shared.config.server.clone();
-    let router = edge.router();
+    let front = Arc::new(edge.front());
     let connections = Arc::new(Semaphore::new(
         config.max_connections.min(Semaphore::MAX_PERMITS),
     ));
@@ -75,7 +75,7 @@ pub async fn run(edge: Edge, listener: TcpListener, shutdown: impl Future<Output
                 };
                 let connection = graceful
                     .watcher()
-                    .watch(serve(stream, peer, &router, &config));
+                    .watch(serve(stream, peer, &front, &config));
                 tasks.spawn(async move {
                     // Errors here are the client's: it hung up, was too slow or spoke no HTTP.
                     match connection.await {
@@ -103,25 +103,24 @@ pub async fn run(edge: Edge, listener: TcpListener, shutdown: impl Future<Output
 fn serve(
     stream: TcpStream,
     peer: SocketAddr,
-    router: &Router,
+    front: &Arc<Front>,
     config: &config::Server,
 ) -> http1::Connection<
     TokioIo<Patient<TcpStream>>,
     impl hyper::service::Service<
         http::Request<Incoming>,
-        Response = axum::response::Response,
-        Error = std::convert::Infallible,
+        Response = Answer,
+        Error = Infallible,
         Future: Send,
     > + use<>,
 > {
     // Small writes, such as one event of a stream, go out at once. It fails only if the client is gone.
     let _ = stream.set_nodelay(true);
-    let router = router
-        .clone()
-        .map_request(move |mut request: http::Request<Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
-            request
-        });
+    let front = Arc::clone(front);
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let front = Arc::clone(&front);
+        async move { Ok(front.serve(request, Some(peer)).await) }
+    });
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_read_timeout)
@@ -129,7 +128,7 @@ fn serve(
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(
             TokioIo::new(Patient::new(stream, config.write_timeout)),
-            TowerToHyperService::new(router),
+            service,
         )
 }
 

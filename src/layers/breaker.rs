@@ -2,7 +2,6 @@
 //! counts as healthy and an open circuit costs nothing.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::{Stream, StreamExt as _};
@@ -87,7 +86,7 @@ where
     }
 
     fn call(&mut self, request: ProxyRequest) -> Self::Future {
-        let model: Arc<str> = request.model().unwrap_or("-").into();
+        let model = request.model_name().unwrap_or_else(|| "-".into());
         match self.circuits.admit(&model) {
             Ok(permit) => BreakerFuture::Admitted {
                 call: self.inner.call(request),

@@ -22,12 +22,14 @@ use crate::store::Store;
 use answers::{Answers, Look, from_entry};
 
 pub use record::RecordLayer;
+pub use repeats::{Asked, Repeat, Repeats};
 
 mod across;
 mod answers;
 mod handover;
 mod record;
 mod refresh;
+mod repeats;
 mod turns;
 
 /// Makes [`Cache`] services over one store.
@@ -62,6 +64,16 @@ impl CacheLayer {
     pub fn new(config: &Config, store: Option<Store>, metrics: Arc<Metrics>) -> Self {
         let answers = store.map(|store| Arc::new(Answers::new(config, store, metrics)));
         Self { answers }
+    }
+
+    /// What finds the answers to repeats, where answers are kept.
+    pub fn repeats(&self, config: &Config) -> Option<Repeats> {
+        let answers = Arc::clone(self.answers.as_ref()?);
+        Some(Repeats::new(
+            answers,
+            config.compression.clone(),
+            config.cache.clone(),
+        ))
     }
 }
 
@@ -120,7 +132,7 @@ where
         request.timings().add(Stage::Cache, lookup);
         let reserve = match found {
             None => None,
-            Some(entry) => match answers.weigh(&request, &entry, Tier::Memory) {
+            Some(entry) => match answers.weigh_for(&request, &entry, Tier::Memory) {
                 Look::Answer(provenance) => {
                     return CacheFuture::Known(Some(Ok(from_entry(&entry, provenance))));
                 }

@@ -12,6 +12,7 @@ use self::books::{Books, Cause};
 use self::shelf::Shelf;
 use super::clears::{Clears, Filter};
 use super::{Entry, NotKept, SharedEntry};
+use crate::compressor::Memo;
 use crate::config::{self, Eviction};
 use crate::fingerprint::Fingerprint;
 use crate::request::Saved;
@@ -62,7 +63,9 @@ pub struct Memory {
 struct Shared {
     limits: Limits,
     entries: Shelf,
-    aliases: Cache<Fingerprint, (Fingerprint, Saved)>,
+    aliases: Cache<Fingerprint, Spelling>,
+    /// What became of texts; it is kept and cleared with the answers.
+    memo: Arc<Memo>,
     /// What the entries weigh together, and what became of others.
     books: Arc<Books>,
     /// The clears so far. Held while storing, for two reasons: an answer that was in flight during a clear is
@@ -70,6 +73,17 @@ struct Shared {
     /// sum of moka 0.12.16 too high for good, which costs the store a place each time.
     clears: Mutex<Clears>,
     changes: AtomicU64,
+}
+
+/// What the bytes of a request came to when they were read.
+#[derive(Debug, Clone)]
+pub struct Spelling {
+    /// The question that they ask.
+    pub question: Fingerprint,
+    /// What compression took out of them.
+    pub saved: Saved,
+    /// Whether they ask for an answer piece by piece.
+    pub wants_stream: bool,
 }
 
 /// The number of clears that a call began after.
@@ -91,6 +105,7 @@ impl Memory {
             limits,
             entries,
             aliases,
+            memo: Arc::default(),
             books,
             clears: Mutex::default(),
             changes: AtomicU64::new(0),
@@ -111,14 +126,19 @@ impl Memory {
         self.shared.entries.iter()
     }
 
-    /// Where the bytes of an earlier request led, and what compression saved on them.
-    pub fn resolve(&self, alias: Fingerprint) -> Option<(Fingerprint, Saved)> {
+    /// What the bytes of an earlier request came to.
+    pub fn resolve(&self, alias: Fingerprint) -> Option<Spelling> {
         self.shared.aliases.get(&alias)
     }
 
-    /// Remembers that these bytes ask for that entry.
-    pub fn remember(&self, alias: Fingerprint, fingerprint: Fingerprint, saved: Saved) {
-        self.shared.aliases.insert(alias, (fingerprint, saved));
+    /// What became of texts that came before.
+    pub fn memo(&self) -> Arc<Memo> {
+        Arc::clone(&self.shared.memo)
+    }
+
+    /// Remembers what these bytes come to.
+    pub fn remember(&self, alias: Fingerprint, spelling: Spelling) {
+        self.shared.aliases.insert(alias, spelling);
     }
 
     /// To be read before the upstream is asked, for [`Memory::store`].
@@ -180,6 +200,7 @@ impl Memory {
         if filter.is_all() {
             self.shared.aliases.invalidate_all();
             self.shared.aliases.run_pending_tasks();
+            self.shared.memo.clear();
         }
         cleared
     }

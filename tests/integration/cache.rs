@@ -10,6 +10,7 @@ use crate::support::{
 mod admission;
 mod identity;
 mod memory;
+mod repeats;
 mod snapshot;
 mod stale;
 

@@ -148,7 +148,7 @@ impl Report {
                 cache_status: provenance.x_cache().to_ascii_lowercase(),
                 cost_usd: usd(bill.cost_nano_usd),
                 cost_saved_usd: usd(bill.saved_nano_usd),
-                processing_time: seconds(context.begun),
+                processing_time: seconds(context.begun()),
             },
             ignored: &self.ignored,
         }
@@ -232,6 +232,6 @@ impl Encode for Events {
     fn error(&mut self, error: &ProxyError, out: &mut BytesMut) {
         let context = &self.report.exchange.context;
         context.note_error(error);
-        encode(&Dialect::Native.describe(error, &context.id), out);
+        encode(&Dialect::Native.describe(error, context.id()), out);
     }
 }

@@ -1,5 +1,7 @@
 //! Looks at a body that is passed on as it is, without keeping any of it.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -8,7 +10,7 @@ use crate::json::{Json, ParseError};
 /// What a body that is passed on as it is tells of itself, if it is an object.
 #[derive(Default)]
 pub(super) struct Probe {
-    pub(super) model: Option<Box<str>>,
+    pub(super) model: Option<Arc<str>>,
     pub(super) stream: bool,
 }
 
@@ -28,7 +30,8 @@ impl Probe {
         };
         let model = fields.model.map(RawValue::get);
         Ok(Self {
-            model: model.and_then(|model| serde_json::from_str(model).ok()),
+            model: model
+                .and_then(|model| serde_json::from_str::<String>(model).ok().map(Arc::from)),
             stream: fields.stream.is_some_and(|stream| stream.get() == "true"),
         })
     }

@@ -35,7 +35,7 @@ impl Events {
     /// Ends a stream in such a way that it does not look finished.
     pub(super) fn break_off(context: &Context, error: &ProxyError, out: &mut BytesMut) {
         context.note_error(error);
-        let event = Dialect::OpenAi.describe(error, &context.id);
+        let event = Dialect::OpenAi.describe(error, context.id());
         sse::encode(event.to_string().as_bytes(), out);
     }
 }

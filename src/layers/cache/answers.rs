@@ -18,7 +18,7 @@ use crate::fingerprint::Fingerprint;
 use crate::layers::ReplyResult;
 use crate::metering::Metrics;
 use crate::reply::{Excuse, Head, Provenance, Reply, Tier, Whole, Worth};
-use crate::request::{ProxyRequest, Stage, Verdict};
+use crate::request::{CacheControl, ProxyRequest, Stage, Verdict};
 use crate::store::{Entry, SharedEntry, Store};
 
 /// The store, and what may be given out of it.
@@ -55,6 +55,11 @@ impl Answers {
         }
     }
 
+    /// Whether a question can have several answers.
+    pub(super) fn deals(&self) -> bool {
+        self.turns.are_kept()
+    }
+
     /// Says which of several answers the request gets, if there can be several.
     pub(super) fn deal(&self, request: &ProxyRequest) {
         if self.turns.are_kept()
@@ -68,7 +73,7 @@ impl Answers {
     fn question(&self, request: &ProxyRequest) -> Option<Fingerprint> {
         let known = self.store.memory.resolve(request.alias()?);
         known
-            .map(|(question, _)| question)
+            .map(|known| known.question)
             .or_else(|| request.question())
     }
 
@@ -77,27 +82,32 @@ impl Answers {
         let memory = &self.store.memory;
         let alias = request.alias()?;
         let variant = request.variant();
-        if let Some((question, saved)) = memory.resolve(alias)
-            && let Some(entry) = memory.find(question.variant(variant))
+        if let Some(known) = memory.resolve(alias)
+            && let Some(entry) = memory.find(known.question.variant(variant))
         {
-            request.remember_saved(saved);
+            request.remember_saved(known.saved);
             return Some(entry);
         }
         let entry = memory.find(request.fingerprint()?)?;
-        memory.remember(alias, request.question()?, request.saved());
+        memory.remember(alias, request.spelling()?);
         Some(entry)
     }
 
     /// Whether an entry answers a request.
-    pub(super) fn weigh(&self, request: &ProxyRequest, entry: &Entry, tier: Tier) -> Look {
-        let parts = request.parts();
+    pub(super) fn weigh(
+        &self,
+        control: CacheControl,
+        ttl: Duration,
+        entry: &Entry,
+        tier: Tier,
+    ) -> Look {
         let age = entry.age();
         let stale = |expired_for, excuse| Provenance::Stale {
             age,
             expired_for,
             excuse,
         };
-        match parts.cache_control.judge(age, parts.ttl) {
+        match control.judge(age, ttl) {
             Verdict::Fresh { ttl_left: ttl } => Look::Answer(Provenance::Hit { age, ttl, tier }),
             Verdict::Stale {
                 expired_for,
@@ -113,6 +123,12 @@ impl Answers {
         }
     }
 
+    /// The same for the request's own wishes.
+    pub(super) fn weigh_for(&self, request: &ProxyRequest, entry: &Entry, tier: Tier) -> Look {
+        let parts = request.parts();
+        self.weigh(parts.cache_control, parts.ttl, entry, tier)
+    }
+
     /// Looks in Redis and then asks the upstream; `reserve` stands in if that fails.
     pub(super) async fn ask<S>(
         self: Arc<Self>,
@@ -125,7 +141,7 @@ impl Answers {
         S::Future: Send,
     {
         if let Some(entry) = self.consult(&request).await {
-            match self.weigh(&request, &entry, Tier::Redis) {
+            match self.weigh_for(&request, &entry, Tier::Redis) {
                 Look::Answer(provenance) => return Ok(from_entry(&entry, provenance)),
                 Look::Refresh(provenance) => {
                     self.refresh(&inner, &request);
@@ -163,9 +179,10 @@ impl Answers {
         let entry = found?;
         let memory = &self.store.memory;
         if let Some(alias) = request.alias() {
-            match memory.resolve(alias) {
-                Some((_, saved)) => request.remember_saved(saved),
-                None => memory.remember(alias, question, request.saved()),
+            if let Some(known) = memory.resolve(alias) {
+                request.remember_saved(known.saved);
+            } else if let Some(spelling) = request.spelling() {
+                memory.remember(alias, spelling);
             }
         }
         Some(entry)
@@ -181,7 +198,7 @@ impl Answers {
         let question = request.question().filter(|_| self.turns.are_kept())?;
         self.turns.all().find_map(|variant| {
             let entry = self.store.memory.find(question.variant(variant))?;
-            let look = self.weigh(request, &entry, Tier::Memory);
+            let look = self.weigh_for(request, &entry, Tier::Memory);
             match (look, excuse) {
                 (Look::Answer(provenance), _) => Some(from_entry(&entry, provenance)),
                 (Look::Refresh(provenance), None)
@@ -217,7 +234,7 @@ impl Answers {
                 let found = this.consult(&request).await;
                 let is_new = found.is_some_and(|entry| {
                     matches!(
-                        this.weigh(&request, &entry, Tier::Redis),
+                        this.weigh_for(&request, &entry, Tier::Redis),
                         Look::Answer(Provenance::Hit { .. })
                     )
                 });

@@ -229,8 +229,8 @@ impl Slot {
             return false;
         }
         metrics.stored.add(1);
-        if let (Some(alias), Some(question)) = (self.request.alias(), self.request.question()) {
-            store.memory.remember(alias, question, self.request.saved());
+        if let (Some(alias), Some(spelling)) = (self.request.alias(), self.request.spelling()) {
+            store.memory.remember(alias, spelling);
         }
         true
     }

@@ -199,7 +199,8 @@ async fn read(reply: Reply) -> Got {
             }
         }
     };
-    let status = head.provenance.cache_status();
+    let mut status = String::new();
+    head.provenance.write_cache_status(&mut status).unwrap();
     let status = status.strip_prefix("pegasus-nest; ").unwrap();
     (text, status.to_owned())
 }

@@ -14,6 +14,14 @@ const LIMITS: Limits = Limits {
 
 const BOTH: [Eviction; 2] = [Eviction::Lru, Eviction::Value];
 
+fn spelling(question: Fingerprint) -> Spelling {
+    Spelling {
+        question,
+        saved: Saved::default(),
+        wants_stream: false,
+    }
+}
+
 /// Draws that are the same wherever the tests run: `SplitMix64`.
 pub(super) struct Dice(pub(super) u64);
 
@@ -103,7 +111,7 @@ async fn a_clear_forbids_answers_in_flight() {
     for eviction in BOTH {
         let memory = Memory::new(Limits { eviction, ..LIMITS });
         put(&memory, 1, 10);
-        memory.remember(key(7), key(1), Saved::default());
+        memory.remember(key(7), spelling(key(1)));
         let begun = memory.generation();
         assert_eq!(memory.clear(&Filter::default()), [key(1)]);
         assert_eq!(memory.bytes(), 0);

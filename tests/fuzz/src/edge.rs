@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
@@ -11,7 +10,7 @@ use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use pegasus_nest::chat::validate;
 use pegasus_nest::config::Config;
-use pegasus_nest::edge::Edge;
+use pegasus_nest::edge::{Edge, Front};
 use pegasus_nest::error::ProxyError;
 use pegasus_nest::json::{Json, Member, Node};
 use pegasus_nest::layers::compress::CompressLayer;
@@ -19,7 +18,7 @@ use pegasus_nest::reply::{Head, Provenance, Reply, Whole, Worth};
 use pegasus_nest::request::ProxyRequest;
 use pegasus_nest::stack::{self, Service};
 use tokio::runtime::{Builder, Runtime};
-use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower::{Layer as _, service_fn};
 
 const ANSWER: &[u8] = br#"{"choices":[{"index":0,"message":{"role":"assistant","content":"Yes."},"finish_reason":"stop"}]}"#;
 /// What `/create` passes on as it is.
@@ -39,7 +38,7 @@ const OWN: [&str; 4] = ["model", "messages", "stream", "stream_options"];
 /// The routes, and what they sent upstream.
 struct Doors {
     runtime: Runtime,
-    router: Router,
+    front: Front,
     sent: Arc<Mutex<Option<ProxyRequest>>>,
 }
 
@@ -56,15 +55,15 @@ impl Doors {
                 async { Ok::<_, ProxyError>(answer()) }
             })
         };
-        let router = runtime.block_on(async {
+        let front = runtime.block_on(async {
             let mut stack = stack::build(&config).expect("a stack");
             stack.service =
-                Service::new(CompressLayer::new(config.compression.clone()).layer(upstream));
-            Edge::new(config, stack).router()
+                Service::new(CompressLayer::new(config.compression.clone(), None).layer(upstream));
+            Edge::new(config, stack).front()
         });
         Self {
             runtime,
-            router,
+            front,
             sent,
         }
     }
@@ -83,7 +82,7 @@ impl Doors {
             .body(Body::from(body.clone()))
             .expect("a request");
         let (status, body) = self.runtime.block_on(async {
-            let Ok(response) = self.router.clone().oneshot(request).await;
+            let response = self.front.answer(request).await;
             let status = response.status();
             let body = response.into_body().collect().await.expect("a body");
             (status, body.to_bytes())

@@ -69,7 +69,7 @@ fn a_flood_leaves_it_within_bounds(eviction: Eviction) {
     for n in 0..ANSWERS {
         let entry = Entry::new("small".into(), Usage::default(), "", scope);
         memory.store(name(n, 0), entry.into(), begun).unwrap();
-        memory.remember(name(n, 1), name(n, 0), Saved::default());
+        memory.remember(name(n, 1), spelling(name(n, 0)));
     }
     assert_eq!((memory.len(), memory.bytes()), (1_000, 581_000));
     assert_eq!(

@@ -1,0 +1,180 @@
+//! A repeat of the very bytes is answered without being read: nobody may notice but by the clock.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::start;
+use crate::support::{Act, Answer, Proxy, ask, completion};
+
+/// What differs between any two answers.
+const OWN: [&str; 3] = ["date", "x-request-id", "server-timing"];
+
+async fn send(proxy: &Proxy, body: &str, headers: &[(&str, &str)]) -> Answer {
+    let request = proxy.request(Method::POST, "/v1/chat/completions");
+    let request = request.header("content-type", "application/json");
+    let request = headers.iter().fold(request, |request, (name, value)| {
+        request.header(*name, *value)
+    });
+    proxy.send(request.body(body.to_owned())).await
+}
+
+/// All that an answer's head says, less what is its own.
+fn told(answer: &Answer) -> BTreeMap<String, Vec<String>> {
+    let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in &answer.headers {
+        if !OWN.contains(&name.as_str()) {
+            let value = value.to_str().unwrap();
+            // A second may have begun since.
+            let value = match name.as_str() {
+                "age" => "an age".to_owned(),
+                "cache-status" => value.split("ttl=").next().unwrap().to_owned(),
+                _ => value.to_owned(),
+            };
+            told.entry(name.to_string()).or_default().push(value);
+        }
+    }
+    told
+}
+
+/// The counters that a hit moves, and some that it must not.
+async fn counters(proxy: &Proxy) -> Vec<i64> {
+    let stats = proxy.get("/api/optimization-stats").await.json();
+    [
+        "/performance/totalRequests",
+        "/savings/cacheHits",
+        "/savings/cacheMisses",
+        "/tokens/savedByCache",
+        "/cache/hits",
+        "/cache/bypasses",
+        "/upstream/attempts",
+        "/compression/tokensSaved",
+        "/compression/charactersSaved",
+    ]
+    .map(|at| stats.pointer(at).and_then(Value::as_i64).unwrap())
+    .to_vec()
+}
+
+#[tokio::test]
+async fn a_repeat_is_told_and_counted_like_any_other_hit() {
+    let (upstream, proxy) = start("").await;
+    let wide = "Say  what   this is:\n\n\n\n- one \n- two \n- three \n".repeat(20);
+    upstream.set(Act::json(200, &completion(&"long ".repeat(1_000))));
+    let body = ask(&wide).to_string();
+    assert_eq!(send(&proxy, &body, &[]).await.header("x-cache"), "MISS");
+
+    let mut seen = Vec::new();
+    // The first is spelled differently and has to be read; the others are repeats, and the last ones take the way on
+    // which answers are compressed.
+    let spelled = format!(" {body}");
+    for (body, headers) in [
+        (&spelled, &[][..]),
+        (&body, &[]),
+        (&body, &[("accept-encoding", "identity")]),
+        (&body, &[("accept-encoding", "gzip;q=0")]),
+    ] {
+        let before = counters(&proxy).await;
+        let answer = send(&proxy, body, headers).await;
+        let after = counters(&proxy).await;
+        assert_eq!((answer.status, answer.header("x-cache")), (200, "HIT"));
+        let moved: Vec<i64> = after.iter().zip(&before).map(|(a, b)| a - b).collect();
+        for part in [
+            "compress;dur=",
+            "cache;dur=",
+            "upstream;dur=0.000",
+            "total;dur=",
+        ] {
+            assert!(answer.header("server-timing").contains(part));
+        }
+        seen.push((told(&answer), answer.body.clone(), moved));
+    }
+    for other in &seen[1..] {
+        assert_eq!(*other, seen[0]);
+    }
+    assert_eq!(seen[0].2[..2], [1, 1], "one request, one hit");
+    assert!(seen[0].2[7] > 0, "compression saved once more");
+    assert_eq!(upstream.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_small_answer_varies_by_nothing_on_either_way() {
+    let (_upstream, proxy) = start("").await;
+    let body = ask("small").to_string();
+    for headers in [&[][..], &[("accept-encoding", "identity")], &[]] {
+        assert_eq!(send(&proxy, &body, headers).await.header("vary"), "");
+    }
+}
+
+#[tokio::test]
+async fn what_other_endpoints_asked_is_no_repeat_where_nothing_is_kept() {
+    let settings = "[cache]\nroutes = [\"/v1/chat/completions=0s\"]";
+    let (upstream, proxy) = start(settings).await;
+    // With max_tokens of its own, /create puts nothing in: its bytes are all there is.
+    let form = json!({"prompt": "Why?", "max_tokens": 5});
+    for source in ["miss", "hit"] {
+        let answer = proxy.post("/create", &form, &[]).await.json();
+        assert_eq!(answer["optimizationStats"]["cacheStatus"], source);
+    }
+    let sent = String::from_utf8(upstream.last().body.to_vec()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(send(&proxy, &sent, &[]).await.header("x-cache"), "BYPASS");
+    }
+}
+
+#[tokio::test]
+async fn whoever_wishes_something_of_the_cache_gets_it() {
+    let (upstream, proxy) = start("").await;
+    let body = ask("q").to_string();
+    send(&proxy, &body, &[]).await;
+    for (wish, source) in [
+        ("no-cache", "BYPASS"),
+        ("no-store", "BYPASS"),
+        ("max-age=0, min-fresh=99999", "MISS"),
+        ("only-if-cached", "HIT"),
+        ("max-stale", "HIT"),
+    ] {
+        let answer = send(&proxy, &body, &[("cache-control", wish)]).await;
+        assert_eq!(answer.header("x-cache"), source, "{wish}");
+    }
+    for (name, value) in [
+        ("authorization", "Bearer other"),
+        ("openai-organization", "other"),
+        ("x-pegasus-compression", "off"),
+    ] {
+        let calls = upstream.calls();
+        let first = send(&proxy, &body, &[(name, value)]).await;
+        let again = send(&proxy, &body, &[(name, value)]).await;
+        assert_eq!(again.header("x-cache"), "HIT", "{name}");
+        // Another level may ask the same of the upstream; another caller never shares.
+        let is_shared = name == "x-pegasus-compression";
+        assert_eq!(first.header("x-cache") == "HIT", is_shared, "{name}");
+        assert_eq!(upstream.calls() - calls, usize::from(!is_shared), "{name}");
+    }
+    let bad = send(&proxy, &body, &[("x-pegasus-compression", "most")]).await;
+    assert_eq!(bad.status, 400);
+}
+
+#[tokio::test]
+async fn a_repeat_ends_with_its_life_and_with_a_clear() {
+    let (upstream, proxy) = start("").await;
+    let body = ask("q").to_string();
+    for _ in 0..2 {
+        send(&proxy, &body, &[]).await;
+    }
+    assert_eq!(upstream.calls(), 1);
+    let cleared = proxy
+        .post("/api/clear-cache", &Value::Null, &[])
+        .await
+        .json();
+    assert_eq!(cleared["cleared"], 1);
+    assert_eq!(send(&proxy, &body, &[]).await.header("x-cache"), "MISS");
+    assert_eq!(send(&proxy, &body, &[]).await.header("x-cache"), "HIT");
+    // A clear of a part leaves what bytes stand for, and takes the answer.
+    let cleared = proxy
+        .post("/api/clear-cache?scope=me", &Value::Null, &[])
+        .await
+        .json();
+    assert_eq!(cleared["cleared"], 1);
+    assert_eq!(send(&proxy, &body, &[]).await.header("x-cache"), "MISS");
+}
