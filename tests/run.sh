@@ -151,6 +151,7 @@ step "documentation" env RUSTDOCFLAGS="-D warnings" \
     cargo doc --no-deps --document-private-items --locked
 step "supply chain" supply_chain
 step "tests" all_tests
+step "benchmarks, once each" cargo test --locked --bench layers
 step "teeth of the promises" bash tests/teeth.sh
 step "release build" build_release
 step "client SDKs" install_sdks
