@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,14 +11,15 @@ use tokio::time::Instant;
 use crate::compressor::{Level, Memo, Plan, Recall, Saving};
 use crate::fingerprint::{self, Fingerprint, Scope};
 use crate::json::{Json, Node};
-use crate::store::Spelling;
 
 use aside::LONG;
 pub(crate) use aside::aside;
 pub use cache_control::{CacheControl, Verdict};
+pub use timings::{Stage, Timings};
 
 mod aside;
 mod cache_control;
+mod timings;
 
 /// A client's request on its way through the stack.
 #[derive(Clone)]
@@ -140,10 +140,8 @@ pub struct Chat {
 pub struct Edit {
     /// Who is compressed how.
     pub plan: Plan,
-    /// What became of texts that came before, where that may be kept.
-    pub memo: Option<Arc<Memo>>,
-    /// Whose texts those are.
-    pub owner: [u8; 32],
+    /// What became of texts that came before, where that may be kept, and whose texts these are.
+    pub memo: Option<(Arc<Memo>, [u8; 32])>,
     /// Does it.
     pub apply: fn(&Json, &Plan, Option<Recall<'_>>) -> Option<Edited>,
 }
@@ -173,28 +171,6 @@ struct Shared {
     parts: Parts,
     content: Content,
     timings: Timings,
-}
-
-/// How long each stage took, in microseconds; shared by all clones of a request.
-#[derive(Debug, Default)]
-pub struct Timings {
-    compress: AtomicU64,
-    cache: AtomicU64,
-    redis: AtomicU64,
-    upstream: AtomicU64,
-}
-
-/// A stage that [`Timings`] measures.
-#[derive(Debug, Clone, Copy)]
-pub enum Stage {
-    /// The compressor.
-    Compress,
-    /// Looking in the cache, Redis included.
-    Cache,
-    /// Waiting for Redis alone.
-    Redis,
-    /// Waiting for the upstream's head, all attempts and joined flights included.
-    Upstream,
 }
 
 impl Chat {
@@ -322,7 +298,7 @@ impl ProxyRequest {
         let chat = self.chat()?;
         let edited = chat.edited.get_or_init(|| {
             let edit = chat.edit.get()?;
-            let known = edit.memo.as_ref().map(|memo| memo.of(edit.owner));
+            let known = edit.memo.as_ref().map(|(memo, owner)| memo.of(*owner));
             let begun = Instant::now();
             let is_long = chat.original.text().len() >= LONG;
             let edited = aside(is_long, || (edit.apply)(&chat.original, &edit.plan, known));
@@ -395,7 +371,7 @@ impl ProxyRequest {
         dealt.copied().unwrap_or(0)
     }
 
-    /// Tells the identity of what came in to whoever knows it already.
+    /// Takes the identity of what came in from whoever has worked it out already.
     pub fn remember_alias(&self, alias: Fingerprint) {
         if let Some(chat) = self.chat() {
             let _ = chat.alias.set(alias);
@@ -425,15 +401,6 @@ impl ProxyRequest {
         }))
     }
 
-    /// What its bytes come to, for whoever sends them again.
-    pub fn spelling(&self) -> Option<Spelling> {
-        Some(Spelling {
-            question: self.question()?,
-            saved: self.saved(),
-            wants_stream: self.wants_stream(),
-        })
-    }
-
     /// Whether the upstream may see this request twice without harm: questions, and the methods that
     /// RFC 9110 section 9.2.2 calls idempotent.
     pub fn is_repeatable(&self) -> bool {
@@ -445,27 +412,5 @@ impl ProxyRequest {
                 path,
                 "/embeddings" | "/completions" | "/moderations" | "/chat/completions"
             )
-    }
-}
-
-impl Timings {
-    /// Adds to a stage.
-    pub fn add(&self, stage: Stage, duration: Duration) {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        self.cell(stage).fetch_add(micros, Ordering::Relaxed);
-    }
-
-    /// What a stage took so far.
-    pub fn of(&self, stage: Stage) -> Duration {
-        Duration::from_micros(self.cell(stage).load(Ordering::Relaxed))
-    }
-
-    fn cell(&self, stage: Stage) -> &AtomicU64 {
-        match stage {
-            Stage::Compress => &self.compress,
-            Stage::Cache => &self.cache,
-            Stage::Redis => &self.redis,
-            Stage::Upstream => &self.upstream,
-        }
     }
 }

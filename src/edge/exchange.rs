@@ -6,9 +6,9 @@ use super::Edge;
 use super::access::Context;
 use super::headers;
 use crate::error::ProxyError;
-use crate::metering::Bill;
+use crate::metering::{Bill, Metrics};
 use crate::reply::{Provenance, Reply, Worth};
-use crate::request::ProxyRequest;
+use crate::request::{ProxyRequest, Saved};
 
 /// A request whose reply has begun.
 pub(super) struct Exchange {
@@ -16,6 +16,20 @@ pub(super) struct Exchange {
     pub(super) request: ProxyRequest,
     pub(super) provenance: Provenance,
     edge: Edge,
+}
+
+/// Counts what a complete answer cost and saved, and tells the log.
+pub(super) fn settle(
+    metrics: &Metrics,
+    context: &Context,
+    model: &str,
+    provenance: Provenance,
+    worth: Worth,
+    saved: &Saved,
+) -> Bill {
+    let bill = metrics.bill(model, provenance, worth, saved);
+    context.note_saved(bill.tokens_saved);
+    bill
 }
 
 impl Exchange {
@@ -39,11 +53,14 @@ impl Exchange {
 
     /// Counts what a complete answer cost and saved.
     pub(super) fn settle(&self, worth: Worth) -> Bill {
-        let model = self.request.model().unwrap_or_default();
-        let metrics = &self.edge.shared.stack.metrics;
-        let bill = metrics.bill(model, self.provenance, worth, &self.request.saved());
-        self.context.note_saved(bill.tokens_saved);
-        bill
+        settle(
+            &self.edge.shared.stack.metrics,
+            &self.context,
+            self.request.model().unwrap_or_default(),
+            self.provenance,
+            worth,
+            &self.request.saved(),
+        )
     }
 
     /// The reply's headers and the proxy's own.

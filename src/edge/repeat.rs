@@ -2,21 +2,17 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::Response;
 use tokio::time::Instant;
 
 use super::Edge;
 use super::access::Context;
+use super::exchange::settle;
 use super::headers;
 use super::outgoing::{Answer, Outgoing};
-use crate::chat::Quality;
 use crate::fingerprint::Fingerprint;
 use crate::layers::cache::Repeat;
-use crate::reply::Worth;
 use crate::request::{Route, Stage, Timings};
-
-/// Content-Type, those of [`headers::tell`], and what each response gets at its end.
-const HEADERS: usize = 10;
 
 impl Edge {
     /// The answer to a repeat, counted and told as if it had gone through the stack.
@@ -29,27 +25,20 @@ impl Edge {
         let stack = &self.shared.stack;
         let begun = Instant::now();
         let Repeat {
-            entry,
+            whole,
+            model,
             saved,
-            provenance,
         } = stack.repeats.as_ref()?.find(alias, route)?;
         let timings = Timings::default();
         timings.add(Stage::Cache, begun.elapsed());
-        let metrics = &stack.metrics;
-        metrics.requests.add(1);
-        metrics.replied(provenance);
-        context.note_reply(Some(Arc::clone(&entry.model)), provenance.x_cache());
-        let worth = Worth {
-            usage: entry.usage,
-            quality: Quality::Stop,
-        };
-        let bill = metrics.bill(&entry.model, provenance, worth, &saved);
-        context.note_saved(bill.tokens_saved);
+        let provenance = whole.head.provenance;
+        stack.metrics.requests.add(1);
+        stack.metrics.replied(provenance);
+        context.note_reply(Some(Arc::clone(&model)), provenance.x_cache());
+        let worth = whole.answer.unwrap_or_default();
+        let bill = settle(&stack.metrics, context, &model, provenance, worth, &saved);
 
-        let mut response = Response::new(Outgoing::from(entry.body.clone()));
-        let mut head = HeaderMap::with_capacity(HEADERS);
-        let json = HeaderValue::from_static("application/json");
-        head.insert(header::CONTENT_TYPE, json);
+        let mut head = whole.head.headers;
         headers::tell(
             &mut head,
             &timings,
@@ -57,6 +46,7 @@ impl Edge {
             bill.tokens_saved,
             context.begun(),
         );
+        let mut response = Response::new(Outgoing::from(whole.body));
         *response.headers_mut() = head;
         Some(response)
     }

@@ -69,8 +69,9 @@ impl<S: Service<ProxyRequest>> Service<ProxyRequest> for Compress<S> {
         request.edit_by(Edit {
             plan: self.settings.plan(parts.route, parts.level),
             // What is not to be kept leaves no trace here either.
-            memo: self.memo.clone().filter(|_| !parts.cache_control.no_store),
-            owner: *parts.scope.digest().as_bytes(),
+            memo: (self.memo.as_ref())
+                .filter(|_| !parts.cache_control.no_store)
+                .map(|memo| (Arc::clone(memo), *parts.scope.digest().as_bytes())),
             apply: compress_messages,
         });
         self.inner.call(request)

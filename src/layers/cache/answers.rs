@@ -19,7 +19,7 @@ use crate::layers::ReplyResult;
 use crate::metering::Metrics;
 use crate::reply::{Excuse, Head, Provenance, Reply, Tier, Whole, Worth};
 use crate::request::{CacheControl, ProxyRequest, Stage, Verdict};
-use crate::store::{Entry, SharedEntry, Store};
+use crate::store::{Entry, SharedEntry, Spelling, Store};
 
 /// The store, and what may be given out of it.
 pub(super) struct Answers {
@@ -89,7 +89,7 @@ impl Answers {
             return Some(entry);
         }
         let entry = memory.find(request.fingerprint()?)?;
-        memory.remember(alias, request.spelling()?);
+        memory.remember(alias, spelling(request)?);
         Some(entry)
     }
 
@@ -181,7 +181,7 @@ impl Answers {
         if let Some(alias) = request.alias() {
             if let Some(known) = memory.resolve(alias) {
                 request.remember_saved(known.saved);
-            } else if let Some(spelling) = request.spelling() {
+            } else if let Some(spelling) = spelling(request) {
                 memory.remember(alias, spelling);
             }
         }
@@ -247,9 +247,26 @@ impl Answers {
     }
 }
 
+/// What the bytes of a request come to, for whoever sends them again.
+pub(super) fn spelling(request: &ProxyRequest) -> Option<Spelling> {
+    Some(Spelling {
+        question: request.question()?,
+        saved: request.saved(),
+        wants_stream: request.wants_stream(),
+    })
+}
+
 /// The reply that an entry makes.
 pub(super) fn from_entry(entry: &Entry, provenance: Provenance) -> Reply {
-    let mut headers = HeaderMap::with_capacity(1);
+    Reply::Whole(whole(entry, provenance))
+}
+
+/// Its own header, and those that the edge puts beside it.
+const HEADERS: usize = 10;
+
+/// The same where nothing but a whole reply will do.
+pub(super) fn whole(entry: &Entry, provenance: Provenance) -> Whole {
+    let mut headers = HeaderMap::with_capacity(HEADERS);
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
@@ -263,11 +280,11 @@ pub(super) fn from_entry(entry: &Entry, provenance: Provenance) -> Reply {
         usage: entry.usage,
         quality: Quality::Stop,
     });
-    Reply::Whole(Whole {
+    Whole {
         head,
         body: Bytes::clone(&entry.body),
         answer,
-    })
+    }
 }
 
 /// The reply that an entry makes which is past its life for this request.

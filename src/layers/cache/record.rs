@@ -10,6 +10,7 @@ use http::StatusCode;
 use tower::{Layer, Service, ServiceExt as _};
 
 use super::across::{self, Clearance};
+use super::answers::spelling;
 use super::{from_entry, handover};
 use crate::chat::{self, Admit, Quality};
 use crate::error::ProxyError;
@@ -229,7 +230,7 @@ impl Slot {
             return false;
         }
         metrics.stored.add(1);
-        if let (Some(alias), Some(spelling)) = (self.request.alias(), self.request.spelling()) {
+        if let (Some(alias), Some(spelling)) = (self.request.alias(), spelling(&self.request)) {
             store.memory.remember(alias, spelling);
         }
         true

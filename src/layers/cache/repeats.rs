@@ -1,20 +1,19 @@
 //! Repeats: requests whose very bytes came before, and whose answer is in this process.
 //!
 //! A repeat asks what it asked then, so that nothing of it need be read, checked or compressed again, and no layer has
-//! anything to do: the edge gives its answer from here. Whatever else there is to decide (other wishes of the client's, a stream,
-//! an answer that is not fresh, one of several answers) is left to [`super::Cache`], as if nobody had looked.
+//! anything to do: the edge gives its answer from here. Whatever else there is to decide (other wishes of the client's,
+//! a stream, an answer that is not fresh, one of several answers) is left to [`super::Cache`], as if nobody had looked.
 
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::answers::{Answers, Look};
+use super::answers::{Answers, Look, whole};
 use crate::compressor::Level;
 use crate::config::{self, Compression};
 use crate::fingerprint::{self, Fingerprint, Scope};
-use crate::reply::{Provenance, Tier};
+use crate::reply::{Tier, Whole};
 use crate::request::{CacheControl, Route, Saved};
-use crate::store::SharedEntry;
 
 /// Finds the answers to repeats.
 #[derive(Clone)]
@@ -43,11 +42,11 @@ pub struct Asked<'a, H> {
 /// The answer to a repeat.
 pub struct Repeat {
     /// The answer.
-    pub entry: SharedEntry,
+    pub whole: Whole,
+    /// The model that was asked.
+    pub model: Arc<str>,
     /// What compression saved when the same bytes came first.
     pub saved: Saved,
-    /// How old it is.
-    pub provenance: Provenance,
 }
 
 impl Repeats {
@@ -93,9 +92,9 @@ impl Repeats {
             .weigh(CacheControl::default(), ttl, &entry, Tier::Memory);
         match look {
             Look::Answer(provenance) => Some(Repeat {
-                entry,
+                whole: whole(&entry, provenance),
+                model: Arc::clone(&entry.model),
                 saved: known.saved,
-                provenance,
             }),
             _ => None,
         }
