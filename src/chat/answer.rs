@@ -25,6 +25,9 @@ const GOOD_ENDINGS: [&str; 10] = [
     "completed",
 ];
 
+/// Of these, the ones that promise calls.
+const PROMISES: [&str; 2] = ["tool_calls", "function_call"];
+
 /// Reasons with which a model ends an answer at the limit of tokens: `OpenAI`'s, Anthropic's and Gemini's, Mistral's.
 const CUT_OFF: [&str; 3] = ["length", "max_tokens", "model_length"];
 
@@ -154,7 +157,7 @@ fn judge(at: usize, choice: &Value) -> Result<Verdict, Invalid> {
     // A filter or a refusal may well leave nothing: then that is the answer.
     let explained = matches!(finished, Quality::ContentFilter | Quality::Refusal) || has("refusal");
     let says = is_substantial(content) || calls || has("audio") || has("images");
-    let promised = ["tool_calls", "function_call"]
+    let promised = PROMISES
         .iter()
         .any(|word| ending.eq_ignore_ascii_case(word));
     let callable = message.get("tool_calls").is_none_or(are_callable)

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Answer, GOOD_ENDINGS, Quality, Usage};
+use super::{Answer, GOOD_ENDINGS, PROMISES, Quality, Usage};
 use crate::chat::object::Object;
 use crate::json::end_of_string;
 
@@ -86,16 +86,11 @@ pub(super) fn read(body: &[u8]) -> Option<Answer> {
             || message.reasoning_details.is_some()
             || choice.error.is_some()
             || choice.object.is_some();
-        let is_finished = GOOD_ENDINGS
-            .iter()
-            .any(|ending| choice.finish_reason.eq_ignore_ascii_case(ending));
         // A call that was promised and is not there makes a bad answer.
-        let promises = choice.finish_reason.to_ascii_lowercase().ends_with("_call")
-            || choice
-                .finish_reason
-                .to_ascii_lowercase()
-                .ends_with("_calls");
-        if has_more || !is_finished || promises || message.content.trim_ascii().is_empty() {
+        let is_finished = GOOD_ENDINGS.iter().any(|ending| {
+            !PROMISES.contains(ending) && choice.finish_reason.eq_ignore_ascii_case(ending)
+        });
+        if has_more || !is_finished || message.content.trim_ascii().is_empty() {
             return None;
         }
         text += message.content.len();
