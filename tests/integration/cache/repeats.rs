@@ -178,3 +178,24 @@ async fn a_repeat_ends_with_its_life_and_with_a_clear() {
     assert_eq!(cleared["cleared"], 1);
     assert_eq!(send(&proxy, &body, &[]).await.header("x-cache"), "MISS");
 }
+
+/// The upstream's own word on what its answer varies by is enough.
+#[tokio::test]
+async fn what_varies_is_said_once_on_either_way() {
+    let (upstream, proxy) = start("").await;
+    let long = completion(&"long ".repeat(1_000));
+    let headers = [
+        ("content-type", "application/json"),
+        ("vary", "Origin, Accept-Encoding"),
+    ];
+    upstream.set(Act::response(200, &headers, long.to_string()));
+    for (prompt, headers) in [
+        ("one", &[][..]),
+        ("two", &[("accept-encoding", "identity")]),
+    ] {
+        let miss = send(&proxy, &ask(prompt).to_string(), headers).await;
+        assert_eq!(miss.header("x-cache"), "MISS");
+        let said: Vec<_> = miss.headers.get_all("vary").iter().collect();
+        assert_eq!(said, ["Origin, Accept-Encoding"], "{prompt}");
+    }
+}
