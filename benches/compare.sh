@@ -4,6 +4,8 @@
 #   benches/compare.sh [ROUNDS [SECONDS]]    each server, each load: so many rounds of so many seconds (5 of 2)
 #   benches/compare.sh growth                whether cost grows with entries, connections, cores
 #
+# BUILT=1 takes what is built already, KEEP=1 leaves logs and results behind, ENTRIES is how many growth fills in.
+#
 # The server under test has the first core to itself, what asks it and what it asks have the second. Cost is the
 # processor time of all threads of the server (user and system), over the requests that it served. Loopback only.
 set -euo pipefail

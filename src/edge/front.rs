@@ -1,8 +1,8 @@
 //! What every request passes on its way to a route, outermost first: its line in the log, a net under what panics,
 //! the checks; then, for whoever needs them, CORS, compression and the routes.
 //!
-//! A chat completion whose answer nobody wants compressed needs none of these last, which cost more than a hit does
-//! without them: it goes straight to its handler.
+//! A chat completion whose answer nobody wants compressed needs none of these last, whose boxed futures a hit would pay
+//! for: it goes straight to its handler.
 
 use std::any::Any;
 use std::net::SocketAddr;

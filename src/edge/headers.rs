@@ -99,7 +99,7 @@ const MAX_TIMING: usize = 128;
 
 /// Writes a duration in milliseconds with three decimals.
 fn push_millis(text: &mut String, duration: Duration) {
-    // As u64: dividing longer numbers takes thirty times as long.
+    // As u64: longer numbers are divided in software.
     let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let mut buffer = itoa::Buffer::new();
     text.push_str(buffer.format(micros / 1_000));
