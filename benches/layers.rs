@@ -71,6 +71,7 @@ fn request_of(body: Bytes) -> ProxyRequest {
         level: None,
         route: Route::ChatCompletions,
         deadline: Instant::now() + Duration::from_hours(1),
+        account: Arc::default(),
     };
     ProxyRequest::new(parts, Content::Chat(Box::new(chat)))
 }

@@ -18,7 +18,7 @@ use tower::ServiceExt as _;
 use crate::config::Config;
 use crate::error::ProxyError;
 use crate::reply::Reply;
-use crate::request::ProxyRequest;
+use crate::request::{ProxyRequest, Route};
 use crate::stack::Stack;
 
 use access::Context;
@@ -117,8 +117,14 @@ impl Edge {
     }
 
     /// Lets a caller in whose request is to be answered, and counts it.
-    fn enter(&self, context: &Context, headers: &HeaderMap) -> Result<Caller, ProxyError> {
+    fn enter(
+        &self,
+        context: &Context,
+        route: Route,
+        headers: &HeaderMap,
+    ) -> Result<Caller, ProxyError> {
         let mut caller = self.shared.guard.caller(headers)?;
+        context.open_account(route, caller.who());
         if let Some(quota) = &caller.quota {
             context.note_client(quota.name());
             quota.count()?;

@@ -30,6 +30,7 @@ pub mod json;
 pub mod layers;
 pub mod logging;
 pub mod metering;
+pub mod money;
 pub mod reply;
 pub mod request;
 pub mod sse;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::compressor::{Level, Memo, Plan, Recall, Saving};
 use crate::fingerprint::{self, Fingerprint, Scope};
 use crate::json::{Json, Node};
+use crate::metering::account::{self, Account};
 
 use aside::LONG;
 pub(crate) use aside::aside;
@@ -102,6 +103,8 @@ pub struct Parts {
     pub route: Route,
     /// When the client will have waited long enough.
     pub deadline: Instant,
+    /// What pays for the calls upstream.
+    pub account: Arc<Account>,
 }
 
 /// The body.
@@ -123,6 +126,8 @@ pub enum Content {
 pub struct Chat {
     original: Json,
     model: Arc<str>,
+    /// Whom the client attributes it to.
+    user: Option<Arc<str>>,
     shape: Shape,
     /// Fields that the proxy put in, which are not part of the request's identity.
     injected: &'static [&'static str],
@@ -192,6 +197,11 @@ impl Chat {
             _ => Shape::Whole,
         };
         Self {
+            user: root
+                .get("user")
+                .and_then(Node::as_str)
+                .filter(|user| !user.is_empty())
+                .map(|user| account::clip(user).into()),
             original,
             model,
             shape,
@@ -213,6 +223,11 @@ impl Chat {
     /// The model as the client named it.
     pub fn model(&self) -> &str {
         &self.model
+    }
+
+    /// Whom the client attributes it to; as much of the name as is kept.
+    pub fn user(&self) -> Option<&Arc<str>> {
+        self.user.as_ref()
     }
 
     /// Its sampling temperature; where it names none, that of `OpenAI`'s API.

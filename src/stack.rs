@@ -13,6 +13,7 @@ use crate::layers::compress::CompressLayer;
 use crate::layers::dedup::{DedupLayer, Flights};
 use crate::layers::retry::RetryLayer;
 use crate::metering::Metrics;
+use crate::metering::books::Books;
 use crate::reply::Reply;
 use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
@@ -36,6 +37,8 @@ pub struct Stack {
     pub flights: Flights,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Where requests that are over are entered; nowhere where nobody reads it.
+    pub books: Option<Books>,
 }
 
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
@@ -102,6 +105,7 @@ where
         circuits,
         flights,
         metrics,
+        books: None,
     }
 }
 

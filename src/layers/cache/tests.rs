@@ -151,7 +151,8 @@ impl House {
             level: None,
             route: ask.route,
             deadline: Instant::now() + self.config.upstream.total_timeout,
-        };
+            account: Arc::default(),
+    };
         ProxyRequest::new(parts, Content::Chat(Box::new(chat)))
     }
 

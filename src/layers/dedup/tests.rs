@@ -31,6 +31,7 @@ fn request() -> ProxyRequest {
         level: None,
         route: Route::ChatCompletions,
         deadline: Instant::now() + Duration::from_secs(30),
+        account: Arc::default(),
     };
     ProxyRequest::new(parts, Content::Chat(Box::new(chat)))
 }
