@@ -44,13 +44,17 @@ mod front;
 mod headers;
 mod health;
 mod linger;
+mod live;
+mod metrics;
 mod openai;
 mod outgoing;
 mod patient;
 mod peers;
 mod quota;
 mod repeat;
+mod resources;
 mod server;
+mod usage;
 
 /// What the routes share. Cheap to clone.
 #[derive(Clone)]
@@ -100,6 +104,10 @@ impl Edge {
                 "/api/clear-cache",
                 get(clear::clear).post(clear::clear).delete(clear::clear),
             )
+            .route("/api/usage", get(usage::usage))
+            .route("/api/usage/savings", get(usage::savings))
+            .route("/api/events", get(live::live))
+            .route("/metrics", get(metrics::metrics))
             .route("/health", get(health::summary))
             .route("/health/live", get(health::live))
             .route("/health/ready", get(health::ready))
@@ -271,7 +279,7 @@ async fn method_not_allowed(
     method: http::Method,
     headers: HeaderMap,
 ) -> Response {
-    let is_open = uri.path() == "/" || uri.path().starts_with("/health");
+    let is_open = ["/", "/metrics"].contains(&uri.path()) || uri.path().starts_with("/health");
     if let (false, Err(error)) = (is_open, edge.shared.guard.caller(&headers)) {
         return failure(&error);
     }

@@ -19,8 +19,12 @@ pub use refusals::{Refusal, Refusals};
 
 pub mod account;
 pub mod books;
+pub mod exposition;
+pub mod ledger;
+pub mod overview;
 pub mod prices;
 mod refusals;
+pub mod tally;
 pub mod tokens;
 
 /// Model names come from clients; so many unpriced ones are remembered.

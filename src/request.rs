@@ -105,6 +105,8 @@ pub struct Parts {
     pub deadline: Instant,
     /// What pays for the calls upstream.
     pub account: Arc<Account>,
+    /// Whether streams are asked for their usage where their clients do not: the books need it.
+    pub asks_for_usage: bool,
 }
 
 /// The body.
@@ -236,10 +238,25 @@ impl Chat {
         own.and_then(Node::as_f64).unwrap_or(1.0)
     }
 
+    /// Whether it is for a stream and does not say whether that is to end with its usage.
+    fn leaves_usage_open(&self) -> bool {
+        matches!(self.shape, Shape::Stream { .. })
+            && self.original.root().get("stream_options").is_none()
+    }
+
     /// The fields that the proxy put in.
     pub fn injected(&self) -> &'static [&'static str] {
         self.injected
     }
+}
+
+/// The same JSON object with a wish for the usage at the end of the stream.
+fn with_usage(json: &Bytes) -> Bytes {
+    const WISH: &[u8] = b",\"stream_options\":{\"include_usage\":true}}";
+    let Some(object) = json.trim_ascii_end().strip_suffix(b"}") else {
+        return json.clone();
+    };
+    [object, WISH].concat().into()
 }
 
 impl ProxyRequest {
@@ -334,7 +351,14 @@ impl ProxyRequest {
     pub fn body(&self) -> Bytes {
         match &self.shared.content {
             Content::Opaque { body, .. } => body.clone(),
-            Content::Chat(chat) => self.outgoing().unwrap_or(&chat.original).text().clone(),
+            Content::Chat(chat) => {
+                let json = self.outgoing().unwrap_or(&chat.original);
+                if self.parts().asks_for_usage && chat.leaves_usage_open() {
+                    with_usage(json.text())
+                } else {
+                    json.text().clone()
+                }
+            }
         }
     }
 

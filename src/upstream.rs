@@ -142,7 +142,7 @@ impl Upstream {
                 )
                 .into(),
             )),
-            _ => forward(&request, incoming).await,
+            _ => forward(&request, incoming, metrics).await,
         }
     }
 
@@ -278,7 +278,11 @@ fn url(config: &config::Upstream, path: &str) -> Result<Url, ProxyError> {
 }
 
 /// Anything but a chat completion, and every error status: passed on as it is.
-async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult {
+async fn forward(
+    request: &ProxyRequest,
+    mut incoming: Incoming,
+    metrics: &Metrics,
+) -> ReplyResult {
     let mut head = incoming.head();
     if request.chat().is_none() {
         head.provenance = Provenance::Bypass { stored: false };
@@ -294,6 +298,11 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult 
             head.headers.insert(header::CONTENT_LENGTH, length.clone());
         }
         let body = incoming.collect().await?;
+        if status.is_success()
+            && let Some((usage, model)) = chat::usage_of(&body)
+        {
+            metrics.answered(request, usage, model.as_ref());
+        }
         return Ok(Reply::Whole(Whole {
             head,
             body,

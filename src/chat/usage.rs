@@ -1,10 +1,13 @@
 //! What an answer cost, as its provider counted it or as an estimate.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value, json};
 
+use super::answer::clip;
 use crate::money;
 
 /// How sure the figures of a [`Usage`] are.
@@ -156,6 +159,21 @@ pub fn with_usage(body: Bytes, usage: Usage) -> Bytes {
     out.extend_from_slice(usage.to_json().to_string().as_bytes());
     out.extend_from_slice(b"}");
     out.freeze()
+}
+
+/// The usage and the model of another answer than a chat completion, such as embeddings, where it tells them.
+pub fn usage_of(body: &[u8]) -> Option<(Usage, Option<Arc<str>>)> {
+    #[derive(Deserialize)]
+    struct Told {
+        usage: Option<Value>,
+        model: Option<Value>,
+    }
+    // Most answers of lists and the like have none, and need not be read for that.
+    memchr::memmem::find(body, b"\"usage\"")?;
+    let told: Told = serde_json::from_slice(body).ok()?;
+    let usage = Usage::read(&told.usage?)?;
+    let model = told.model.as_ref().and_then(Value::as_str).map(clip);
+    Some((usage, model))
 }
 
 fn has_usage(body: &[u8]) -> bool {

@@ -387,6 +387,7 @@ impl Edge {
             level: headers::level(incoming)?,
             deadline: Instant::now() + config.upstream.total_timeout,
             account: Arc::clone(context.account()),
+            asks_for_usage: config.metering.stream_usage,
         })
     }
 }

@@ -12,9 +12,10 @@ use super::outcome::Outcome;
 use crate::edge::dialect::Dialect;
 use crate::edge::events::{self, Encode};
 use crate::edge::exchange::Exchange;
-use crate::edge::figures::{percent, usd};
+use crate::edge::figures::percent;
 use crate::error::ProxyError;
 use crate::metering::Bill;
+use crate::metering::tally::usd;
 use crate::reply::{Excuse, Frames, Provenance, Worth};
 use crate::sse;
 

@@ -32,6 +32,7 @@ fn request() -> ProxyRequest {
         route: Route::ChatCompletions,
         deadline: Instant::now() + Duration::from_secs(30),
         account: Arc::default(),
+            asks_for_usage: false,
     };
     ProxyRequest::new(parts, Content::Chat(Box::new(chat)))
 }
