@@ -24,3 +24,4 @@ mod stats;
 mod stress;
 mod turns;
 mod upstream;
+mod usage;
