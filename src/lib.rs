@@ -49,7 +49,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), reqwest::Error> {
     let mut stack = stack::build(&config)?;
-    stack.keep_books(&config.ledger).await;
+    stack.keep_books(&config.ledger);
     ready();
     let store = stack.store.clone();
     let books = stack.books.clone();
