@@ -16,7 +16,7 @@ use crate::metering::Metrics;
 use crate::reply::Reply;
 use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
-use crate::upstream::Upstream;
+use crate::upstream::{SetupError, Upstream};
 
 /// The way of a request, outermost layer first.
 pub type Service = BoxCloneSyncService<ProxyRequest, Reply, ProxyError>;
@@ -39,7 +39,7 @@ pub struct Stack {
 }
 
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
-pub fn build(config: &Config) -> Result<Stack, reqwest::Error> {
+pub fn build(config: &Config) -> Result<Stack, SetupError> {
     let metrics = Arc::new(Metrics::new(config.metering.prices.clone()));
     let upstream = Upstream::new(&config.upstream, Arc::clone(&metrics))?;
     Ok(over(config, metrics, upstream))
