@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use super::access::Context;
 use super::auth::Caller;
 use super::dialect::failure;
+use super::encoding::IsStream;
 use super::events;
 use super::exchange::Exchange;
-use super::front::IsStream;
 use super::outgoing::{Answer, Outgoing};
 use super::{Edge, body, headers, hold};
 use crate::chat::{self, Watch};
@@ -86,7 +86,7 @@ where
     let place = edge.admit(&mut caller)?;
     let alias = edge.alias(Route::ChatCompletions, &path, &incoming, &caller, &body)?;
     if let Some(alias) = alias
-        && let Some(repeat) = edge.repeat(context, Route::ChatCompletions, alias)
+        && let Some(repeat) = edge.repeat(context, Route::ChatCompletions, alias, &incoming)
     {
         return Ok(repeat.map(|body| body.holding(place)));
     }
