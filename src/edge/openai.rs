@@ -247,7 +247,13 @@ fn relay(exchange: &Exchange, reply: Reply) -> Result<Response, ProxyError> {
                     &head.headers,
                 ));
             }
-            (head, Response::new(Body::from(body)))
+            let mut response = Response::new(Body::from(body));
+            // HEAD tells what GET would, whose body passes as it comes unless it is JSON or an error.
+            let is_head = exchange.request.parts().method == Method::HEAD;
+            if is_head && !is_error(head.status) && !is_plain_json(&head.headers) {
+                response.extensions_mut().insert(IsStream);
+            }
+            (head, response)
         }
         Reply::Stream(Streaming { head, frames, .. }) => {
             let chunks = frames.filter_map(|frame| async {
@@ -266,6 +272,17 @@ fn relay(exchange: &Exchange, reply: Reply) -> Result<Response, ProxyError> {
     *response.status_mut() = head.status;
     *response.headers_mut() = exchange.headers(head.headers, 0);
     Ok(response)
+}
+
+fn is_error(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+/// Whether a body is such JSON as is not passed on piece by piece.
+fn is_plain_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let essence = content_type.and_then(|value| value.to_str().ok()?.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
 fn is_openai_error(body: &[u8]) -> bool {
