@@ -81,13 +81,20 @@ impl Body {
             };
             *self = begun;
         }
-        let mut piece = BytesMut::with_capacity(PIECE);
+        // Made where it is filled: a stream that is not compressed would hold one while it waits for its next event.
+        let mut piece = BytesMut::new();
         let read = match self {
             Self::Plain(response) => {
                 return response.chunk().await.map_err(|error| classify(&error));
             }
-            Self::Gzip(decoder) => decoder.read_buf(&mut piece).await,
-            Self::Deflate(decoder) => decoder.read_buf(&mut piece).await,
+            Self::Gzip(decoder) => {
+                piece.reserve(PIECE);
+                decoder.read_buf(&mut piece).await
+            }
+            Self::Deflate(decoder) => {
+                piece.reserve(PIECE);
+                decoder.read_buf(&mut piece).await
+            }
             Self::Compressed(..) | Self::Ended => return Ok(None),
         };
         if read.map_err(|error| failed(&error))? > 0 {
