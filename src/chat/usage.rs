@@ -1,6 +1,6 @@
 //! What an answer cost, as its provider counted it or as an estimate.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -90,11 +90,15 @@ pub fn with_usage(body: Bytes, usage: Usage) -> Bytes {
     if !usage.estimated || !body.ends_with(b"}") || has_usage(&body) {
         return body;
     }
-    let mut out = BytesMut::from(&body[..body.len() - 1]);
-    out.extend_from_slice(b",\"usage\":");
-    out.extend_from_slice(usage.to_json().to_string().as_bytes());
-    out.extend_from_slice(b"}");
-    out.freeze()
+    let usage = usage.to_json().to_string();
+    // Of just that size, for caches keep it.
+    let parts = [
+        &body[..body.len() - 1],
+        b",\"usage\":",
+        usage.as_bytes(),
+        b"}",
+    ];
+    parts.concat().into()
 }
 
 fn has_usage(body: &[u8]) -> bool {

@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 
-use super::front::IsStream;
+use super::encoding::IsStream;
 use crate::alarm::Alarm;
 use crate::chat;
 use crate::error::{ProxyError, Slow};

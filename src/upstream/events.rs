@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::stream::unfold;
+use http::HeaderMap;
 use tokio::time::timeout;
 
 use super::incoming::Incoming;
@@ -49,6 +50,8 @@ pub(super) async fn read(
     if request.wants_stream() {
         incoming.begin_stream();
     }
+    // What goes on has been taken; the rest would keep the buffer that it was read into.
+    incoming.headers = HeaderMap::new();
     let max_bytes = incoming.max_bytes();
     let decoder = Decoder::new(max_bytes);
     let shared = Arc::clone(&incoming.shared);

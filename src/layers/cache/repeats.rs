@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use super::answers::{Answers, Look, whole};
@@ -14,6 +15,10 @@ use crate::config::{self, Compression};
 use crate::fingerprint::{self, Fingerprint, Scope};
 use crate::reply::{Tier, Whole};
 use crate::request::{CacheControl, Route, Saved};
+use crate::store::{Memory, SharedEntry};
+
+/// The longest body that is compressed in one step (bytes): 2 ms.
+const MAX_AT_ONCE: usize = 256 * 1024;
 
 /// Finds the answers to repeats.
 #[derive(Clone)]
@@ -40,13 +45,17 @@ pub struct Asked<'a, H> {
 }
 
 /// The answer to a repeat.
-pub struct Repeat {
+pub struct Repeat<'a> {
     /// The answer.
     pub whole: Whole,
     /// The model that was asked.
     pub model: Arc<str>,
     /// What compression saved when the same bytes came first.
     pub saved: Saved,
+    /// The same answer as it is kept.
+    entry: SharedEntry,
+    question: Fingerprint,
+    memory: &'a Memory,
 }
 
 impl Repeats {
@@ -79,7 +88,7 @@ impl Repeats {
     }
 
     /// The answer to a repeat of a request that made no demands of the cache, and wants it whole.
-    pub fn find(&self, alias: Fingerprint, route: Route) -> Option<Repeat> {
+    pub fn find(&self, alias: Fingerprint, route: Route) -> Option<Repeat<'_>> {
         let ttl = self.cache.ttl_of(route);
         if ttl.is_zero() || self.answers.deals() {
             return None;
@@ -95,8 +104,22 @@ impl Repeats {
                 whole: whole(&entry, provenance),
                 model: Arc::clone(&entry.model),
                 saved: known.saved,
+                entry,
+                question: known.question,
+                memory,
             }),
             _ => None,
         }
+    }
+}
+
+impl Repeat<'_> {
+    /// The answer's body in gzip, which is made but once; `None` of one so long that to make it at once would keep others
+    /// waiting.
+    pub fn gzip(&self) -> Option<Bytes> {
+        if self.entry.body.len() > MAX_AT_ONCE {
+            return None;
+        }
+        self.memory.gzip(self.question, &self.entry).ok()
     }
 }
