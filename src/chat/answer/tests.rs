@@ -323,6 +323,11 @@ fn half_characters_are_usable_but_not_stored() {
 }
 
 /// What may stand anywhere in an answer, and some of what may not.
+/// An answer as they are.
+const PLAIN: &str = r#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":
+    {"role":"assistant","content":"Hello \u00e9","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],
+    "usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0}}}"#;
+
 fn anything() -> impl Strategy<Value = String> {
     let values = [
         "null",
@@ -399,6 +404,27 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+
+    /// Nor of a body that is hurt somewhere.
+    #[test]
+    fn hurt_answers_are_read_as_thoroughly_as_others(
+        at in any::<prop::sample::Index>(),
+        cut in 0..3_usize,
+        put in prop::sample::select(vec!["", "\"", "\\", "{", "}", "[", "]", ",", ":", "0", "9", "e9", "-", ".", " ", "\n", "null", "\u{1}", "\\ud83d", "\\u00e9", "é"]),
+        again in 0..4_usize,
+    ) {
+        let from = at.index(PLAIN.len());
+        let to = (from + cut).min(PLAIN.len());
+        let body = [&PLAIN[..from], &put.repeat(again), &PLAIN[to..]].concat();
+        if let Some(plain) = plain::read(body.as_bytes()) {
+            let thorough = read_thoroughly(body.as_bytes());
+            prop_assert_eq!(Ok(plain), thorough.map_err(|invalid| invalid.to_string()), "{}", body);
+        }
+    }
+}
+
 #[test]
 fn arrays_of_the_right_values_are_no_objects() {
     let nulls = |head: &str, count: usize| format!("[{head}{}]", ",null".repeat(count));
@@ -429,11 +455,32 @@ fn arrays_of_the_right_values_are_no_objects() {
 }
 
 #[test]
+fn what_a_skipped_value_may_hold_is_bounded() {
+    let with = |value: &str| PLAIN.replacen("\"created\":1", &format!("\"created\":{value}"), 1);
+    let nested = |levels: usize| with(&("[".repeat(levels) + &"]".repeat(levels)));
+    for (body, is_plain) in [
+        (nested(100), true),
+        (nested(101), false),
+        (with("1e99"), true),
+        (with("1e100"), false),
+        (with(&"9".repeat(200)), true),
+        (with(&"9".repeat(201)), false),
+        (with(r#""\ud83d\ude00""#), true),
+        (with(r#""\ud83d""#), false),
+        (PLAIN.replacen("\"created\"", r#""err\u006fr""#, 1), false),
+        (PLAIN.replacen("\"created\"", "\"usage\"", 1), false),
+        (PLAIN.replacen("\"created\":1", r#""usage":null"#, 1), false),
+        (PLAIN.to_owned() + " \n", true),
+        (PLAIN.to_owned() + "}", false),
+    ] {
+        assert_eq!(plain::read(body.as_bytes()).is_some(), is_plain, "{body}");
+        assert!(!is_plain || read_thoroughly(body.as_bytes()).is_ok());
+    }
+}
+
+#[test]
 fn most_answers_are_plain() {
-    let body = r#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":
-        {"role":"assistant","content":"Hello \u00e9","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],
-        "usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0}}}"#;
-    let answer = plain::read(body.as_bytes()).unwrap();
+    let answer = plain::read(PLAIN.as_bytes()).unwrap();
     assert_eq!(answer.usage.unwrap().cached_tokens, 4);
     assert_eq!(answer.text, "Hello é".len());
     let body = r#"{"id":"c-1e","created":1760000000,"choices":[{"message":{"content":"All play"},"logprobs":null,"finish_reason":"stop"}],
