@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::aside::{LONG, aside};
 use super::{Parts, Shape, Stage, Timings};
 use crate::compressor::{Memo, Plan, Recall, Saving};
-use crate::fingerprint::{self, Fingerprint};
+use crate::fingerprint::{self, Fingerprint, Own};
 use crate::json::{Json, Node};
 
 /// A validated chat-completion request.
@@ -134,6 +134,7 @@ impl Chat {
     pub(super) fn question(&self, parts: &Parts, timings: &Timings) -> Fingerprint {
         *self.question.get_or_init(|| {
             fingerprint::fingerprint(
+                self.known(),
                 parts.scope,
                 &parts.path,
                 &parts.headers,
@@ -148,6 +149,7 @@ impl Chat {
         *self.alias.get_or_init(|| {
             let plan = self.edit.get().map(|edit| edit.plan).unwrap_or_default();
             fingerprint::alias(
+                self.known(),
                 parts.scope,
                 &parts.path,
                 parts.headers.iter(),
@@ -156,5 +158,11 @@ impl Chat {
                 self.original.text(),
             )
         })
+    }
+
+    /// The digests of texts that came before, where they may be kept.
+    fn known(&self) -> Option<Own<'_>> {
+        let (memo, owner) = self.edit.get()?.memo.as_ref()?;
+        Some(memo.blocks_of(*owner))
     }
 }

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use super::answers::{Answers, Look, whole};
-use crate::compressor::Level;
+use crate::compressor::{Level, Memo};
 use crate::config::{self, Compression};
 use crate::fingerprint::{self, Fingerprint, Scope};
 use crate::reply::{Tier, Whole};
 use crate::request::{CacheControl, Route, Saved};
+
+/// From so many bytes on a body has blocks that may be known.
+const LONG: usize = 8 * 1024;
 
 /// Finds the answers to repeats.
 #[derive(Clone)]
@@ -21,6 +24,7 @@ pub struct Repeats {
     answers: Arc<Answers>,
     compression: Arc<Compression>,
     cache: Arc<config::Cache>,
+    memo: Arc<Memo>,
 }
 
 /// What is known of a chat completion before its body is read.
@@ -56,6 +60,7 @@ impl Repeats {
         cache: config::Cache,
     ) -> Self {
         Self {
+            memo: answers.store.memory.memo(),
             answers,
             compression: Arc::new(compression),
             cache: Arc::new(cache),
@@ -68,7 +73,11 @@ impl Repeats {
         H: Iterator<Item = (&'h HeaderName, &'h HeaderValue)>,
     {
         let plan = self.compression.plan(asked.route, asked.level);
+        // What is not to be kept leaves no trace; and few short bodies are worth the owner's name.
+        let is_kept = self.cache.takes_all(asked.route) && asked.body.len() >= LONG;
+        let known = is_kept.then(|| self.memo.blocks_of(*asked.scope.digest().as_bytes()));
         fingerprint::alias(
+            known,
             asked.scope,
             asked.path,
             asked.headers,
