@@ -202,3 +202,6 @@ fn is_float(number: &str) -> bool {
     let exponent = number.split(['e', 'E']).nth(1).unwrap_or_default();
     number.len() <= LONGEST.0 && exponent.trim_start_matches(['+', '-']).len() <= LONGEST.1
 }
+
+#[cfg(test)]
+mod tests;
