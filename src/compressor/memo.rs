@@ -89,6 +89,12 @@ impl Memo {
         self.blocks.of(owner)
     }
 
+    /// How many blocks are known.
+    #[cfg(test)]
+    pub(crate) fn blocks(&self) -> usize {
+        self.blocks.kept()
+    }
+
     /// Forgets all texts.
     pub fn clear(&self) {
         self.blocks.clear();

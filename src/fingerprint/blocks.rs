@@ -60,6 +60,13 @@ impl Blocks {
         }
     }
 
+    /// How many are known.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        let known = self.places.iter().map(|place| place.known.read());
+        known.filter(|known| known.is_some()).count()
+    }
+
     /// Forgets all of them.
     pub fn clear(&self) {
         for place in &self.places {
@@ -116,24 +123,19 @@ mod tests {
 
     const ME: [u8; 32] = [1; 32];
 
-    fn kept(blocks: &Blocks) -> usize {
-        let places = blocks.places.iter();
-        places.filter(|place| place.known.read().is_some()).count()
-    }
-
     #[test]
     fn a_block_that_comes_again_is_kept_until_a_clear() {
         let blocks = Blocks::new();
         let block = [7; BLOCK];
         for expected in [0, 1, 1] {
             assert_eq!(blocks.of(ME).digest(&block), digest(&block));
-            assert_eq!(kept(&blocks), expected);
+            assert_eq!(blocks.kept(), expected);
         }
         blocks.clear();
-        assert_eq!(kept(&blocks), 0);
+        assert_eq!(blocks.kept(), 0);
         // It is as if it had never come.
         assert_eq!(blocks.of(ME).digest(&block), digest(&block));
-        assert_eq!(kept(&blocks), 0);
+        assert_eq!(blocks.kept(), 0);
     }
 
     #[test]

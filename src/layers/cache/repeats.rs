@@ -109,3 +109,47 @@ impl Repeats {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::layers::cache::CacheLayer;
+    use crate::store::{Limits, Memory, Store};
+
+    /// How many blocks are known after the same body has come three times, and after a clear.
+    fn blocks(settings: &str, length: usize) -> (usize, usize) {
+        let config = Config::from_toml(settings).unwrap();
+        let memory = Memory::new(Limits::from(&config.cache));
+        let store = Store::new(memory.clone(), None, None);
+        let layer = CacheLayer::new(&config, Some(store), Arc::default());
+        let repeats = layer.repeats(&config).unwrap();
+        let body = vec![b'x'; length];
+        let headers = HeaderMap::new();
+        for _ in 0..3 {
+            repeats.alias(Asked {
+                route: Route::ChatCompletions,
+                scope: Scope::Anonymous,
+                path: "/chat/completions",
+                headers: headers.iter(),
+                level: None,
+                body: &body,
+            });
+        }
+        let known = memory.memo().blocks();
+        memory.memo().clear();
+        (known, memory.memo().blocks())
+    }
+
+    #[tokio::test]
+    async fn blocks_of_what_may_be_kept_are_known_and_no_others() {
+        assert_eq!(blocks("", 2 * LONG), (1, 0));
+        assert_eq!(blocks("", LONG - 1), (0, 0));
+        // Of these nobody knows before the body is read whether they may be kept.
+        assert_eq!(blocks("[cache]\nmax_temperature = 0.5", 2 * LONG), (0, 0));
+        let off = "[cache]\nroutes = [\"/v1/chat/completions=0s\"]";
+        assert_eq!(blocks(off, 2 * LONG), (0, 0));
+    }
+}
