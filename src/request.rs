@@ -1,6 +1,6 @@
 //! What flows through the stack: one client request, read once, cheap to clone.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -123,6 +123,7 @@ struct Shared {
     parts: Parts,
     content: Content,
     timings: Timings,
+    owner: OnceLock<Fingerprint>,
 }
 
 impl ProxyRequest {
@@ -133,6 +134,7 @@ impl ProxyRequest {
             parts,
             content,
             timings: Timings::default(),
+            owner: OnceLock::new(),
         };
         Self {
             shared: Arc::new(shared),
@@ -144,6 +146,14 @@ impl ProxyRequest {
     /// Method, path, headers, scope, deadline.
     pub fn parts(&self) -> &Parts {
         &self.shared.parts
+    }
+
+    /// The name of those who share answers with its caller.
+    pub fn owner(&self) -> Fingerprint {
+        *self
+            .shared
+            .owner
+            .get_or_init(|| self.parts().scope.digest())
     }
 
     /// The chat completion, if it is one.
