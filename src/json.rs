@@ -10,7 +10,6 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 
 pub(crate) use cursor::Cursor;
-use cursor::end_of_string;
 use tree::NoTree;
 
 mod cursor;
@@ -254,6 +253,20 @@ fn explain(text: &[u8], reason: NoTree) -> ParseError {
         // Never, as far as tests can tell: the two readers would have to disagree.
         NoTree::Grammar => ParseError::Syntax("it breaks the grammar".to_owned()),
     }
+}
+
+/// The place after the closing quote of the string that opens at `start`, in valid JSON; in other text, one that is not
+/// beyond its end.
+fn end_of_string(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(step) = memchr::memchr2(b'"', b'\\', &bytes[at..]) {
+        at += step;
+        if bytes[at] == b'"' {
+            return at + 1;
+        }
+        at = bytes.len().min(at + 2);
+    }
+    bytes.len()
 }
 
 #[cfg(test)]

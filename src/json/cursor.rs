@@ -2,6 +2,11 @@
 
 use memchr::memchr2;
 
+/// Keys and most other strings are shorter: they are read byte by byte sooner than a search begins.
+const SHORT: usize = 24;
+/// Room for most of those that are written with escapes.
+const ROOM: usize = 64 * 1024;
+
 /// A place in a text.
 pub(crate) struct Cursor<'a> {
     text: &'a str,
@@ -118,6 +123,14 @@ impl<'a> Cursor<'a> {
         scratch.clear();
         let text = self.text;
         let start = self.at;
+        let first = text.as_bytes()[start..].iter().take(SHORT);
+        let stop = first
+            .copied()
+            .position(|byte| matches!(byte, b'"' | b'\\' | 0..b' '));
+        if let Some(length) = stop.filter(|length| text.as_bytes()[start + length] == b'"') {
+            self.at = start + length + 1;
+            return Ok(&text[start..start + length]);
+        }
         loop {
             let from = self.at;
             let found = memchr2(b'"', b'\\', &text.as_bytes()[from..]);
@@ -132,6 +145,10 @@ impl<'a> Cursor<'a> {
                 }
                 scratch.push_str(&text[from..stop]);
                 return Ok(scratch);
+            }
+            if from == start {
+                // The string is no longer than what is left of the text, and need not grow again and again.
+                scratch.reserve(ROOM.min(text.len() - start));
             }
             scratch.push_str(&text[from..stop]);
             scratch.push(self.escape()?);
@@ -185,20 +202,6 @@ impl<'a> Cursor<'a> {
 /// Whether one of these is a control character. Without a way out in its middle, so that many bytes are compared at once.
 fn has_control(bytes: &[u8]) -> bool {
     bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' '
-}
-
-/// The place after the closing quote of the string that opens at `start`, in valid JSON; in other text, one that is not
-/// beyond its end.
-pub(super) fn end_of_string(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(step) = memchr2(b'"', b'\\', &bytes[at..]) {
-        at += step;
-        if bytes[at] == b'"' {
-            return at + 1;
-        }
-        at = bytes.len().min(at + 2);
-    }
-    bytes.len()
 }
 
 #[cfg(test)]
