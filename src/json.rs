@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
-pub(crate) use cursor::Cursor;
+pub(crate) use cursor::{Cursor, Fault};
 use tree::NoTree;
 
 mod cursor;

@@ -191,8 +191,13 @@ impl<'a> Cursor<'a> {
         let digits = digits.ok_or(Fault::Grammar)?;
         let mut unit = 0;
         for digit in digits {
-            let value = char::from(*digit).to_digit(16).ok_or(Fault::Grammar)?;
-            unit = unit << 4 | value as u16;
+            let value = match digit {
+                b'0'..=b'9' => digit - b'0',
+                b'a'..=b'f' => digit - b'a' + 10,
+                b'A'..=b'F' => digit - b'A' + 10,
+                _ => return Err(Fault::Grammar),
+            };
+            unit = (unit << 4) | u16::from(value);
         }
         self.at += 4;
         Ok(unit)

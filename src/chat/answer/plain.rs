@@ -2,12 +2,17 @@
 //! whatever else there is in it is left to the thorough reading.
 
 use super::{Answer, GOOD_ENDINGS, PROMISES, Quality, Usage};
-use crate::json::Cursor;
+use crate::json::{Cursor, Fault};
 
 /// More arrays and objects inside each other are for the thorough reading, which takes 127.
 const DEEPEST: usize = 100;
 /// Digits of a number that every float holds, and those of its exponent.
 const LONGEST: (usize, usize) = (200, 2);
+
+/// There is something in the answer that no plain one has.
+struct Odd;
+
+type Read<T> = Result<T, Odd>;
 
 /// What there is to know of a plain answer; `None` of any other, be it good or bad.
 pub(super) fn read(body: &[u8]) -> Option<Answer> {
@@ -15,7 +20,7 @@ pub(super) fn read(body: &[u8]) -> Option<Answer> {
         cursor: Cursor::new(std::str::from_utf8(body).ok()?),
         scratch: String::new(),
     };
-    let answer = reader.answer()?;
+    let answer = reader.answer().ok()?;
     reader.cursor.end().ok()?;
     Some(answer)
 }
@@ -28,7 +33,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn answer(&mut self) -> Option<Answer> {
+    fn answer(&mut self) -> Read<Answer> {
         let (mut text, mut usage, mut object) = (None, None, None);
         self.members(|reader, key| match key {
             "choices" => once(&mut text, reader.choices()?),
@@ -37,33 +42,33 @@ impl Reader<'_> {
             "error" => reader.null(),
             _ => reader.skip(DEEPEST),
         })?;
-        Some(Answer {
+        Ok(Answer {
             usage: usage.flatten(),
             quality: Quality::Stop,
-            text: text?,
+            text: text.ok_or(Odd)?,
         })
     }
 
     /// The name of what this is, as long as it is no error.
-    fn kind(&mut self) -> Option<()> {
+    fn kind(&mut self) -> Read<()> {
         if self.cursor.peek() == b'n' {
             return self.null();
         }
-        (self.string()? != "error").then_some(())
+        (self.string()? != "error").then_some(()).ok_or(Odd)
     }
 
     /// The bytes of text in all choices, one at least.
-    fn choices(&mut self) -> Option<usize> {
+    fn choices(&mut self) -> Read<usize> {
         let (mut text, mut is_first) = (0, true);
-        self.cursor.expect(b'[').ok()?;
-        while self.cursor.next(b']', &mut is_first).ok()? {
+        self.cursor.expect(b'[')?;
+        while self.cursor.next(b']', &mut is_first)? {
             text += self.choice()?;
         }
         // Each of them has some.
-        (text > 0).then_some(text)
+        (text > 0).then_some(text).ok_or(Odd)
     }
 
-    fn choice(&mut self) -> Option<usize> {
+    fn choice(&mut self) -> Read<usize> {
         let (mut text, mut ending) = (None, None);
         self.members(|reader, key| match key {
             "message" => once(&mut text, reader.message()?),
@@ -71,20 +76,20 @@ impl Reader<'_> {
             "error" | "object" => reader.null(),
             _ => reader.skip(DEEPEST),
         })?;
-        ending.and(text)
+        ending.and(text).ok_or(Odd)
     }
 
     /// A reason with which finished answers end.
-    fn ending(&mut self) -> Option<()> {
+    fn ending(&mut self) -> Read<()> {
         let reason = self.string()?;
         // A call that was promised and is not there makes a bad answer.
         let is_good = GOOD_ENDINGS
             .iter()
             .any(|ending| !PROMISES.contains(ending) && reason.eq_ignore_ascii_case(ending));
-        is_good.then_some(())
+        is_good.then_some(()).ok_or(Odd)
     }
 
-    fn message(&mut self) -> Option<usize> {
+    fn message(&mut self) -> Read<usize> {
         let mut text = None;
         self.members(|reader, key| match key {
             "content" => once(&mut text, reader.content()?),
@@ -92,16 +97,19 @@ impl Reader<'_> {
             | "reasoning_content" | "reasoning_details" => reader.null(),
             _ => reader.skip(DEEPEST),
         })?;
-        text
+        text.ok_or(Odd)
     }
 
     /// The bytes of a text that is not blank.
-    fn content(&mut self) -> Option<usize> {
+    fn content(&mut self) -> Read<usize> {
         let content = self.string()?;
-        (!content.trim_ascii().is_empty()).then_some(content.len())
+        if content.trim_ascii().is_empty() {
+            return Err(Odd);
+        }
+        Ok(content.len())
     }
 
-    fn usage(&mut self) -> Option<Option<Usage>> {
+    fn usage(&mut self) -> Read<Option<Usage>> {
         if self.cursor.peek() == b'n' {
             return self.null().map(|()| None);
         }
@@ -117,17 +125,17 @@ impl Reader<'_> {
             }
             _ => reader.skip(DEEPEST),
         })?;
-        let (prompt_tokens, completion_tokens) = (prompt?, completion?);
-        Some(Some(Usage {
+        let prompt_tokens = prompt.ok_or(Odd)?;
+        Ok(Some(Usage {
             prompt_tokens,
-            completion_tokens,
-            total_tokens: total.filter(|total| *total > 0)?,
+            completion_tokens: completion.ok_or(Odd)?,
+            total_tokens: total.filter(|total| *total > 0).ok_or(Odd)?,
             cached_tokens: cached.flatten().unwrap_or(0).min(prompt_tokens),
             estimated: false,
         }))
     }
 
-    fn cached(&mut self) -> Option<Option<u64>> {
+    fn cached(&mut self) -> Read<Option<u64>> {
         if self.cursor.peek() == b'n' {
             return self.null().map(|()| None);
         }
@@ -140,61 +148,67 @@ impl Reader<'_> {
             "cached_tokens" => once(&mut cached, Some(reader.count()?)),
             _ => reader.skip(DEEPEST),
         })?;
-        Some(cached.flatten())
+        Ok(cached.flatten())
     }
 
-    fn count(&mut self) -> Option<u64> {
-        self.cursor.number().ok()?.parse().ok()
+    fn count(&mut self) -> Read<u64> {
+        self.cursor.number()?.parse().map_err(|_| Odd)
     }
 
-    fn null(&mut self) -> Option<()> {
-        self.cursor.word("null").ok()
+    fn null(&mut self) -> Read<()> {
+        Ok(self.cursor.word("null")?)
     }
 
-    fn string(&mut self) -> Option<&str> {
-        self.cursor.string(&mut self.scratch).ok()
+    fn string(&mut self) -> Read<&str> {
+        Ok(self.cursor.string(&mut self.scratch)?)
     }
 
     /// The members of an object, each with its key, behind which `each` takes the value.
-    fn members(&mut self, mut each: impl FnMut(&mut Self, &str) -> Option<()>) -> Option<()> {
+    fn members(&mut self, mut each: impl FnMut(&mut Self, &str) -> Read<()>) -> Read<()> {
         // Takes no memory unless a key is written with escapes.
         let (mut scratch, mut is_first) = (String::new(), true);
-        self.cursor.expect(b'{').ok()?;
-        while self.cursor.next(b'}', &mut is_first).ok()? {
-            let key = self.cursor.string(&mut scratch).ok()?;
-            self.cursor.expect(b':').ok()?;
+        self.cursor.expect(b'{')?;
+        while self.cursor.next(b'}', &mut is_first)? {
+            let key = self.cursor.string(&mut scratch)?;
+            self.cursor.expect(b':')?;
             each(self, key)?;
         }
-        Some(())
+        Ok(())
     }
 
     /// Goes over what need not be known. Nothing may hide in it that the thorough reading would not take.
-    fn skip(&mut self, deepest: usize) -> Option<()> {
+    fn skip(&mut self, deepest: usize) -> Read<()> {
         match self.cursor.peek() {
             b'{' => {
-                let deepest = deepest.checked_sub(1)?;
+                let deepest = deepest.checked_sub(1).ok_or(Odd)?;
                 self.members(|reader, _| reader.skip(deepest))
             }
             b'[' => {
-                let (deepest, mut is_first) = (deepest.checked_sub(1)?, true);
-                self.cursor.expect(b'[').ok()?;
-                while self.cursor.next(b']', &mut is_first).ok()? {
+                let (deepest, mut is_first) = (deepest.checked_sub(1).ok_or(Odd)?, true);
+                self.cursor.expect(b'[')?;
+                while self.cursor.next(b']', &mut is_first)? {
                     self.skip(deepest)?;
                 }
-                Some(())
+                Ok(())
             }
             b'"' => self.string().map(|_| ()),
-            b't' => self.cursor.word("true").ok(),
-            b'f' => self.cursor.word("false").ok(),
+            b't' => Ok(self.cursor.word("true")?),
+            b'f' => Ok(self.cursor.word("false")?),
             b'n' => self.null(),
-            _ => is_float(self.cursor.number().ok()?).then_some(()),
+            _ => is_float(self.cursor.number()?).then_some(()).ok_or(Odd),
         }
     }
 }
 
+impl From<Fault> for Odd {
+    fn from(_: Fault) -> Self {
+        Self
+    }
+}
+
 /// Notes what a field says, which must not have been said.
-fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
-    place.replace(value).is_none().then_some(())
+fn once<T>(place: &mut Option<T>, value: T) -> Read<()> {
+    place.replace(value).is_none().then_some(()).ok_or(Odd)
 }
 
 /// Whether a float is sure to hold this number.
