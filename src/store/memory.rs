@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use foldhash::quality::RandomState;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::Mutex;
@@ -33,6 +34,9 @@ mod value;
 const ENTRY_OVERHEAD: u64 = 576;
 /// Several spellings of one request lead to one entry.
 const ALIASES_PER_ENTRY: u64 = 4;
+
+/// What is kept by digests. The standard library's hash would cost ten times as much, for keys that are hashes.
+type ByName<V> = Cache<Fingerprint, V, RandomState>;
 
 /// The bounds of a [`Memory`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +71,7 @@ pub struct Memory {
 struct Shared {
     limits: Limits,
     entries: Shelf,
-    aliases: Cache<Fingerprint, Spelling>,
+    aliases: ByName<Spelling>,
     /// What became of texts; it is kept and cleared with the answers.
     memo: Arc<Memo>,
     /// What the entries weigh together, and what became of others.
@@ -104,7 +108,7 @@ impl Memory {
             .eviction_policy(EvictionPolicy::lru())
             .max_capacity(limits.max_entries.saturating_mul(ALIASES_PER_ENTRY))
             .time_to_live(limits.life.min(MOKA_LONGEST))
-            .build();
+            .build_with_hasher(RandomState::default());
         let shared = Shared {
             limits,
             entries,
