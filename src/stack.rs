@@ -21,7 +21,7 @@ use crate::metering::tally::Tally;
 use crate::reply::Reply;
 use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
-use crate::upstream::Upstream;
+use crate::upstream::{SetupError, Upstream};
 
 /// A day in seconds.
 const DAY: i64 = 86_400;
@@ -53,7 +53,7 @@ pub struct Stack {
 }
 
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
-pub fn build(config: &Config) -> Result<Stack, reqwest::Error> {
+pub fn build(config: &Config) -> Result<Stack, SetupError> {
     let metrics = Arc::new(Metrics::new(config.metering.prices.clone()));
     let upstream = Upstream::new(&config.upstream, Arc::clone(&metrics))?;
     Ok(over(config, metrics, upstream))
