@@ -301,6 +301,7 @@ fn whole_stack(criterion: &mut Criterion) {
                 },
                 body: answer(),
                 answer: Some(Worth {
+                    served: None,
                     usage,
                     quality: Quality::Stop,
                 }),
