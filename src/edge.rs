@@ -134,6 +134,7 @@ impl Edge {
     ) -> Result<Caller, ProxyError> {
         let mut caller = self.shared.guard.caller(headers)?;
         context.open_account(route, caller.who());
+        caller.account = Arc::clone(context.account());
         if let Some(quota) = &caller.quota {
             context.note_client(quota.name());
             quota.count()?;

@@ -20,7 +20,7 @@ use super::figures::timestamp;
 use super::health::circuits;
 use super::{Edge, events};
 use crate::metering::account::{Row, Source};
-use crate::metering::overview::{Histogram, Known};
+use crate::metering::overview::{Histogram, Known, Overview};
 use crate::metering::tally::{Figure, Tally};
 use crate::request::Route;
 
@@ -70,8 +70,8 @@ impl Edge {
         let before = self.pulse();
         let mut waited = Duration::ZERO;
         while waited < KEEP_ALIVE {
-            let changed = timeout(LOOK, changes.changed()).await;
-            if changed.is_ok() || self.pulse() != before {
+            let news = timeout(LOOK, changes.changed()).await;
+            if news.is_ok() || self.pulse() != before {
                 return self.state_event().await;
             }
             waited += LOOK;
@@ -102,11 +102,7 @@ impl Edge {
 
     fn state(&self) -> Value {
         let shared = &self.shared;
-        let known = shared
-            .stack
-            .overview
-            .as_ref()
-            .map(|overview| overview.known());
+        let known = shared.stack.overview.as_ref().map(Overview::known);
         let known = known.unwrap_or_default();
         let now = SystemTime::now();
         let day = now

@@ -10,7 +10,7 @@ use super::Edge;
 use super::resources::Resources;
 use crate::metering::account::Source;
 use crate::metering::exposition::{Exposition, Kind, dollars};
-use crate::metering::overview::{Histogram, Known};
+use crate::metering::overview::{Histogram, Known, Overview};
 use crate::metering::tally::{Figure, Tally};
 
 /// `GET /metrics`
@@ -19,7 +19,7 @@ pub(super) async fn metrics(State(edge): State<Edge>) -> Response {
     if let Some(books) = &stack.books {
         books.settled().await;
     }
-    let known = stack.overview.as_ref().map(|overview| overview.known());
+    let known = stack.overview.as_ref().map(Overview::known);
     let mut text = Exposition::default();
     requests(&mut text, &known.unwrap_or_default());
     layers(&mut text, &edge);
@@ -62,6 +62,12 @@ fn requests(text: &mut Exposition, known: &Known) {
             text.sample(&name, &labels, sums.get(figure));
         }
     }
+    by_model(text, known);
+    durations(text, known);
+}
+
+/// Tokens and money, by model.
+fn by_model(text: &mut Exposition, known: &Known) {
     let mut models = BTreeMap::<&str, Tally>::new();
     for (series, sums) in &known.by {
         models.entry(&series.model).or_default().add(sums);
@@ -114,6 +120,10 @@ fn requests(text: &mut Exposition, known: &Known) {
             text.sample(name, &[("model", model), ("layer", layer)], dollars(saved));
         }
     }
+}
+
+/// How long things took.
+fn durations(text: &mut Exposition, known: &Known) {
     let name = "pegasus_nest_request_duration_seconds";
     text.metric(
         name,
@@ -155,7 +165,7 @@ fn requests(text: &mut Exposition, known: &Known) {
 /// What each layer did since the process began.
 fn layers(text: &mut Exposition, edge: &Edge) {
     let stack = &edge.shared.stack;
-    let (m, memory) = (&stack.metrics, &stack.store.memory);
+    let m = &stack.metrics;
     for (name, help, count) in [
         (
             "cache_hits_total",
@@ -240,6 +250,13 @@ fn layers(text: &mut Exposition, edge: &Edge) {
     ] {
         text.single(&format!("pegasus_nest_{name}"), Kind::Counter, help, count);
     }
+    states(text, edge);
+}
+
+/// Why answers are not kept, and how circuits and Redis do.
+fn states(text: &mut Exposition, edge: &Edge) {
+    let stack = &edge.shared.stack;
+    let (m, memory) = (&stack.metrics, &stack.store.memory);
     let name = "pegasus_nest_cache_refused_total";
     text.metric(name, Kind::Counter, "Answers that were not kept, by why.");
     for (reason, count) in m.refused.by_reason() {

@@ -154,7 +154,9 @@ impl Desk {
                 let _ = told.send(());
             }
             if is_over {
-                readers.iter_mut().for_each(|reader| reader.close());
+                for reader in &mut readers {
+                    reader.close();
+                }
                 return;
             }
         }
@@ -252,8 +254,8 @@ mod tests {
         }
         let (go_on, wait) = channel();
         let books = Books::new(vec![Box::new(Stuck(wait))]);
-        for at in 0..3 * MAX_WAITING as i64 {
-            books.enter(row(at));
+        for _ in 0..3 * MAX_WAITING {
+            books.enter(row(0));
         }
         assert!(books.waiting() <= MAX_WAITING);
         assert!(books.dropped() >= MAX_WAITING as u64);

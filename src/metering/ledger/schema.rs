@@ -80,7 +80,7 @@ pub(super) const FORGET: &str = "DELETE FROM requests WHERE at < $1";
 
 /// Sums from $1 until before $4 by these columns: of whole hours from $2 until before $3, and of the rows around them.
 pub(super) fn sums(by: &[&str], limit: usize) -> String {
-    let keys: String = by.iter().map(|key| format!("{key}, ")).collect();
+    let keys = by.iter().fold(String::new(), |keys, key| keys + key + ", ");
     let inner = |hour: &str| {
         let mut text = format!("SELECT {hour} AS hour");
         for dimension in DIMENSIONS {
