@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::dialect::{Dialect, Failed};
 use super::outgoing::Answer;
+use super::page;
 use crate::error::ProxyError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -211,7 +212,8 @@ impl Drop for Line {
             };
         }
         let broken_off = error.is_some() && *status == Some(200);
-        if path.starts_with("/health") {
+        // Nobody looks for these, and a page loads twenty of them.
+        if path.starts_with("/health") || path.starts_with(page::ASSETS) {
             tell!(debug);
         } else if broken_off || status.is_some_and(|status| status >= 500) {
             tell!(warn);

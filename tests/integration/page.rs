@@ -1,0 +1,3 @@
+//! The page for people, as browsers get it.
+
+mod files;
