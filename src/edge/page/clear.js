@@ -35,6 +35,8 @@ function path(isDryRun) {
 async function countThem() {
   const own = (turn += 1);
   $("clear-go").disabled = true;
+  say($("clear-go"), "Clear");
+  say($("clear-count"), "Counting …");
   try {
     const { cleared, redis } = await json(path(true), { method: "POST" });
     // Only the count for what the form says now may open the button.
