@@ -23,7 +23,7 @@ pub use fold::fold;
 pub use invalid::{Invalid, Reported};
 pub use quality::{Admit, Quality};
 pub use unfold::unfold;
-pub use usage::{Usage, with_usage};
+pub use usage::{Certainty, Usage, usage_of, with_usage};
 pub use validate::{Fault, validate};
 pub use watch::Watch;
 

@@ -20,7 +20,7 @@ use self::{layers::Layers, reader::Reader};
 use crate::{
     chat::Admit,
     compressor::{Level, Role, RuleSet},
-    metering::prices::PriceTable,
+    metering::{ledger::Place, prices::PriceTable},
     request::Route,
     store::redis::Address,
 };
@@ -49,6 +49,9 @@ pub struct Config {
     pub auth: Auth,
     pub log: Log,
     pub metering: Metering,
+    pub ledger: Ledger,
+    /// A simulated model answers.
+    pub is_demo: bool,
 }
 
 /// The side that clients see.
@@ -283,6 +286,17 @@ pub enum LogFormat {
 #[derive(Clone, Debug)]
 pub struct Metering {
     pub prices: PriceTable,
+    /// Whether streams are asked for their usage where their clients do not.
+    pub stream_usage: bool,
+}
+
+/// Where requests are kept when they are over.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// None: they are not.
+    pub place: Option<Place>,
+    /// How long the requests themselves are kept; their sums by hour stay.
+    pub retention: Duration,
 }
 
 /// A valid configuration, and the same for people.
@@ -309,6 +323,9 @@ impl Config {
         layers.command_line(options);
         let mut loaded = Self::finish(layers)?;
         if options.demo {
+            loaded.config.is_demo = true;
+            // What was simulated does not belong among what was paid for.
+            loaded.config.ledger.place = loaded.config.ledger.place.and(Some(Place::Memory));
             let note = "# --demo: a simulated model answers; [upstream] base_url and api_key are not used.";
             loaded.effective.insert_str(0, &format!("{note}\n\n"));
         }

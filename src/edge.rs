@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 use crate::config::Config;
 use crate::error::ProxyError;
 use crate::reply::Reply;
-use crate::request::ProxyRequest;
+use crate::request::{ProxyRequest, Route};
 use crate::stack::Stack;
 
 use access::Context;
@@ -43,6 +43,8 @@ mod front;
 mod headers;
 mod health;
 mod linger;
+mod live;
+mod metrics;
 mod openai;
 mod outgoing;
 mod page;
@@ -50,7 +52,9 @@ mod patient;
 mod peers;
 mod quota;
 mod repeat;
+mod resources;
 mod server;
+mod usage;
 
 /// What the routes share. Cheap to clone.
 #[derive(Clone)]
@@ -102,6 +106,10 @@ impl Edge {
                 "/api/clear-cache",
                 get(clear::clear).post(clear::clear).delete(clear::clear),
             )
+            .route("/api/usage", get(usage::usage))
+            .route("/api/usage/savings", get(usage::savings))
+            .route("/api/events", get(live::live))
+            .route("/metrics", get(metrics::metrics))
             .route("/health", get(health::summary))
             .route("/health/live", get(health::live))
             .route("/health/ready", get(health::ready))
@@ -119,8 +127,14 @@ impl Edge {
     }
 
     /// Lets a caller in whose request is to be answered, and counts it.
-    fn enter(&self, context: &Context, headers: &HeaderMap) -> Result<Caller, ProxyError> {
+    fn enter(
+        &self,
+        context: &Context,
+        route: Route,
+        headers: &HeaderMap,
+    ) -> Result<Caller, ProxyError> {
         let mut caller = self.shared.guard.caller(headers)?;
+        context.open_account(route, caller.who());
         if let Some(quota) = &caller.quota {
             context.note_client(quota.name());
             quota.count()?;
@@ -236,8 +250,9 @@ async fn method_not_allowed(
     headers: HeaderMap,
 ) -> Response {
     let path = uri.path();
-    let is_open =
-        page::is_document(path) || path.starts_with(page::ASSETS) || path.starts_with("/health");
+    let is_open = path == "/metrics"
+        || page::is_document(path)
+        || [page::ASSETS, "/health"].iter().any(|open| path.starts_with(open));
     if let (false, Err(error)) = (is_open, edge.shared.guard.caller(&headers)) {
         return failure(&error);
     }

@@ -30,6 +30,7 @@ pub mod json;
 pub mod layers;
 pub mod logging;
 pub mod metering;
+pub mod money;
 pub mod reply;
 pub mod request;
 pub mod sse;
@@ -48,14 +49,19 @@ pub async fn serve(
     ready: impl FnOnce(),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), reqwest::Error> {
-    let stack = stack::build(&config)?;
+    let mut stack = stack::build(&config)?;
+    stack.keep_books(&config.ledger).await;
     ready();
     let store = stack.store.clone();
+    let books = stack.books.clone();
     tokio::select! {
         biased;
         // Before anybody is served: a clear must find the answers of an earlier process read, or being read.
         never = store.upkeep() => match never {},
         () = edge::run(edge::Edge::new(config, stack), listener, shutdown) => {}
+    }
+    if let Some(books) = books {
+        books.settled().await;
     }
     store.close().await;
     Ok(())

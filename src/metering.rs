@@ -1,6 +1,7 @@
 //! Counts what happened: beside the way of a request, never in it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -11,12 +12,19 @@ use crate::json::Node;
 use crate::reply::{Provenance, Tier, Worth};
 use crate::request::{ProxyRequest, Saved};
 
+use account::Account;
 use prices::PriceTable;
 
 pub use refusals::{Refusal, Refusals};
 
+pub mod account;
+pub mod books;
+pub mod exposition;
+pub mod ledger;
+pub mod overview;
 pub mod prices;
 mod refusals;
+pub mod tally;
 pub mod tokens;
 
 /// Model names come from clients; so many unpriced ones are remembered.
@@ -149,14 +157,18 @@ impl Metrics {
         }
     }
 
-    /// The upstream has given a complete answer: once for each call, however many callers share it.
-    pub fn answered(&self, model: &str, usage: Usage) {
+    /// The upstream has given an answer, or as much of one as came: once for each call, however many callers share
+    /// it. The account of the request that began the call pays.
+    pub fn answered(&self, request: &ProxyRequest, usage: Usage, served: Option<&Arc<str>>) {
         self.answers.add(1);
-        self.estimated_answers.add(u64::from(usage.estimated));
+        self.estimated_answers.add(u64::from(usage.is_estimated()));
         self.prompt_tokens.add(usage.prompt_tokens);
         self.completion_tokens.add(usage.completion_tokens);
-        self.cost_nano_usd
-            .add(self.price(model, usage.prompt_tokens, usage.completion_tokens));
+        let model = request.model().unwrap_or_default();
+        let cost = self.price(model, served.map(|name| &**name), usage);
+        self.cost_nano_usd.add(cost.unwrap_or(0));
+        let discount = self.discount(model, served.map(|name| &**name), usage);
+        request.parts().account.paid(usage, served, cost, discount);
     }
 
     /// A request has got the head of its reply.
@@ -191,15 +203,18 @@ impl Metrics {
     }
 
     /// A request has got a complete answer: what it cost and what it saved.
-    pub fn bill(&self, model: &str, provenance: Provenance, worth: Worth, saved: &Saved) -> Bill {
-        let Usage {
-            prompt_tokens,
-            completion_tokens,
-            total_tokens,
-            ..
-        } = worth.usage;
-        let price = self.price(model, prompt_tokens, completion_tokens);
-        let not_sent = self.price(model, saved.tokens, 0);
+    pub fn bill(
+        &self,
+        account: &Account,
+        model: &str,
+        provenance: Provenance,
+        worth: &Worth,
+        saved: &Saved,
+    ) -> Bill {
+        let (usage, served) = (worth.usage, worth.served.as_deref());
+        let total_tokens = usage.total_tokens;
+        let price = self.price(model, served, usage);
+        let not_sent = self.price_of_prompt(model, served, saved.tokens);
         self.compression_tokens_saved.add(saved.tokens);
         self.compression_chars_saved.add(saved.chars);
         self.compression_chars_before.add(saved.chars_before);
@@ -209,27 +224,44 @@ impl Metrics {
                 Saving::add(&mut all, *saving);
             }
         }
+        let is_joined = matches!(provenance, Provenance::Coalesced { .. });
         let bill = if provenance.is_paid() {
             Bill {
                 tokens_used: total_tokens,
                 tokens_saved: saved.tokens,
-                cost_nano_usd: price,
+                cost_nano_usd: price.unwrap_or(0),
                 saved_nano_usd: not_sent,
             }
         } else {
-            let counter = match provenance {
-                Provenance::Coalesced { .. } => &self.dedup_tokens_saved,
-                _ => &self.cache_tokens_saved,
+            let counter = if is_joined {
+                &self.dedup_tokens_saved
+            } else {
+                &self.cache_tokens_saved
             };
             counter.add(total_tokens);
             Bill {
                 tokens_used: 0,
                 tokens_saved: total_tokens + saved.tokens,
                 cost_nano_usd: 0,
-                saved_nano_usd: price + not_sent,
+                saved_nano_usd: price.unwrap_or(0).saturating_add(not_sent),
             }
         };
         self.saved_nano_usd.add(bill.saved_nano_usd);
+        account.note(|row| {
+            row.compressed_tokens = saved.tokens;
+            row.saved.compression = not_sent;
+            if !provenance.is_paid() {
+                let saving = if is_joined {
+                    &mut row.saved.dedup
+                } else {
+                    &mut row.saved.cache
+                };
+                *saving = price.unwrap_or(0);
+                row.usage = Some(usage);
+                row.served.clone_from(&worth.served);
+                row.is_priced = price.is_some();
+            }
+        });
         bill
     }
 
@@ -243,15 +275,43 @@ impl Metrics {
         self.unpriced.lock().iter().cloned().collect()
     }
 
-    fn price(&self, model: &str, prompt_tokens: u64, completion_tokens: u64) -> u64 {
-        self.prices
-            .nano_usd(model, prompt_tokens, completion_tokens)
-            .unwrap_or_else(|| {
-                let mut unpriced = self.unpriced.lock();
-                if unpriced.len() < MAX_UNPRICED && !unpriced.contains(model) {
-                    unpriced.insert(model.to_owned());
-                }
-                0
-            })
+    /// What a call costs: what its provider says, else what the table says; `None` for a model without a price.
+    fn price(&self, model: &str, served: Option<&str>, usage: Usage) -> Option<u64> {
+        usage
+            .cost_nano_usd
+            .or_else(|| self.list_price(model, served, usage))
+    }
+
+    /// What a call costs by the table.
+    fn list_price(&self, model: &str, served: Option<&str>, usage: Usage) -> Option<u64> {
+        let priced = [served, Some(model)].into_iter().flatten().find_map(|name| {
+            self.prices
+                .nano_usd(name, usage.prompt_tokens, usage.completion_tokens)
+        });
+        if priced.is_none() {
+            let mut unpriced = self.unpriced.lock();
+            if unpriced.len() < MAX_UNPRICED && !unpriced.contains(model) {
+                unpriced.insert(model.to_owned());
+            }
+        }
+        priced
+    }
+
+    /// What so many tokens of a prompt cost.
+    fn price_of_prompt(&self, model: &str, served: Option<&str>, tokens: u64) -> u64 {
+        if tokens == 0 {
+            return 0;
+        }
+        let usage = Usage {
+            prompt_tokens: tokens,
+            ..Usage::default()
+        };
+        self.list_price(model, served, usage).unwrap_or(0)
+    }
+
+    /// By how much the provider's own cache made a prompt cheaper.
+    fn discount(&self, model: &str, served: Option<&str>, usage: Usage) -> u64 {
+        let _ = (model, served, usage);
+        0
     }
 }

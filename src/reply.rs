@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -73,10 +74,12 @@ pub struct Ending {
 }
 
 /// What a complete chat answer cost, and of which kind it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Worth {
     /// Tokens, as reported or estimated.
     pub usage: Usage,
+    /// The model that answered, if it says so.
+    pub served: Option<Arc<str>>,
     /// What kind of answer it is. Of a stream, whose chunks do not tell, it is [`Quality::Stop`] until the
     /// answer is put together.
     pub quality: Quality,
@@ -167,6 +170,16 @@ impl Reply {
         match self {
             Self::Whole(whole) => &mut whole.head,
             Self::Stream(stream) => &mut stream.head,
+        }
+    }
+}
+
+impl From<Usage> for Worth {
+    /// A finished answer of which no more is known.
+    fn from(usage: Usage) -> Self {
+        Self {
+            usage,
+            ..Self::default()
         }
     }
 }

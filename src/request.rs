@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::compressor::{Level, Memo, Plan, Recall, Saving};
 use crate::fingerprint::{self, Fingerprint, Scope};
 use crate::json::{Json, Node};
+use crate::metering::account::{self, Account};
 
 use aside::LONG;
 pub(crate) use aside::aside;
@@ -102,6 +103,10 @@ pub struct Parts {
     pub route: Route,
     /// When the client will have waited long enough.
     pub deadline: Instant,
+    /// What pays for the calls upstream.
+    pub account: Arc<Account>,
+    /// Whether streams are asked for their usage where their clients do not: the books need it.
+    pub asks_for_usage: bool,
 }
 
 /// The body.
@@ -123,6 +128,8 @@ pub enum Content {
 pub struct Chat {
     original: Json,
     model: Arc<str>,
+    /// Whom the client attributes it to.
+    user: Option<Arc<str>>,
     shape: Shape,
     /// Fields that the proxy put in, which are not part of the request's identity.
     injected: &'static [&'static str],
@@ -192,6 +199,11 @@ impl Chat {
             _ => Shape::Whole,
         };
         Self {
+            user: root
+                .get("user")
+                .and_then(Node::as_str)
+                .filter(|user| !user.is_empty())
+                .map(|user| account::clip(user).into()),
             original,
             model,
             shape,
@@ -215,16 +227,36 @@ impl Chat {
         &self.model
     }
 
+    /// Whom the client attributes it to; as much of the name as is kept.
+    pub fn user(&self) -> Option<&Arc<str>> {
+        self.user.as_ref()
+    }
+
     /// Its sampling temperature; where it names none, that of `OpenAI`'s API.
     pub fn temperature(&self) -> f64 {
         let own = self.original.root().get("temperature");
         own.and_then(Node::as_f64).unwrap_or(1.0)
     }
 
+    /// Whether it is for a stream and does not say whether that is to end with its usage.
+    fn leaves_usage_open(&self) -> bool {
+        matches!(self.shape, Shape::Stream { .. })
+            && self.original.root().get("stream_options").is_none()
+    }
+
     /// The fields that the proxy put in.
     pub fn injected(&self) -> &'static [&'static str] {
         self.injected
     }
+}
+
+/// The same JSON object with a wish for the usage at the end of the stream.
+fn with_usage(json: &Bytes) -> Bytes {
+    const WISH: &[u8] = b",\"stream_options\":{\"include_usage\":true}}";
+    let Some(object) = json.trim_ascii_end().strip_suffix(b"}") else {
+        return json.clone();
+    };
+    [object, WISH].concat().into()
 }
 
 impl ProxyRequest {
@@ -319,7 +351,14 @@ impl ProxyRequest {
     pub fn body(&self) -> Bytes {
         match &self.shared.content {
             Content::Opaque { body, .. } => body.clone(),
-            Content::Chat(chat) => self.outgoing().unwrap_or(&chat.original).text().clone(),
+            Content::Chat(chat) => {
+                let json = self.outgoing().unwrap_or(&chat.original);
+                if self.parts().asks_for_usage && chat.leaves_usage_open() {
+                    with_usage(json.text())
+                } else {
+                    json.text().clone()
+                }
+            }
         }
     }
 

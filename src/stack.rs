@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tower::ServiceBuilder;
 use tower::util::{BoxCloneSyncService, option_layer};
 
@@ -13,10 +14,17 @@ use crate::layers::compress::CompressLayer;
 use crate::layers::dedup::{DedupLayer, Flights};
 use crate::layers::retry::RetryLayer;
 use crate::metering::Metrics;
+use crate::metering::books::Books;
+use crate::metering::ledger::{Group, Ledger};
+use crate::metering::overview::Overview;
+use crate::metering::tally::Tally;
 use crate::reply::Reply;
 use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
 use crate::upstream::Upstream;
+
+/// A day in seconds.
+const DAY: i64 = 86_400;
 
 /// The way of a request, outermost layer first.
 pub type Service = BoxCloneSyncService<ProxyRequest, Reply, ProxyError>;
@@ -36,6 +44,12 @@ pub struct Stack {
     pub flights: Flights,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Where requests that are over are entered; nowhere where nobody reads it.
+    pub books: Option<Books>,
+    /// What outlasts the process of them.
+    pub ledger: Option<Ledger>,
+    /// What is known of those of this process.
+    pub overview: Option<Overview>,
 }
 
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
@@ -102,7 +116,44 @@ where
         circuits,
         flights,
         metrics,
+        books: None,
+        ledger: None,
+        overview: None,
     }
+}
+
+impl Stack {
+    /// Keeps books from now on, and the ledger where one is configured and can be opened.
+    pub async fn keep_books(&mut self, config: &config::Ledger) {
+        let ledger = config.place.as_ref().and_then(|place| {
+            let opened = Ledger::open(place, config.retention);
+            let failed = |error: &_| tracing::warn!(%error, %place, "the ledger cannot be opened; requests are not kept");
+            opened.inspect_err(failed).ok()
+        });
+        let now = Timestamp::now();
+        let (today, overall) = match &ledger {
+            Some(ledger) => sums_until(ledger, now).await,
+            None => Default::default(),
+        };
+        let overview = Overview::new(now.as_second().div_euclid(DAY), today, overall);
+        let mut readers = vec![overview.reader()];
+        readers.extend(ledger.as_ref().map(Ledger::keeper));
+        self.books = Some(Books::new(readers));
+        self.ledger = ledger;
+        self.overview = Some(overview);
+    }
+}
+
+/// The sums of earlier processes: of today, and of all times.
+async fn sums_until(ledger: &Ledger, now: Timestamp) -> (Tally, Tally) {
+    let now = now.as_millisecond();
+    let midnight = now - now.rem_euclid(DAY * 1_000);
+    let sums = async |from| {
+        let report = ledger.report(from, i64::MAX / 2, Vec::<Group>::new()).await;
+        let report = report.inspect_err(|error| tracing::warn!(%error, "the ledger cannot be read"));
+        report.ok().and_then(|report| Some(report.lines.first()?.1)).unwrap_or_default()
+    };
+    (sums(midnight).await, sums(0).await)
 }
 
 /// The tiers that are configured. Redis is connected to in the background.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::chat::Usage;
 use crate::fingerprint::Fingerprint;
+use crate::reply::Worth;
 
 pub use clears::Filter;
 pub use memory::{Evictions, Generation, Limits, Memory, Spelling};
@@ -38,6 +39,8 @@ pub struct Entry {
     pub usage: Usage,
     /// The model that was asked, as its client named it; of very long names the beginning.
     pub model: Arc<str>,
+    /// The model that answered, if it said so.
+    pub served: Option<Arc<str>>,
     /// Who shares it: the digest of a [`crate::fingerprint::Scope`].
     pub scope: Fingerprint,
     /// How old it was when it came here.
@@ -68,11 +71,13 @@ pub type SharedEntry = Arc<Entry>;
 
 impl Entry {
     /// An answer that has just been made.
-    pub fn new(body: Bytes, usage: Usage, model: &str, scope: Fingerprint) -> Self {
+    pub fn new(body: Bytes, worth: impl Into<Worth>, model: &str, scope: Fingerprint) -> Self {
+        let Worth { usage, served, .. } = worth.into();
         Self {
             body,
             usage,
             model: clip(model).into(),
+            served,
             scope,
             age_at_arrival: Duration::ZERO,
             arrived: Instant::now(),

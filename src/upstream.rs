@@ -13,7 +13,7 @@ use crate::chat;
 use crate::config;
 use crate::error::{ProxyError, Slow};
 use crate::layers::{ReplyFuture, ReplyResult};
-use crate::metering::{Metrics, estimate_prompt};
+use crate::metering::Metrics;
 use crate::reply::{Provenance, Reply, StreamKind, Streaming, Whole, Worth};
 use crate::request::{ProxyRequest, Socket};
 
@@ -21,6 +21,7 @@ use failure::classify;
 use incoming::{Incoming, Limits};
 use key::OwnKey;
 use pool::Pool;
+use sale::Sale;
 use sockets::Sockets;
 
 mod decode;
@@ -32,6 +33,7 @@ mod incoming;
 mod key;
 mod pool;
 mod raw;
+mod sale;
 mod sockets;
 
 pub(crate) use headers::nominated;
@@ -103,6 +105,7 @@ impl Upstream {
         let permit = sockets.acquire(deadline).await?;
         let queued = asked.elapsed();
         metrics.attempts.add(1);
+        request.parts().account.attempted();
         let limits = Limits {
             read_timeout: config.read_timeout,
             deadline,
@@ -139,7 +142,7 @@ impl Upstream {
                 )
                 .into(),
             )),
-            _ => forward(&request, incoming).await,
+            _ => forward(&request, incoming, metrics).await,
         }
     }
 
@@ -211,16 +214,19 @@ impl Upstream {
                 frames,
             }));
         }
+        let sale = Sale::begin(request, &self.shared.metrics);
         let body = incoming.collect().await?;
-        let answer = chat::read_answer(&body).map_err(|invalid| refuse(&invalid, has_own_key))?;
-        let usage = answer
-            .usage
-            .unwrap_or_else(|| chat::Usage::estimated(estimate_prompt(&request), answer.text));
-        self.shared
-            .metrics
-            .answered(request.model().unwrap_or_default(), usage);
+        let answer = match chat::read_answer(&body) {
+            Ok(answer) => answer,
+            Err(invalid) => {
+                sale.cancel();
+                return Err(refuse(&invalid, has_own_key));
+            }
+        };
+        let usage = sale.close(answer.usage, answer.text, answer.model.as_ref());
         let answer = Some(Worth {
             usage,
+            served: answer.model,
             quality: answer.quality,
         });
         Ok(Reply::Whole(Whole { head, body, answer }))
@@ -272,7 +278,11 @@ fn url(config: &config::Upstream, path: &str) -> Result<Url, ProxyError> {
 }
 
 /// Anything but a chat completion, and every error status: passed on as it is.
-async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult {
+async fn forward(
+    request: &ProxyRequest,
+    mut incoming: Incoming,
+    metrics: &Metrics,
+) -> ReplyResult {
     let mut head = incoming.head();
     if request.chat().is_none() {
         head.provenance = Provenance::Bypass { stored: false };
@@ -288,6 +298,11 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming) -> ReplyResult 
             head.headers.insert(header::CONTENT_LENGTH, length.clone());
         }
         let body = incoming.collect().await?;
+        if status.is_success()
+            && let Some((usage, model)) = chat::usage_of(&body)
+        {
+            metrics.answered(request, usage, model.as_ref());
+        }
         return Ok(Reply::Whole(Whole {
             head,
             body,

@@ -1,5 +1,7 @@
 //! Judges a whole upstream answer: whether it is one, of which kind, what it used.
 
+use std::sync::Arc;
+
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
@@ -41,11 +43,16 @@ const FILTERED: [&str; 6] = [
     "spii",
 ];
 
+/// So much of the name of a model that answered is kept (bytes): upstreams choose its length.
+const MAX_MODEL: usize = 256;
+
 /// What is to be known of a usable whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// What the provider counted, if it did.
     pub usage: Option<Usage>,
+    /// The model that answered, if it says so; of very long names the beginning.
+    pub model: Option<Arc<str>>,
     /// What kind of answer it is: that of its worst choice.
     pub quality: Quality,
     /// Bytes of generated text: content, reasoning, refusals and tool-call arguments.
@@ -79,9 +86,15 @@ fn read_thoroughly(body: &[u8]) -> Result<Answer, Invalid> {
     }
     Ok(Answer {
         usage: object.get("usage").and_then(Usage::read),
+        model: object.get("model").and_then(Value::as_str).map(clip),
         quality,
         text,
     })
+}
+
+/// The name of a model that answered, as much of it as is kept.
+pub(super) fn clip(model: &str) -> Arc<str> {
+    model[..model.floor_char_boundary(MAX_MODEL)].into()
 }
 
 pub(super) fn choices_of(object: &Map<String, Value>) -> Result<&[Value], Invalid> {

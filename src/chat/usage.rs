@@ -1,12 +1,31 @@
 //! What an answer cost, as its provider counted it or as an estimate.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
-/// The tokens that a provider counted for one call.
+use super::answer::clip;
+use crate::money;
+
+/// How sure the figures of a [`Usage`] are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Certainty {
+    /// The provider counted them.
+    #[default]
+    Reported,
+    /// They were counted here, with the model's own vocabulary.
+    Exact,
+    /// They are a guess.
+    Estimated,
+}
+
+/// The tokens of one call, and its price where the provider tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
     /// Tokens of the request.
     pub prompt_tokens: u64,
@@ -16,9 +35,33 @@ pub struct Usage {
     pub total_tokens: u64,
     /// How many of the prompt's tokens the provider's own prompt cache served.
     pub cached_tokens: u64,
-    /// Whether the figures are an estimate; those read from an answer are not.
-    pub estimated: bool,
+    /// How many of the prompt's tokens were put into that cache, where the provider bills them by themselves.
+    pub cache_write_tokens: u64,
+    /// How many of the answer's tokens nobody sees: those of the model's reasoning.
+    pub reasoning_tokens: u64,
+    /// What the provider says that the call cost, in nano-dollars.
+    pub cost_nano_usd: Option<u64>,
+    /// How sure all this is.
+    pub certainty: Certainty,
 }
+
+// === impl Certainty ===
+
+impl Certainty {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Reported, Self::Exact, Self::Estimated];
+
+    /// Its name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::Exact => "exact",
+            Self::Estimated => "estimated",
+        }
+    }
+}
+
+// === impl Usage ===
 
 impl Usage {
     /// Usage as OpenAI writes it, marked where it is an estimate.
@@ -28,10 +71,15 @@ impl Usage {
             "completion_tokens": self.completion_tokens,
             "total_tokens": self.total_tokens,
         });
-        if self.estimated {
+        if self.is_estimated() {
             json["estimated"] = true.into();
         }
         json
+    }
+
+    /// Whether the figures are a guess.
+    pub fn is_estimated(self) -> bool {
+        self.certainty == Certainty::Estimated
     }
 
     /// The usage of an answer whose upstream reported none: `prompt_tokens` as estimated, and a token for
@@ -42,8 +90,8 @@ impl Usage {
             prompt_tokens,
             completion_tokens,
             total_tokens: prompt_tokens + completion_tokens,
-            cached_tokens: 0,
-            estimated: true,
+            certainty: Certainty::Estimated,
+            ..Self::default()
         }
     }
 
@@ -67,9 +115,25 @@ impl Usage {
             completion_tokens,
             total_tokens,
             cached_tokens: cached_tokens.unwrap_or(0).min(prompt_tokens),
-            estimated: false,
+            // OpenRouter's name, and Anthropic's.
+            cache_write_tokens: count(&[
+                "/prompt_tokens_details/cache_write_tokens",
+                "/cache_creation_input_tokens",
+            ])
+            .unwrap_or(0)
+            .min(prompt_tokens),
+            reasoning_tokens: count(&["/completion_tokens_details/reasoning_tokens"])
+                .unwrap_or(0)
+                .min(completion_tokens),
+            cost_nano_usd: usage.get("cost").and_then(Value::as_number).and_then(cost),
+            certainty: Certainty::Reported,
         })
     }
+}
+
+/// What OpenRouter says that a call cost: dollars, as a number that prints as it was written.
+pub(super) fn cost(usd: &Number) -> Option<u64> {
+    money::nano_usd(&usd.to_string())
 }
 
 fn tokens(count: &Value) -> Option<u64> {
@@ -84,10 +148,10 @@ fn tokens(count: &Value) -> Option<u64> {
         .or_else(|| count.as_f64().map(|count| count as u64))
 }
 
-/// Adds an estimated usage to a whole answer that has none: SDKs expect one, and it says that it is
-/// estimated.
+/// Adds a usage that was counted here to a whole answer that has none: SDKs expect one, and an estimate says that it
+/// is one.
 pub fn with_usage(body: Bytes, usage: Usage) -> Bytes {
-    if !usage.estimated || !body.ends_with(b"}") || has_usage(&body) {
+    if usage.certainty == Certainty::Reported || !body.ends_with(b"}") || has_usage(&body) {
         return body;
     }
     let mut out = BytesMut::from(&body[..body.len() - 1]);
@@ -95,6 +159,21 @@ pub fn with_usage(body: Bytes, usage: Usage) -> Bytes {
     out.extend_from_slice(usage.to_json().to_string().as_bytes());
     out.extend_from_slice(b"}");
     out.freeze()
+}
+
+/// The usage and the model of another answer than a chat completion, such as embeddings, where it tells them.
+pub fn usage_of(body: &[u8]) -> Option<(Usage, Option<Arc<str>>)> {
+    #[derive(Deserialize)]
+    struct Told {
+        usage: Option<Value>,
+        model: Option<Value>,
+    }
+    // Most answers of lists and the like have none, and need not be read for that.
+    memchr::memmem::find(body, b"\"usage\"")?;
+    let told: Told = serde_json::from_slice(body).ok()?;
+    let usage = Usage::read(&told.usage?)?;
+    let model = told.model.as_ref().and_then(Value::as_str).map(clip);
+    Some((usage, model))
 }
 
 fn has_usage(body: &[u8]) -> bool {

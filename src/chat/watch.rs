@@ -1,9 +1,12 @@
 //! Watches the chunks of a stream as they pass: whether it ends well, and what it used.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
+use super::answer::clip;
 use super::invalid::{Invalid, kind, parse_object, refuse_error};
 use super::object::Object;
 use super::size::Size;
@@ -17,6 +20,8 @@ pub(super) const MAX_CHOICES: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Watch {
     usage: Option<Usage>,
+    /// What the first chunk says; all others say it again.
+    model: Option<Option<Arc<str>>>,
     choices: Vec<Seen>,
     text: usize,
 }
@@ -44,6 +49,7 @@ impl Watch {
         if let Some(usage) = chunk.usage.as_ref().and_then(Usage::read) {
             self.usage = Some(usage);
         }
+        self.model.get_or_insert_with(|| model_of(data));
         for Object(choice) in chunk.choices.into_iter().flatten() {
             self.choice(choice)?;
         }
@@ -53,6 +59,11 @@ impl Watch {
     /// The last usage that the provider sent.
     pub fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    /// The model that answers, if it says so.
+    pub fn model(&self) -> Option<&Arc<str>> {
+        self.model.as_ref()?.as_ref()
     }
 
     /// Whether there was a choice, and all that there were have a finish reason.
@@ -93,6 +104,16 @@ impl Watch {
         }
         Ok(())
     }
+}
+
+/// The model that a chunk names. Where it is no name, nothing depends on it.
+fn model_of(data: &[u8]) -> Option<Arc<str>> {
+    #[derive(Deserialize)]
+    struct Named {
+        model: Option<Value>,
+    }
+    let Named { model } = serde_json::from_slice(data).ok()?;
+    model?.as_str().map(clip)
 }
 
 /// The few fields that matter, so that most chunks cost no allocation.

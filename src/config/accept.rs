@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 pub(super) use choices::{level, quality, role_level, route_level, route_ttl};
-pub(super) use places::{namespace, snapshot};
+pub(super) use places::{ledger, namespace, snapshot};
 
 mod choices;
 mod places;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path};
 
 use super::{
-    Auth, Breaker, Cache, Compression, Config, Dedup, Dialect, Log, LogFormat, MaxTokens, Metering,
+    Auth, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat, MaxTokens, Metering,
     Retry, Server, Upstream, accept, reader::Reader,
 };
 use crate::compressor::Rule;
@@ -34,6 +34,11 @@ impl Config {
             auth: Auth::read(reader),
             log: Log::read(reader),
             metering: Metering::read(reader),
+            ledger: Ledger {
+                place: reader.text("ledger.path", accept::ledger),
+                retention: reader.timeout("ledger.retention"),
+            },
+            is_demo: false,
         };
         config.refuse_open_purse(reader);
         config
@@ -241,7 +246,10 @@ impl Metering {
             PriceTable::from_toml(&text)
                 .map_err(|error| format!("expected a file like config/prices.toml: {error}"))
         });
-        Self { prices }
+        Self {
+            prices,
+            stream_usage: reader.flag("metering.stream_usage"),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One log line for each request, written when its response has ended or its client has gone.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request};
@@ -11,6 +12,10 @@ use super::dialect::{Dialect, Failed};
 use super::outgoing::Answer;
 use super::page;
 use crate::error::ProxyError;
+use crate::metering::account::{Account, Row, Who};
+use crate::metering::books::Books;
+use crate::reply::Provenance;
+use crate::request::Route;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Paths and model names come from clients; of their length no log line should be.
@@ -31,6 +36,7 @@ struct Story {
     path: Box<str>,
     dialect: Dialect,
     notes: Mutex<Notes>,
+    account: Arc<Account>,
 }
 
 /// What becomes known on the way, for the log.
@@ -71,6 +77,16 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         .unwrap_or_else(new_id)
 }
 
+/// Milliseconds since 1970, as people's clocks have it.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
 fn new_id() -> HeaderValue {
     let mut buffer = uuid::Uuid::encode_buffer();
     let id = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
@@ -97,16 +113,56 @@ impl Context {
         self.story.begun
     }
 
+    /// What the request runs up.
+    pub(super) fn account(&self) -> &Arc<Account> {
+        &self.story.account
+    }
+
+    /// From now on the request is one for the books.
+    pub(super) fn open_account(&self, route: Route, who: Who) {
+        self.account().note(|row| {
+            row.at = now();
+            row.id = self.id().into();
+            row.endpoint = Some(route);
+            row.who = who;
+        });
+    }
+
+    /// Notes whom the client attributes the request to.
+    pub(super) fn note_user(&self, user: Option<&Arc<str>>) {
+        if let Some(user) = user {
+            self.account().note(|row| row.user = Some(Arc::clone(user)));
+        }
+    }
+
     /// Notes by which name the caller is known.
     pub(super) fn note_client(&self, name: &Arc<str>) {
         self.story.notes.lock().client = Some(Arc::clone(name));
     }
 
-    /// Notes what the log should say of a reply.
-    pub(super) fn note_reply(&self, model: Option<Arc<str>>, cache: &'static str) {
+    /// Notes what the log should say of a reply, and how long its head took without the upstream's share.
+    pub(super) fn note_reply(
+        &self,
+        model: Option<Arc<str>>,
+        provenance: Provenance,
+        upstream: Duration,
+    ) {
+        self.account().note(|row| {
+            row.model.clone_from(&model);
+            row.source = provenance.into();
+            row.took.upstream = micros(upstream);
+            row.took.added = micros(self.begun().elapsed().saturating_sub(upstream));
+        });
         let mut notes = self.story.notes.lock();
         notes.model = model;
-        notes.cache = Some(cache);
+        notes.cache = Some(provenance.x_cache());
+    }
+
+    /// Notes that the first event of a stream is on its way.
+    pub(super) fn note_first_token(&self) {
+        let after = micros(self.begun().elapsed());
+        self.account()
+            .note(|row| _ = row.took.first_token.get_or_insert(after));
     }
 
     /// Notes what an answer saved.
@@ -124,9 +180,15 @@ impl Context {
 
 impl Line {
     /// Begins the line of a request whose head has been read.
-    pub(super) fn begin<B>(request: &Request<B>) -> Self {
+    pub(super) fn begin<B>(request: &Request<B>, books: Option<&Books>) -> Self {
+        let id = request_id(request.headers());
+        let account = match books {
+            Some(books) => Account::open(books.clone(), Row::default()),
+            None => Arc::default(),
+        };
         let story = Story {
-            id: request_id(request.headers()),
+            id,
+            account,
             begun: Instant::now(),
             method: request.method().clone(),
             path: shorten(request.uri().path()).into(),
@@ -211,6 +273,12 @@ impl Drop for Line {
                 )
             };
         }
+        story.account.note(|row| {
+            row.status = status.unwrap_or(0);
+            row.error = error;
+            row.is_aborted = !*complete;
+            row.took.total = micros(story.begun.elapsed());
+        });
         let broken_off = error.is_some() && *status == Some(200);
         // Nobody looks for these, and a page loads twenty of them.
         if path.starts_with("/health") || path.starts_with(page::ASSETS) {

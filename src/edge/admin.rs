@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 
 use crate::compressor::Saving;
 use crate::metering::Metrics;
+use crate::metering::tally::usd;
 
 use super::Edge;
 use super::dialect::failure;
-use super::figures::{percent, timestamp, usd};
+use super::figures::{percent, timestamp};
 use super::health::circuits;
 
 /// `GET /api/optimization-stats`

@@ -12,6 +12,7 @@ use super::quota::Quota;
 use crate::config::{CacheScope, Client, Config};
 use crate::error::ProxyError;
 use crate::fingerprint::Scope;
+use crate::metering::account::Who;
 
 /// Checks credentials. Holds digests only, so that a comparison tells nothing by its duration, not even
 /// a token's length.
@@ -35,6 +36,20 @@ pub(super) struct Caller {
     pub(super) place: Option<OwnedSemaphorePermit>,
     is_admin: bool,
 }
+
+// === impl Caller ===
+
+impl Caller {
+    /// Whose requests these are, for the books.
+    pub(super) fn who(&self) -> Who {
+        match &self.quota {
+            Some(quota) => Who::Named(Arc::clone(quota.name())),
+            None => Who::of(self.scope),
+        }
+    }
+}
+
+// === impl Guard ===
 
 impl Guard {
     pub(super) fn new(config: &Config) -> Self {

@@ -51,7 +51,11 @@ async fn create(
     request: Request,
     endpoint: Endpoint,
 ) -> Result<Response, ProxyError> {
-    let mut caller = edge.enter(context, request.headers())?;
+    let route = match endpoint {
+        Endpoint::Prompt => Route::Create,
+        Endpoint::Turn => Route::CreateChat,
+    };
+    let mut caller = edge.enter(context, route, request.headers())?;
     body::expect_json(request.headers())?;
     let (head, body) = request.into_parts();
     let incoming = head.headers;
@@ -59,6 +63,7 @@ async fn create(
     // Not before the body is here: slow senders must not take the places of others.
     let place = edge.admit(&mut caller)?;
     let form = Form::read(&bytes, endpoint, &edge.shared.config)?;
+    context.note_user(form.user.as_ref());
 
     let json = Json::parse(form.completion.into()).map_err(|error| {
         ProxyError::reject(StatusCode::BAD_REQUEST, "invalid_json", error.to_string())
@@ -70,10 +75,6 @@ async fn create(
     };
     let chat = Chat::new(json, injected);
     let shape = chat.shape();
-    let route = match endpoint {
-        Endpoint::Prompt => Route::Create,
-        Endpoint::Turn => Route::CreateChat,
-    };
     let mut parts = edge.parts(
         route,
         Method::POST,
@@ -81,6 +82,7 @@ async fn create(
         &incoming,
         caller,
         Some(&chat),
+        context,
     )?;
     // The client's type and wishes are about this endpoint's JSON, not about the upstream's.
     parts.headers.remove(header::ACCEPT);

@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 
+use super::access::Context as Exchanged;
 use super::front::IsStream;
 use crate::alarm::Alarm;
 use crate::chat;
@@ -36,10 +37,11 @@ pub(super) trait Encode: Send + 'static {
 }
 
 /// The body of a stream that arrives.
-pub(super) fn relay(frames: Frames, encoder: impl Encode + Unpin) -> Body {
+pub(super) fn relay(context: &Exchanged, frames: Frames, encoder: impl Encode + Unpin) -> Body {
     Body::from_stream(Relay {
         frames: Some(frames),
         encoder,
+        speechless: Some(context.clone()),
         silence: Alarm::new(Instant::now() + KEEP_ALIVE),
     })
 }
@@ -49,6 +51,8 @@ struct Relay<E> {
     /// Gone once the stream is over.
     frames: Option<Frames>,
     encoder: E,
+    /// Until the first event.
+    speechless: Option<Exchanged>,
     silence: Alarm,
 }
 
@@ -59,6 +63,7 @@ impl<E: Encode + Unpin> Stream for Relay<E> {
         let Self {
             frames,
             encoder,
+            speechless,
             silence,
         } = self.get_mut();
         let mut out = BytesMut::new();
@@ -71,7 +76,12 @@ impl<E: Encode + Unpin> Stream for Relay<E> {
                     ready!(silence.poll(cx));
                     out.extend_from_slice(b": keep-alive\n");
                 }
-                Poll::Ready(Some(Ok(Frame::Chunk(data)))) => encoder.chunk(&data, &mut out),
+                Poll::Ready(Some(Ok(Frame::Chunk(data)))) => {
+                    encoder.chunk(&data, &mut out);
+                    if let Some(context) = speechless.take() {
+                        context.note_first_token();
+                    }
+                }
                 Poll::Ready(Some(Ok(Frame::End(ending)))) => {
                     encoder.end(ending.worth.unwrap_or_default(), &mut out);
                     *frames = None;

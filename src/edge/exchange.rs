@@ -8,7 +8,7 @@ use super::headers;
 use crate::error::ProxyError;
 use crate::metering::{Bill, Metrics};
 use crate::reply::{Provenance, Reply, Worth};
-use crate::request::{ProxyRequest, Saved};
+use crate::request::{ProxyRequest, Saved, Stage};
 
 /// A request whose reply has begun.
 pub(super) struct Exchange {
@@ -24,10 +24,10 @@ pub(super) fn settle(
     context: &Context,
     model: &str,
     provenance: Provenance,
-    worth: Worth,
+    worth: &Worth,
     saved: &Saved,
 ) -> Bill {
-    let bill = metrics.bill(model, provenance, worth, saved);
+    let bill = metrics.bill(context.account(), model, provenance, worth, saved);
     context.note_saved(bill.tokens_saved);
     bill
 }
@@ -41,7 +41,8 @@ impl Exchange {
     ) -> Result<(Self, Reply), ProxyError> {
         let reply = edge.ask(&request).await?;
         let provenance = reply.head().provenance;
-        context.note_reply(request.model_name(), provenance.x_cache());
+        let upstream = request.timings().of(Stage::Upstream);
+        context.note_reply(request.model_name(), provenance, upstream);
         let exchange = Self {
             edge: edge.clone(),
             context: context.clone(),
@@ -52,7 +53,7 @@ impl Exchange {
     }
 
     /// Counts what a complete answer cost and saved.
-    pub(super) fn settle(&self, worth: Worth) -> Bill {
+    pub(super) fn settle(&self, worth: &Worth) -> Bill {
         settle(
             &self.edge.shared.stack.metrics,
             &self.context,

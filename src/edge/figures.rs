@@ -13,16 +13,6 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
     format!("{share:.1}%")
 }
 
-/// Nano-dollars as dollars.
-pub(super) fn usd(nano: u64) -> f64 {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "exact up to nine million dollars"
-    )]
-    let usd = nano as f64 / 1e9;
-    usd
-}
-
 /// A time as RFC 3339 with milliseconds, in UTC.
 pub(super) fn timestamp(time: SystemTime) -> String {
     let since_epoch = time

@@ -47,7 +47,7 @@ pub(super) async fn circuit_breakers(State(edge): State<Edge>) -> Json<Value> {
 /// `GET /health/detailed`
 pub(super) async fn detailed(State(edge): State<Edge>) -> Json<Value> {
     let (status, message) = edge.condition();
-    let (rss, heap) = memory();
+    let resources = edge.resources();
     let shared = &edge.shared;
     let (config, stack) = (&shared.config, &shared.stack);
     Json(json!({
@@ -62,7 +62,7 @@ pub(super) async fn detailed(State(edge): State<Edge>) -> Json<Value> {
             "arch": std::env::consts::ARCH,
             "pid": std::process::id(),
         },
-        "memory": {"rss": rss, "heapUsed": heap},
+        "memory": {"rss": resources.resident_bytes, "heapUsed": resources.heap_bytes},
         "circuitBreakers": circuits(&edge),
         "upstream": {
             "baseUrl": config.upstream.base_url,
@@ -139,16 +139,4 @@ pub(super) fn circuits(edge: &Edge) -> Vec<Value> {
         .iter()
         .map(describe)
         .collect()
-}
-
-/// Resident bytes, and those of them that no file backs, which is the heap and the stacks. Zero where the
-/// system does not tell.
-fn memory() -> (u64, u64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-        kib.unwrap_or(0) * 1024
-    };
-    (field("VmRSS:"), field("RssAnon:"))
 }

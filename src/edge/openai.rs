@@ -1,5 +1,7 @@
 //! `/v1`: OpenAI's protocol, whole and streaming, and everything else below it passed on as it is.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -76,7 +78,7 @@ async fn try_complete<B>(
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let mut caller = edge.enter(context, request.headers())?;
+    let mut caller = edge.enter(context, Route::ChatCompletions, request.headers())?;
     body::expect_json(request.headers())?;
     let path = path_and_query(request.uri())?;
     let (head, body) = request.into_parts();
@@ -96,6 +98,7 @@ where
         ProxyError::reject_field(StatusCode::BAD_REQUEST, fault.param, message)
     })?;
     let chat = Chat::new(json, &[]);
+    context.note_user(chat.user());
     let shape = chat.shape();
     let parts = edge.parts(
         Route::ChatCompletions,
@@ -104,6 +107,7 @@ where
         &incoming,
         caller,
         Some(&chat),
+        context,
     )?;
     let request = ProxyRequest::new(parts, Content::Chat(Box::new(chat)));
     if let Some(alias) = alias {
@@ -124,8 +128,9 @@ async fn answer(exchange: Exchange, reply: Reply, shape: Shape) -> Result<Answer
         Reply::Stream(stream) if stream.kind == StreamKind::Events => match shape {
             Shape::Stream { include_usage } => {
                 let head = exchange.early_headers(stream.head.headers);
+                let context = exchange.context.clone();
                 let encoder = Events::new(exchange, include_usage);
-                let frames = events::relay(stream.frames, encoder);
+                let frames = events::relay(&context, stream.frames, encoder);
                 Ok(events::response(head, frames).map(Outgoing::from))
             }
             Shape::Whole => {
@@ -151,7 +156,7 @@ async fn answer(exchange: Exchange, reply: Reply, shape: Shape) -> Result<Answer
 
 /// A complete answer as JSON.
 fn whole(exchange: &Exchange, head: HeaderMap, body: Bytes, worth: Worth) -> Answer {
-    let bill = exchange.settle(worth);
+    let bill = exchange.settle(&worth);
     let mut response = Answer::new(body.into());
     *response.headers_mut() = exchange.headers(head, bill.tokens_saved);
     response.headers_mut().insert(
@@ -186,7 +191,7 @@ fn replay(
         let error = ProxyError::InvalidAnswer(reason.into());
         Events::break_off(&exchange.context, &error, &mut out);
     }
-    let bill = exchange.settle(worth);
+    let bill = exchange.settle(&worth);
     Ok(events::response(
         exchange.headers(head, bill.tokens_saved),
         out.freeze().into(),
@@ -194,7 +199,7 @@ fn replay(
 }
 
 async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Response, ProxyError> {
-    let mut caller = edge.enter(context, request.headers())?;
+    let mut caller = edge.enter(context, Route::Forwarded, request.headers())?;
     let path = path_and_query(request.uri())?;
     let method = request.method().clone();
     if matches!(method, Method::TRACE | Method::CONNECT) {
@@ -222,7 +227,15 @@ async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Res
     let accepts_events = incoming.get(header::ACCEPT).is_some_and(|value| {
         memchr::memmem::find(value.as_bytes(), b"text/event-stream").is_some()
     });
-    let parts = edge.parts(Route::Forwarded, method, path, &incoming, caller, None)?;
+    let parts = edge.parts(
+        Route::Forwarded,
+        method,
+        path,
+        &incoming,
+        caller,
+        None,
+        context,
+    )?;
     let request = ProxyRequest::new(
         parts,
         Content::Opaque {
@@ -354,6 +367,7 @@ impl Edge {
         incoming: &HeaderMap,
         caller: Caller,
         chat: Option<&Chat>,
+        context: &Context,
     ) -> Result<Parts, ProxyError> {
         let config = &self.shared.config;
         let mut cache_control = CacheControl::from_headers(incoming);
@@ -372,6 +386,8 @@ impl Edge {
             ttl: config.cache.ttl_of(route),
             level: headers::level(incoming)?,
             deadline: Instant::now() + config.upstream.total_timeout,
+            account: Arc::clone(context.account()),
+            asks_for_usage: config.metering.stream_usage,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The answer to a request whose bytes came before, given without reading them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Response;
 use tokio::time::Instant;
@@ -28,15 +29,17 @@ impl Edge {
             whole,
             model,
             saved,
+            user,
         } = stack.repeats.as_ref()?.find(alias, route)?;
         let timings = Timings::default();
         timings.add(Stage::Cache, begun.elapsed());
         let provenance = whole.head.provenance;
         stack.metrics.requests.add(1);
         stack.metrics.replied(provenance);
-        context.note_reply(Some(Arc::clone(&model)), provenance.x_cache());
+        context.note_reply(Some(Arc::clone(&model)), provenance, Duration::ZERO);
+        context.note_user(user.as_ref());
         let worth = whole.answer.unwrap_or_default();
-        let bill = settle(&stack.metrics, context, &model, provenance, worth, &saved);
+        let bill = settle(&stack.metrics, context, &model, provenance, &worth, &saved);
 
         let mut head = whole.head.headers;
         headers::tell(

@@ -5,9 +5,12 @@
 //! "PGNS" version  flags   checksum clears   life    …
 //!
 //! then, all integers little-endian:
-//! prompt, completion, total, cached tokens    4 × u64
+//! prompt, completion, total, cached, cache write and
+//! reasoning tokens, nano-dollars               7 × u64
 //! scope                                       32 bytes
-//! length of the model's name, the name        u16, UTF-8
+//! length of the name of the model that was
+//! asked, the name                             u16, UTF-8
+//! the same of the model that answered         u16, UTF-8; of no length where it is not known
 //! length of the body before compression       u32
 //! the body, LZ4 (block format) where it was longer than 4 KiB and became shorter
 //! ```
@@ -16,24 +19,30 @@
 //! it, so that no value answers another request than its own. What cannot be read in full is no
 //! entry: whoever wrote it, and whatever happened to it since, it is a miss and never an answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::{Entry, MAX_MODEL};
-use crate::chat::Usage;
+use crate::chat::{Certainty, Usage};
 use crate::fingerprint::Fingerprint;
+use crate::reply::Worth;
 
 const MAGIC: [u8; 4] = *b"PGNS";
 /// Changes with the layout above; a value of another version is a miss.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Where the checksum stands, and where what it covers begins.
 const CHECKSUM: usize = 6;
 const COVERED: usize = CHECKSUM + 8;
 
 const ESTIMATED: u8 = 1;
 const COMPRESSED: u8 = 2;
+/// The provider told the price.
+const PRICED: u8 = 4;
+const EXACT: u8 = 8;
+const ALL_FLAGS: u8 = ESTIMATED | COMPRESSED | PRICED | EXACT;
 /// Shorter bodies are stored as they are (bytes): what LZ4 takes off them is not worth a hit's time.
 const COMPRESS_ABOVE: usize = 4 * 1024;
 
@@ -41,7 +50,7 @@ const COMPRESS_ABOVE: usize = 4 * 1024;
 pub(super) const MAX_BODY: usize = 64 * 1024 * 1024;
 
 /// How much of a value holds all but its body, whatever it is (bytes).
-pub(super) const MAX_HEAD: usize = COVERED + 8 + 8 + 32 + 32 + 2 + MAX_MODEL;
+pub(super) const MAX_HEAD: usize = COVERED + 8 + 8 + 56 + 32 + 2 * (2 + MAX_MODEL);
 
 /// A stored entry together with what concerns only its storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +69,7 @@ pub(super) struct Head {
     pub(super) usage: Usage,
     pub(super) scope: Fingerprint,
     pub(super) model: Box<str>,
+    pub(super) served: Option<Arc<str>>,
 }
 
 /// The binary form of an entry; `None` if it is longer than [`MAX_BODY`].
@@ -81,10 +91,20 @@ pub(super) fn encode(
         completion_tokens,
         total_tokens,
         cached_tokens,
-        estimated,
+        cache_write_tokens,
+        reasoning_tokens,
+        cost_nano_usd,
+        certainty,
     } = entry.usage;
-    let flags =
-        if estimated { ESTIMATED } else { 0 } | if compressed.is_some() { COMPRESSED } else { 0 };
+    let certainty = match certainty {
+        Certainty::Reported => 0,
+        Certainty::Exact => EXACT,
+        Certainty::Estimated => ESTIMATED,
+    };
+    let flag = |is_set, flag| if is_set { flag } else { 0 };
+    let flags = certainty
+        | flag(compressed.is_some(), COMPRESSED)
+        | flag(cost_nano_usd.is_some(), PRICED);
 
     let mut out = Vec::with_capacity(COVERED + 128 + entry.model.len() + body.len());
     out.extend(MAGIC);
@@ -102,12 +122,17 @@ pub(super) fn encode(
         completion_tokens,
         total_tokens,
         cached_tokens,
+        cache_write_tokens,
+        reasoning_tokens,
+        cost_nano_usd.unwrap_or(0),
     ] {
         out.extend(tokens.to_le_bytes());
     }
     out.extend(entry.scope.as_bytes());
-    out.extend(u16::try_from(entry.model.len()).ok()?.to_le_bytes());
-    out.extend(entry.model.as_bytes());
+    for name in [&entry.model, entry.served.as_deref().unwrap_or_default()] {
+        out.extend(u16::try_from(name.len()).ok()?.to_le_bytes());
+        out.extend(name.as_bytes());
+    }
     out.extend(u32::try_from(entry.body.len()).ok()?.to_le_bytes());
     out.extend(body);
     let checksum = checksum(fingerprint, flags, &out[COVERED..]);
@@ -146,7 +171,7 @@ pub(super) fn peek(beginning: &[u8]) -> Option<Head> {
 fn read_head(bytes: &[u8]) -> Option<(Head, u8, &[u8])> {
     let mut reader = Reader(bytes);
     let (magic, [version, flags]) = (reader.array()?, reader.array()?);
-    if magic != MAGIC || version != VERSION || flags & !(ESTIMATED | COMPRESSED) != 0 {
+    if magic != MAGIC || version != VERSION || flags & !ALL_FLAGS != 0 {
         return None;
     }
     let _checksum: [u8; 8] = reader.array()?;
@@ -157,17 +182,27 @@ fn read_head(bytes: &[u8]) -> Option<(Head, u8, &[u8])> {
         completion_tokens: reader.number()?,
         total_tokens: reader.number()?,
         cached_tokens: reader.number()?,
-        estimated: flags & ESTIMATED != 0,
+        cache_write_tokens: reader.number()?,
+        reasoning_tokens: reader.number()?,
+        cost_nano_usd: Some(reader.number()?).filter(|_| flags & PRICED != 0),
+        certainty: match flags & (ESTIMATED | EXACT) {
+            0 => Certainty::Reported,
+            EXACT => Certainty::Exact,
+            _ => Certainty::Estimated,
+        },
     };
     let scope = Fingerprint::from_bytes(reader.array()?);
-    let length = usize::from(u16::from_le_bytes(reader.array()?));
-    let model = std::str::from_utf8(reader.take(length)?).ok()?.into();
+    let model = reader.name()?.into();
+    let served = Some(reader.name()?)
+        .filter(|name| !name.is_empty())
+        .map(Arc::from);
     let head = Head {
         clears,
         life,
         usage,
         scope,
         model,
+        served,
     };
     Some((head, flags, reader.0))
 }
@@ -198,6 +233,11 @@ impl<'b> Reader<'b> {
         self.take(N)?.try_into().ok()
     }
 
+    fn name(&mut self) -> Option<&'b str> {
+        let length = u16::from_le_bytes(self.array()?);
+        std::str::from_utf8(self.take(length.into())?).ok()
+    }
+
     fn number(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
@@ -210,11 +250,17 @@ impl Value {
             usage,
             scope,
             model,
+            served,
             ..
         } = self.head;
+        let worth = Worth {
+            usage,
+            served,
+            ..Worth::default()
+        };
         Entry {
             age_at_arrival: age,
-            ..Entry::new(self.body, usage, &model, scope)
+            ..Entry::new(self.body, worth, &model, scope)
         }
     }
 }
@@ -232,9 +278,17 @@ mod tests {
             completion_tokens: 2,
             total_tokens: 300,
             cached_tokens: 1,
-            estimated: true,
+            cache_write_tokens: 4,
+            reasoning_tokens: 5,
+            cost_nano_usd: Some(6),
+            certainty: Certainty::Exact,
         };
-        Entry::new(Bytes::copy_from_slice(body), usage, "modèl", digest(b"me"))
+        let worth = Worth {
+            usage,
+            served: Some("modèl-2".into()),
+            ..Worth::default()
+        };
+        Entry::new(Bytes::copy_from_slice(body), worth, "modèl", digest(b"me"))
     }
 
     fn key() -> Fingerprint {
@@ -259,7 +313,10 @@ mod tests {
             assert_eq!(peek(&bytes), Some(value.head.clone()));
             let back = value.into_entry(Duration::from_secs(5));
             assert_eq!((&*back.model, back.scope), ("modèl", digest(b"me")));
-            assert_eq!(back.usage, entry(b"").usage);
+            assert_eq!(
+                (back.usage, &back.served),
+                (entry(b"").usage, &entry(b"").served)
+            );
             assert!(back.age() >= Duration::from_secs(5));
         }
         assert!(encoded(&b"x".repeat(100_000)).len() < 1_000);

@@ -84,6 +84,8 @@ pub struct Spelling {
     pub saved: Saved,
     /// Whether they ask for an answer piece by piece.
     pub wants_stream: bool,
+    /// Whom they attribute it to.
+    pub user: Option<Arc<str>>,
 }
 
 /// The number of clears that a call began after.

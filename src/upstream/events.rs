@@ -11,10 +11,10 @@ use futures_util::stream::unfold;
 use tokio::time::timeout;
 
 use super::incoming::Incoming;
+use super::sale::Sale;
 use super::{Shared, refuse};
-use crate::chat::{Quality, Usage, Watch};
+use crate::chat::{Quality, Watch};
 use crate::error::ProxyError;
-use crate::metering::estimate_prompt;
 use crate::reply::{Ending, Frame, Frames, Worth};
 use crate::request::ProxyRequest;
 use crate::sse::{Decoder, Event};
@@ -35,7 +35,8 @@ struct Events {
     count: usize,
     max_bytes: usize,
     watch: Watch,
-    request: ProxyRequest,
+    /// Gone once it is closed.
+    sale: Option<Sale>,
     shared: Arc<Shared>,
 }
 
@@ -45,10 +46,12 @@ pub(super) async fn read(
     mut incoming: Incoming,
     request: ProxyRequest,
 ) -> Result<Frames, ProxyError> {
+    let wants_stream = request.wants_stream();
     let first = incoming.chunk().await?;
-    if request.wants_stream() {
+    if wants_stream {
         incoming.begin_stream();
     }
+    let sale = Sale::begin(request, &incoming.shared.metrics);
     let max_bytes = incoming.max_bytes();
     let decoder = Decoder::new(max_bytes);
     let shared = Arc::clone(&incoming.shared);
@@ -60,13 +63,19 @@ pub(super) async fn read(
         count: 0,
         max_bytes,
         watch: Watch::new(),
-        request,
+        sale: Some(sale),
         shared,
     };
-    events.accept(first)?;
+    if let Err(error) = events.accept(first) {
+        events.fail();
+        return Err(error);
+    }
     Ok(Box::pin(unfold(Some(events), |state| async {
         let mut events = state?;
         let item = events.next().await;
+        if item.is_err() {
+            events.fail();
+        }
         let goes_on = matches!(item, Ok(Frame::Chunk(_)));
         Some((item, goes_on.then_some(events)))
     })))
@@ -118,6 +127,15 @@ impl Events {
         Ok(())
     }
 
+    /// The stream broke. One that had not said a word is none.
+    fn fail(&mut self) {
+        if self.watch.text() == 0 && self.watch.usage().is_none()
+            && let Some(sale) = self.sale.take()
+        {
+            sale.cancel();
+        }
+    }
+
     fn finish(&mut self) -> Result<Frame, ProxyError> {
         if let Some(incoming) = self.incoming.take() {
             drain(incoming);
@@ -127,18 +145,22 @@ impl Events {
                 "the stream ended without a finish_reason".into(),
             ));
         }
-        let usage = self
-            .watch
-            .usage()
-            .unwrap_or_else(|| Usage::estimated(estimate_prompt(&self.request), self.watch.text()));
-        self.shared
-            .metrics
-            .answered(self.request.model().unwrap_or_default(), usage);
-        let worth = Some(Worth {
-            usage,
+        let (usage, served) = (self.watch.usage(), self.watch.model());
+        let worth = self.sale.take().map(|sale| Worth {
+            usage: sale.close(usage, self.watch.text(), served),
+            served: served.cloned(),
             quality: Quality::Stop,
         });
         Ok(Frame::End(Ending { worth, whole: None }))
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        if let Some(sale) = &mut self.sale {
+            let watch = &self.watch;
+            sale.note(watch.usage(), watch.text(), watch.model());
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     let binary = std::env::var_os("PEGASUS_NEST_BIN").or(built);
     let mut command = Command::new(binary.expect("PEGASUS_NEST_BIN is not set"));
     command.args(arguments).env_clear().kill_on_drop(true);
+    command.env("PEGASUS_LEDGER__PATH", ":memory:");
     command
 }
 

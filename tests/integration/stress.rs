@@ -115,6 +115,8 @@ fn request(body: &serde_json::Value) -> ProxyRequest {
         ttl: Duration::from_hours(1),
         level: None,
         deadline: Instant::now() + Duration::from_secs(30),
+        account: Arc::default(),
+            asks_for_usage: false,
     };
     ProxyRequest::new(parts, Content::Chat(Box::new(Chat::new(json, &[]))))
 }

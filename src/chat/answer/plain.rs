@@ -5,9 +5,11 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Number;
 
 use super::{Answer, GOOD_ENDINGS, PROMISES, Quality, Usage};
 use crate::chat::object::Object;
+use crate::chat::usage::{self, Certainty};
 use crate::json::end_of_string;
 
 #[derive(Deserialize)]
@@ -17,6 +19,7 @@ struct Plain<'a> {
     usage: Option<Object<Counts>>,
     error: Option<IgnoredAny>,
     object: Option<Cow<'a, str>>,
+    model: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -55,11 +58,20 @@ struct Counts {
     /// What else providers call the first two.
     input_tokens: Option<IgnoredAny>,
     output_tokens: Option<IgnoredAny>,
+    cache_creation_input_tokens: Option<IgnoredAny>,
+    completion_tokens_details: Option<Object<Reasoning>>,
+    cost: Option<Number>,
 }
 
 #[derive(Deserialize)]
 struct Details {
     cached_tokens: Option<u64>,
+    cache_write_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Reasoning {
+    reasoning_tokens: Option<u64>,
 }
 
 /// What there is to know of a plain answer; `None` of any other, be it good or bad.
@@ -101,6 +113,7 @@ pub(super) fn read(body: &[u8]) -> Option<Answer> {
     };
     Some(Answer {
         usage,
+        model: plain.model.as_deref().map(super::clip),
         quality: Quality::Stop,
         text,
     })
@@ -146,19 +159,27 @@ impl Counts {
         let has_more = self.prompt_cache_hit_tokens.is_some()
             || self.cached_tokens.is_some()
             || self.input_tokens.is_some()
-            || self.output_tokens.is_some();
+            || self.output_tokens.is_some()
+            || self.cache_creation_input_tokens.is_some();
         if has_more || self.total_tokens == 0 {
             return None;
         }
-        let cached = self
-            .prompt_tokens_details
-            .and_then(|Object(details)| details.cached_tokens);
+        let (cached, written) = match self.prompt_tokens_details {
+            Some(Object(details)) => (details.cached_tokens, details.cache_write_tokens),
+            None => (None, None),
+        };
+        let reasoning = self
+            .completion_tokens_details
+            .and_then(|Object(details)| details.reasoning_tokens);
         Some(Usage {
             prompt_tokens: self.prompt_tokens,
             completion_tokens: self.completion_tokens,
             total_tokens: self.total_tokens,
             cached_tokens: cached.unwrap_or(0).min(self.prompt_tokens),
-            estimated: false,
+            cache_write_tokens: written.unwrap_or(0).min(self.prompt_tokens),
+            reasoning_tokens: reasoning.unwrap_or(0).min(self.completion_tokens),
+            cost_nano_usd: self.cost.as_ref().and_then(usage::cost),
+            certainty: Certainty::Reported,
         })
     }
 }

@@ -41,7 +41,7 @@ fn an_ordinary_answer_is_usable_and_storable() {
         completion_tokens: 4,
         total_tokens: 13,
         cached_tokens: 8,
-        estimated: false,
+        ..Usage::default()
     };
     let expected = Answer {
         usage: Some(usage),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::metering::ledger::Place;
 use crate::store::directory;
 
 /// A file that can be written; empty is none.
@@ -18,6 +19,15 @@ pub(in crate::config) fn snapshot(text: &str) -> Result<Option<PathBuf>, String>
         return Err("expected the path of a file in a directory that exists".to_owned());
     }
     Ok(Some(path))
+}
+
+/// Where the ledger is: a file, the memory of the process, or nowhere.
+pub(in crate::config) fn ledger(text: &str) -> Result<Option<Place>, String> {
+    match text {
+        "" | "off" => Ok(None),
+        ":memory:" => Ok(Some(Place::Memory)),
+        path => Ok(snapshot(path)?.map(Place::File)),
+    }
 }
 
 /// A part of a Redis key: no character that separates parts or that a pattern interprets.

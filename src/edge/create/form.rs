@@ -1,5 +1,7 @@
 //! What `/create` and `/create/chat` accept, and the chat completion that they make of it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 use crate::config::{Config, MaxTokens};
 use crate::error::ProxyError;
 use crate::json::{Json, Node};
+use crate::metering::account::clip;
 
 use fields::Fields;
 
@@ -27,6 +30,8 @@ pub(super) struct Form {
     pub(super) completion: Vec<u8>,
     /// Whether `max_tokens` in it is ours.
     pub(super) injects_max_tokens: bool,
+    /// Whom it is for.
+    pub(super) user: Option<Arc<str>>,
     /// Fields that mean nothing here.
     pub(super) ignored: Vec<String>,
 }
@@ -92,6 +97,7 @@ impl Form {
         for field in ATTRIBUTION {
             optional_text(root, field)?;
         }
+        let user = optional_text(root, "userId")?.filter(|user| !user.is_empty());
         let stream = optional(root, "stream").map(|node| {
             node.as_bool().ok_or_else(|| {
                 malformed(
@@ -136,6 +142,7 @@ impl Form {
         Ok(Self {
             completion,
             injects_max_tokens,
+            user: user.map(|user| clip(user).into()),
             ignored,
         })
     }

@@ -12,9 +12,10 @@ use super::outcome::Outcome;
 use crate::edge::dialect::Dialect;
 use crate::edge::events::{self, Encode};
 use crate::edge::exchange::Exchange;
-use crate::edge::figures::{percent, usd};
+use crate::edge::figures::percent;
 use crate::error::ProxyError;
 use crate::metering::Bill;
+use crate::metering::tally::usd;
 use crate::reply::{Excuse, Frames, Provenance, Worth};
 use crate::sse;
 
@@ -73,11 +74,11 @@ impl Report {
         as_text: bool,
     ) -> Result<Response, ProxyError> {
         let (outcome, text) = Outcome::of_whole(body)?;
-        let bill = self.exchange.settle(worth);
+        let bill = self.exchange.settle(&worth);
         let (content_type, body) = if as_text {
             ("text/plain; charset=utf-8", text)
         } else {
-            let answer = self.answer(&outcome, Some(&text), worth, bill);
+            let answer = self.answer(&outcome, Some(&text), &worth, bill);
             ("application/json", to_json(&answer))
         };
         let mut response = Response::new(Body::from(body));
@@ -96,10 +97,10 @@ impl Report {
         worth: Worth,
     ) -> Result<Response, ProxyError> {
         let (outcome, text) = Outcome::of_whole(body)?;
-        let bill = self.exchange.settle(worth);
+        let bill = self.exchange.settle(&worth);
         let mut out = BytesMut::new();
         encode(&json!({"delta": text}), &mut out);
-        encode(&self.answer(&outcome, None, worth, bill), &mut out);
+        encode(&self.answer(&outcome, None, &worth, bill), &mut out);
         sse::encode(b"[DONE]", &mut out);
         let head = self.exchange.headers(head, bill.tokens_saved);
         Ok(events::response(head, out.freeze().into()))
@@ -108,19 +109,20 @@ impl Report {
     /// A stream for a client that asked for one.
     pub(super) fn stream(self, head: HeaderMap, frames: Frames) -> Response {
         let head = self.exchange.early_headers(head);
+        let context = self.exchange.context.clone();
         let encoder = Events {
             report: self,
             outcome: Outcome::default(),
             has_spoken: false,
         };
-        events::response(head, events::relay(frames, encoder))
+        events::response(head, events::relay(&context, frames, encoder))
     }
 
     fn answer<'a>(
         &'a self,
         outcome: &'a Outcome,
         text: Option<&'a str>,
-        worth: Worth,
+        worth: &Worth,
         bill: Bill,
     ) -> Answer<'a> {
         let Exchange {
@@ -224,8 +226,8 @@ impl Encode for Events {
         if !self.has_spoken {
             return self.error(&self.outcome.silence(), out);
         }
-        let bill = self.report.exchange.settle(worth);
-        encode(&self.report.answer(&self.outcome, None, worth, bill), out);
+        let bill = self.report.exchange.settle(&worth);
+        encode(&self.report.answer(&self.outcome, None, &worth, bill), out);
         sse::encode(b"[DONE]", out);
     }
 

@@ -10,7 +10,7 @@ use crate::edge::dialect::Dialect;
 use crate::edge::events::Encode;
 use crate::edge::exchange::Exchange;
 use crate::error::ProxyError;
-use crate::reply::{Provenance, Worth};
+use crate::reply::Worth;
 use crate::sse;
 
 /// OpenAI's way of streaming.
@@ -42,9 +42,8 @@ impl Events {
 
 impl Encode for Events {
     fn chunk(&mut self, data: &Bytes, out: &mut BytesMut) {
-        // Whoever started a shared call may have asked for usage when this caller did not, or the reverse.
-        let is_shared = matches!(self.exchange.provenance, Provenance::Coalesced { .. });
-        if (is_shared || self.include_usage) && memchr::memmem::find(data, b"\"usage\"").is_some() {
+        // The usage is asked for whether its client did or not: for the books, and for others who share the call.
+        if memchr::memmem::find(data, b"\"usage\"").is_some() {
             let probe = serde_json::from_slice::<UsageProbe>(data).unwrap_or_default();
             let has_usage = probe.usage.is_some();
             if has_usage && probe.choices.is_empty() && !self.include_usage {
@@ -60,11 +59,11 @@ impl Encode for Events {
 
     fn end(&mut self, worth: Worth, out: &mut BytesMut) {
         if self.include_usage && !self.usage_sent {
-            let chunk = usage_chunk(self.first.as_deref(), worth).to_string();
+            let chunk = usage_chunk(self.first.as_deref(), &worth).to_string();
             sse::encode(chunk.as_bytes(), out);
         }
         sse::encode(b"[DONE]", out);
-        self.exchange.settle(worth);
+        self.exchange.settle(&worth);
     }
 
     fn error(&mut self, error: &ProxyError, out: &mut BytesMut) {
@@ -80,7 +79,7 @@ struct UsageProbe {
 }
 
 /// The last chunk that OpenAI sends for `include_usage`, of the same answer as the first one.
-fn usage_chunk(first: Option<&[u8]>, worth: Worth) -> Value {
+fn usage_chunk(first: Option<&[u8]>, worth: &Worth) -> Value {
     let first: Value = first
         .and_then(|data| serde_json::from_slice(data).ok())
         .unwrap_or_default();

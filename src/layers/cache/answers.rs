@@ -253,6 +253,7 @@ pub(super) fn spelling(request: &ProxyRequest) -> Option<Spelling> {
         question: request.question()?,
         saved: request.saved(),
         wants_stream: request.wants_stream(),
+        user: request.chat().and_then(|chat| chat.user().cloned()),
     })
 }
 
@@ -278,6 +279,7 @@ pub(super) fn whole(entry: &Entry, provenance: Provenance) -> Whole {
     };
     let answer = Some(Worth {
         usage: entry.usage,
+        served: entry.served.clone(),
         quality: Quality::Stop,
     });
     Whole {

@@ -59,7 +59,7 @@ pub(super) fn reply(whole: &Whole) -> Vec<u8> {
     let told = Told::Reply {
         status: status.as_u16(),
         headers: headers.collect(),
-        usage: whole.answer.map(|worth| worth.usage),
+        usage: whole.answer.as_ref().map(|worth| worth.usage),
     };
     pack(&told, &whole.body)
 }
@@ -137,10 +137,14 @@ fn whole(
     }
     let answer = match usage {
         None => None,
-        Some(usage) => Some(Worth {
-            usage,
-            quality: chat::read_answer(&body).ok()?.quality,
-        }),
+        Some(usage) => {
+            let answer = chat::read_answer(&body).ok()?;
+            Some(Worth {
+                usage,
+                served: answer.model,
+                quality: answer.quality,
+            })
+        }
     };
     let head = Head {
         status: StatusCode::from_u16(status).ok()?,
@@ -186,9 +190,10 @@ mod tests {
 
     #[test]
     fn replies_are_handed_over_as_they_are() {
-        let body = r#"{"choices":[{"message":{"content":"cut"},"finish_reason":"length"}]}"#;
+        let body = r#"{"model":"m-2","choices":[{"message":{"content":"cut"},"finish_reason":"length"}]}"#;
         let cut = Worth {
             usage: Usage::estimated(3, 8),
+            served: Some("m-2".into()),
             quality: chat::Quality::Length,
         };
         for (status, answer) in [

@@ -168,7 +168,7 @@ impl Recorder {
         match reply {
             Reply::Whole(mut whole) => {
                 if whole.head.status == StatusCode::OK
-                    && let Some(worth) = whole.answer
+                    && let Some(worth) = whole.answer.clone()
                 {
                     // A copy: the body is a window into a larger buffer of the socket's, which a stored
                     // reference would keep whole.
@@ -219,7 +219,7 @@ impl Slot {
         }
         let entry = Entry::new(
             body,
-            worth.usage,
+            worth,
             self.request.model().unwrap_or_default(),
             self.request.parts().scope.digest(),
         );
@@ -295,8 +295,8 @@ impl Stream for Recording {
             // Before the end is passed on, so that nobody can ask between the flight and the store.
             Some(Ok(Frame::End(ending))) => {
                 let chunks = std::mem::take(&mut self.chunks);
-                if let (Some(slot), Some(worth)) = (self.slot.take(), ending.worth) {
-                    ending.whole = slot.keep(&chunks, worth);
+                if let (Some(slot), Some(worth)) = (self.slot.take(), &ending.worth) {
+                    ending.whole = slot.keep(&chunks, worth.clone());
                 }
             }
             Some(Err(_)) | None => {

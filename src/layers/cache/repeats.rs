@@ -47,6 +47,8 @@ pub struct Repeat {
     pub model: Arc<str>,
     /// What compression saved when the same bytes came first.
     pub saved: Saved,
+    /// Whom its client attributes it to.
+    pub user: Option<Arc<str>>,
 }
 
 impl Repeats {
@@ -95,6 +97,7 @@ impl Repeats {
                 whole: whole(&entry, provenance),
                 model: Arc::clone(&entry.model),
                 saved: known.saved,
+                user: known.user,
             }),
             _ => None,
         }

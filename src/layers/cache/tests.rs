@@ -151,7 +151,9 @@ impl House {
             level: None,
             route: ask.route,
             deadline: Instant::now() + self.config.upstream.total_timeout,
-        };
+            account: Arc::default(),
+            asks_for_usage: false,
+    };
         ProxyRequest::new(parts, Content::Chat(Box::new(chat)))
     }
 

@@ -18,7 +18,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy before this upstream, with TOML over the defaults of tests: retries come at once.
+    /// A proxy before this upstream, with TOML over the defaults of tests: retries come at once, and the ledger ends with the
+    /// process.
     pub(crate) async fn start(settings: &str, upstream: &Upstream) -> Self {
         Self::before(&format!("http://{}/v1", upstream.address), settings).await
     }
@@ -27,6 +28,8 @@ impl Proxy {
     pub(crate) async fn before(base_url: &str, settings: &str) -> Self {
         let mut table: Table =
             toml::from_str("[retry]\nbase_delay = \"1ms\"\nmax_delay = \"2ms\"").unwrap();
+        let ledger = Table::from_iter([("path".to_owned(), Value::from(":memory:"))]);
+        table.insert("ledger".to_owned(), ledger.into());
         let base_url = Table::from_iter([("base_url".to_owned(), Value::from(base_url))]);
         table.insert("upstream".to_owned(), base_url.into());
         merge(&mut table, toml::from_str(settings).unwrap());

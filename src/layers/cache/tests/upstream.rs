@@ -90,6 +90,7 @@ impl Upstream {
         };
         let worth = Some(Worth {
             usage: Usage::estimated(11, 28),
+            served: None,
             quality: Quality::Stop,
         });
         let text = format!("answer {number}");

@@ -18,8 +18,9 @@ const READS: [&str; 6] = [
 ];
 
 /// Who may, how often, and for whom.
-const READERS: [(&str, usize, &str); 8] = [
+const READERS: [(&str, usize, &str); 12] = [
     ("demo/chat.rs", 1, "`created` in the demo's answers"),
+    ("edge/access.rs", 1, "when a request came, for the ledger"),
     ("edge/admin.rs", 1, "a timestamp for people"),
     ("edge/clear.rs", 1, "a timestamp for people"),
     ("edge/health.rs", 4, "timestamps for people"),
@@ -28,8 +29,11 @@ const READERS: [(&str, usize, &str); 8] = [
         1,
         "when a call failed last, for people",
     ),
+    ("edge/live.rs", 1, "a timestamp for people, and which day it is"),
+    ("edge/usage.rs", 2, "until when reports go that do not say"),
     ("layers/retry.rs", 1, "a Retry-After that is a date"),
     ("logging/line.rs", 1, "the time of a line in the log"),
+    ("stack.rs", 1, "which sums of the ledger are today's"),
     (
         "store/snapshot/moment.rs",
         1,

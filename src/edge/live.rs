@@ -1,0 +1,213 @@
+//! `/api/events`: the state of everything, as the page draws it, sent whenever it has changed.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::{Duration, SystemTime};
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use bytes::BytesMut;
+use futures_util::stream::unfold;
+use http::HeaderMap;
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use super::clear::Peer;
+use super::dialect::failure;
+use super::figures::timestamp;
+use super::health::circuits;
+use super::{Edge, events};
+use crate::metering::account::{Row, Source};
+use crate::metering::overview::{Histogram, Known};
+use crate::metering::tally::{Figure, Tally};
+use crate::request::Route;
+
+/// Not more often than that, however much happens.
+const PACE: Duration = Duration::from_secs(1);
+/// After so long without news a comment goes out, so that nobody takes the connection for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// So often the state of the process itself is sent, when no request has ended.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// `GET /api/events`
+pub(super) async fn live(
+    State(edge): State<Edge>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+) -> Response {
+    let peer = peer.map(|Extension(Peer(address))| address);
+    if let Err(error) = edge.shared.guard.operator(&headers, peer) {
+        return failure(&error);
+    }
+    let states = unfold((edge, Turn::First), |(edge, turn)| async move {
+        let next = match turn {
+            Turn::First => edge.state_event().await,
+            Turn::Later => edge.next_event().await,
+        };
+        Some((Ok::<_, Infallible>(next.freeze()), (edge, Turn::Later)))
+    });
+    events::response(HeaderMap::new(), Body::from_stream(states))
+}
+
+enum Turn {
+    First,
+    Later,
+}
+
+impl Edge {
+    /// Waits for news.
+    async fn next_event(&self) -> BytesMut {
+        sleep(PACE).await;
+        let Some(overview) = &self.shared.stack.overview else {
+            sleep(LOOK).await;
+            return self.state_event().await;
+        };
+        let mut changes = overview.changes();
+        // What changed while nobody looked is in the state that follows; what is waited for is the next change.
+        changes.mark_unchanged();
+        let before = self.pulse();
+        let mut waited = Duration::ZERO;
+        while waited < KEEP_ALIVE {
+            let changed = timeout(LOOK, changes.changed()).await;
+            if changed.is_ok() || self.pulse() != before {
+                return self.state_event().await;
+            }
+            waited += LOOK;
+        }
+        BytesMut::from(": keep-alive\n\n")
+    }
+
+    /// What changes without a request that ends: requests that begin, circuits, the cache.
+    fn pulse(&self) -> (u64, u64, u64, Vec<&'static str>) {
+        let stack = &self.shared.stack;
+        let circuits = stack.circuits.snapshot();
+        (
+            stack.metrics.requests.get(),
+            stack.store.memory.len(),
+            stack.flights.len() as u64,
+            circuits.iter().map(|circuit| circuit.state).collect(),
+        )
+    }
+
+    async fn state_event(&self) -> BytesMut {
+        if let Some(books) = &self.shared.stack.books {
+            books.settled().await;
+        }
+        let mut out = BytesMut::from("event: state\n");
+        crate::sse::encode(self.state().to_string().as_bytes(), &mut out);
+        out
+    }
+
+    fn state(&self) -> Value {
+        let shared = &self.shared;
+        let known = shared.stack.overview.as_ref().map(|overview| overview.known());
+        let known = known.unwrap_or_default();
+        let now = SystemTime::now();
+        let day = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
+        let today = known.of_day(i64::try_from(day).unwrap_or(0));
+        json!({
+            "timestamp": timestamp(now),
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptimeSeconds": shared.started.elapsed().as_secs(),
+            "demo": shared.config.is_demo,
+            "today": today.to_json(),
+            "overall": known.overall.to_json(),
+            "stack": self.stack_state(&known),
+            "latencyMs": latencies(&known),
+            "tokens": tokens(&known),
+            "breakers": circuits(self),
+            "unpricedModels": shared.stack.metrics.unpriced_models(),
+            "recent": known.recent.iter().map(row).collect::<Vec<_>>(),
+            "resources": self.resources().to_json(self),
+        })
+    }
+
+    /// Of the requests of this process, how many were answered where.
+    fn stack_state(&self, known: &Known) -> Value {
+        let mut sources = BTreeMap::<&str, u64>::new();
+        let mut compressed = 0;
+        for (series, sums) in &known.by {
+            *sources.entry(series.source).or_default() += sums.get(Figure::Requests);
+            compressed += sums.get(Figure::CompressionTokensSaved);
+        }
+        let of = |source: Source| sources.get(source.as_str()).copied().unwrap_or(0);
+        let m = &self.shared.stack.metrics;
+        json!({
+            "requests": sources.values().sum::<u64>(),
+            "compressedTokens": compressed,
+            "cache": of(Source::Cache),
+            "stale": of(Source::Stale),
+            "dedup": of(Source::Dedup),
+            "bypass": of(Source::Bypass),
+            "upstream": of(Source::Upstream),
+            "unanswered": of(Source::None),
+            "retries": m.retries.get(),
+            "failures": m.failures.get(),
+            "inFlight": self.resources().in_flight,
+        })
+    }
+}
+
+/// Of which durations half, nineteen in twenty and 99 in a hundred are not exceeded.
+fn latencies(known: &Known) -> Value {
+    let of = |histogram: &Histogram| {
+        let ms = |per_mille| {
+            #[expect(clippy::cast_precision_loss, reason = "times for people")]
+            let ms = histogram.quantile(per_mille).map(|micros| micros as f64 / 1e3);
+            ms
+        };
+        json!({"p50": ms(500), "p95": ms(950), "p99": ms(990)})
+    };
+    let total = |source: Source| &known.total[source as usize];
+    let answered = total(Source::Upstream).plus(total(Source::Bypass));
+    json!({
+        "hit": of(total(Source::Cache)),
+        "upstream": of(&answered),
+        "upstreamHead": of(&known.upstream),
+        "firstToken": of(&known.first_token),
+        "addedByUs": of(&known.added),
+    })
+}
+
+/// Prompt tokens of what was paid for, before and after compression.
+fn tokens(known: &Known) -> Value {
+    let mut sums = Tally::default();
+    for (series, more) in &known.by {
+        if [Source::Upstream.as_str(), Source::Bypass.as_str()].contains(&series.source) {
+            sums.add(more);
+        }
+    }
+    let after = sums.get(Figure::PromptTokens);
+    json!({"before": after + sums.get(Figure::CompressionTokensSaved), "after": after})
+}
+
+/// A request, without a word of what was asked.
+fn row(row: &Row) -> Value {
+    let usage = row.usage.unwrap_or_default();
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(row.at.unsigned_abs());
+    #[expect(clippy::cast_precision_loss, reason = "times for people")]
+    let ms = row.took.total as f64 / 1e3;
+    json!({
+        "time": timestamp(time),
+        "id": row.id,
+        "endpoint": row.endpoint.map(Route::as_str),
+        "model": row.model.as_deref(),
+        "served": row.served.as_deref(),
+        "caller": &*row.who.name(),
+        "user": row.user.as_deref(),
+        "status": row.status,
+        "error": row.error,
+        "aborted": row.is_aborted,
+        "source": row.source.as_str(),
+        "promptTokens": usage.prompt_tokens,
+        "completionTokens": usage.completion_tokens,
+        "certainty": row.usage.map(|usage| usage.certainty.as_str()),
+        "priced": row.is_priced,
+        "costNanoUsd": row.cost,
+        "savedNanoUsd": row.saved.total(),
+        "ms": ms,
+        "attempts": row.attempts,
+    })
+}

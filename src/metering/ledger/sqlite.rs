@@ -1,0 +1,158 @@
+//! The ledger in a file of its own, or in memory: SQLite.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::{Value as Sql, ValueRef};
+use rusqlite::{Connection, params_from_iter};
+
+use super::entry::{self, Entry, Key};
+use super::{Failed, schema};
+use crate::metering::account::Row;
+use crate::metering::tally::Tally;
+
+/// How long a look waits for somebody who writes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection.
+pub(super) struct Sqlite {
+    connection: Connection,
+    insert: String,
+    add: String,
+}
+
+impl Sqlite {
+    /// Opens a ledger, and makes it where there is none; without a path one that ends with the process.
+    pub(super) fn open(path: Option<&Path>) -> Result<Self, Failed> {
+        let connection = match path {
+            Some(path) => Connection::open(path)?,
+            None => Connection::open_in_memory()?,
+        };
+        connection.busy_timeout(PATIENCE)?;
+        // Readers and the writer do not wait for each other; a crash of the machine may cost the last commits, one of
+        // the process none.
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "normal")?;
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        match version {
+            0 => {
+                let version = schema::VERSION;
+                let create = schema::create();
+                connection.execute_batch(&format!(
+                    "BEGIN IMMEDIATE; {create} PRAGMA user_version = {version}; COMMIT;"
+                ))?;
+            }
+            schema::VERSION => {}
+            other => {
+                return Err(Failed(format!(
+                    "it is of version {other}; this program knows version {}",
+                    schema::VERSION
+                )));
+            }
+        }
+        Ok(Self {
+            connection,
+            insert: schema::insert_request(),
+            add: schema::add_to_hour(),
+        })
+    }
+
+    /// Enters rows, all or none of them.
+    pub(super) fn enter(&mut self, rows: &[Row]) -> Result<(), Failed> {
+        let transaction = self.connection.transaction()?;
+        {
+            let mut insert = transaction.prepare_cached(&self.insert)?;
+            for entry in entry::entries(rows) {
+                insert.execute(params_from_iter(request(&entry)))?;
+            }
+            let mut add = transaction.prepare_cached(&self.add)?;
+            for (key, tally) in entry::hours(rows) {
+                add.execute(params_from_iter(hour(&key, &tally)))?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Sums by these columns, each with its keys: from and until the outer two times, in whole hours between the inner
+    /// two.
+    pub(super) fn sums(
+        &self,
+        by: &[&str],
+        times: [i64; 4],
+        limit: usize,
+    ) -> Result<Vec<(Vec<String>, Tally)>, Failed> {
+    let mut statement = self.connection.prepare_cached(&schema::sums(by, limit))?;
+    let mut found = statement.query(times)?;
+    let mut sums = Vec::new();
+    while let Some(row) = found.next()? {
+        let mut keys = Vec::with_capacity(by.len());
+        for at in 0..by.len() {
+            keys.push(match row.get_ref(at)? {
+                ValueRef::Integer(number) => number.to_string(),
+                ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                _ => String::new(),
+            });
+        }
+        let mut tally = Tally::default();
+        for (at, sum) in tally.0.iter_mut().enumerate() {
+            *sum = row.get::<_, i64>(by.len() + at)?.cast_unsigned();
+        }
+        sums.push((keys, tally));
+    }
+    Ok(sums)
+}
+
+    #[cfg(test)]
+    pub(super) fn run(&self, sql: &str) {
+        self.connection.execute_batch(sql).unwrap();
+    }
+
+    /// Removes the rows before a time; their sums by hour stay.
+    pub(super) fn forget(&mut self, before: i64) -> Result<usize, Failed> {
+        Ok(self.connection.execute(schema::FORGET, [before])?)
+    }
+}
+
+fn request<'r>(entry: &'r Entry<'_>) -> impl Iterator<Item = Sql> + use<'r> {
+    let Entry { row, tally } = entry;
+    let certainty = row.usage.map_or("", |usage| usage.certainty.as_str());
+    let key = Key::of(row);
+    let text = |text: &str| Sql::Text(text.to_owned());
+    [
+        Sql::Integer(row.at),
+        text(&row.id),
+        text(key.endpoint),
+        text(key.model),
+        text(entry::text(row.served.as_ref())),
+        text(&key.who.name()),
+        text(key.user),
+        text(key.source.as_str()),
+        Sql::Integer(row.status.into()),
+        text(row.error.unwrap_or_default()),
+        text(certainty),
+        integer(row.took.added),
+        integer(row.took.upstream),
+        row.took.first_token.map_or(Sql::Null, integer),
+    ]
+    .into_iter()
+    .chain(tally.0.into_iter().map(integer))
+}
+
+fn hour<'r>(key: &'r Key<'_>, tally: &'r Tally) -> impl Iterator<Item = Sql> + use<'r> {
+    let text = |text: &str| Sql::Text(text.to_owned());
+    [
+        Sql::Integer(key.hour),
+        text(key.model),
+        text(&key.who.name()),
+        text(key.user),
+        text(key.endpoint),
+        text(key.source.as_str()),
+    ]
+    .into_iter()
+    .chain(tally.0.into_iter().map(integer))
+}
+
+fn integer(number: u64) -> Sql {
+    Sql::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,283 @@
+//! What the page and `/metrics` show of the requests that are over: sums by model, latencies, the last ones.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::account::{Row, Source};
+use super::books::Reader;
+use super::tally::Tally;
+use crate::request::Route;
+
+/// So many of the last requests are shown.
+const RECENT: usize = 50;
+/// Models with sums of their own. Their names come from clients; what is beyond is summed up as `other`.
+const MODELS: usize = 100;
+/// A day in milliseconds.
+const DAY: i64 = 86_400_000;
+
+/// The borders of the buckets of latencies, in microseconds: from what a hit takes to the longest answers.
+pub const BUCKETS: [u64; 18] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 15_000_000, 60_000_000,
+];
+
+/// What is known of the requests that are over. Cheap to clone.
+#[derive(Clone)]
+pub struct Overview {
+    shared: Arc<Mutex<Known>>,
+    /// Changes with each hand of rows.
+    changes: watch::Sender<u64>,
+}
+
+/// All that is kept.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Sums by model, endpoint and source.
+    pub by: BTreeMap<Series, Tally>,
+    /// The sums of today (UTC), and of which day that is, in days since 1970.
+    pub today: (i64, Tally),
+    /// The sums of all times.
+    pub overall: Tally,
+    /// How long answers took in all, by source.
+    pub total: [Histogram; Source::ALL.len()],
+    /// How long the upstream took to its head.
+    pub upstream: Histogram,
+    /// How long streams took to their first event.
+    pub first_token: Histogram,
+    /// What the proxy added to the way of a request.
+    pub added: Histogram,
+    /// The last requests, the newest first.
+    pub recent: VecDeque<Row>,
+}
+
+/// What sums are kept by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Series {
+    /// The model that was asked; empty where none was.
+    pub model: Arc<str>,
+    /// The endpoint.
+    pub endpoint: &'static str,
+    /// Where the answers came from.
+    pub source: &'static str,
+}
+
+/// How many durations fell between the borders of [`BUCKETS`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// Those of each bucket by itself; the last one holds what is beyond all borders.
+    pub counts: [u64; BUCKETS.len() + 1],
+    /// All of them together, in microseconds.
+    pub sum: u64,
+}
+
+// === impl Overview ===
+
+impl Overview {
+    /// Nothing yet, but for these sums of earlier times: of today, and of all.
+    pub fn new(day: i64, today: Tally, overall: Tally) -> Self {
+        let known = Known {
+            today: (day, today),
+            overall,
+            ..Known::default()
+        };
+        Self {
+            shared: Arc::new(Mutex::new(known)),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// All that is known.
+    pub fn known(&self) -> Known {
+        self.shared.lock().clone()
+    }
+
+    /// Tells when there is more to know.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// What tells it of requests.
+    pub fn reader(&self) -> Box<dyn Reader> {
+        Box::new(self.clone())
+    }
+}
+
+impl Reader for Overview {
+    fn read(&mut self, rows: &[Row]) {
+        if rows.is_empty() {
+            return;
+        }
+        let mut known = self.shared.lock();
+        for row in rows {
+            known.add(row);
+        }
+        let last = rows.len().saturating_sub(RECENT);
+        for row in rows.iter().skip(last) {
+            known.recent.push_front(row.clone());
+        }
+        known.recent.truncate(RECENT);
+        drop(known);
+        self.changes.send_modify(|change| *change += 1);
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    /// The sums of a day, in days since 1970.
+    pub fn of_day(&self, day: i64) -> Tally {
+        if self.today.0 == day { self.today.1 } else { Tally::default() }
+    }
+
+    fn add(&mut self, row: &Row) {
+        let tally = Tally::of(row);
+        self.overall.add(&tally);
+        let day = row.at.div_euclid(DAY);
+        if day > self.today.0 {
+            self.today = (day, Tally::default());
+        }
+        if day == self.today.0 {
+            self.today.1.add(&tally);
+        }
+        self.series(row).add(&tally);
+        let took = &row.took;
+        if row.source != Source::None {
+            self.total[row.source as usize].add(took.total);
+            self.added.add(took.added);
+        }
+        if matches!(row.source, Source::Upstream | Source::Bypass) {
+            self.upstream.add(took.upstream);
+        }
+        if let Some(first) = took.first_token {
+            self.first_token.add(first);
+        }
+    }
+
+    fn series(&mut self, row: &Row) -> &mut Tally {
+        let mut series = Series {
+            model: row.model.clone().unwrap_or_default(),
+            endpoint: row.endpoint.map_or("", Route::as_str),
+            source: row.source.as_str(),
+        };
+        if !self.by.contains_key(&series) {
+            let mut models: Vec<_> = self.by.keys().map(|series| &series.model).collect();
+            models.dedup();
+            let is_known = models.contains(&&series.model);
+            if !is_known && models.len() >= MODELS {
+                series.model = "other".into();
+            }
+        }
+        self.by.entry(series).or_default()
+    }
+}
+
+// === impl Histogram ===
+
+impl Histogram {
+    /// Adds a duration, in microseconds.
+    pub fn add(&mut self, micros: u64) {
+        self.counts[BUCKETS.partition_point(|border| *border < micros)] += 1;
+        self.sum = self.sum.saturating_add(micros);
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Together with another one.
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        self.sum = self.sum.saturating_add(other.sum);
+        self
+    }
+
+    /// The duration that so many per mille do not exceed, in microseconds, straight between the borders of its bucket;
+    /// `None` where there are none.
+    pub fn quantile(&self, per_mille: u64) -> Option<u64> {
+        let count = self.count();
+        if count == 0 {
+            return None;
+        }
+        let rank = (count * per_mille).div_ceil(1_000).max(1);
+        let mut below = 0;
+        for (at, inside) in self.counts.iter().enumerate() {
+            if below + inside >= rank {
+                let low = at.checked_sub(1).map_or(0, |at| BUCKETS[at]);
+                let high = BUCKETS.get(at).copied().unwrap_or(low);
+                return Some(low + (high - low) * (rank - below) / inside);
+            }
+            below += inside;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metering::tally::Figure;
+
+    fn row(at: i64, model: &str) -> Row {
+        Row {
+            at,
+            endpoint: Some(Route::Create),
+            model: Some(model.into()),
+            source: Source::Cache,
+            cost: 1,
+            ..Row::default()
+        }
+    }
+
+    #[test]
+    fn a_new_day_begins_with_nothing() {
+        let mut overview = Overview::new(10, Tally::default(), Tally::default());
+        overview.read(&[row(10 * DAY, "a"), row(11 * DAY - 1, "a"), row(11 * DAY, "a")]);
+        // A request of yesterday that ended today is one of yesterday.
+        overview.read(&[row(11 * DAY - 1, "a")]);
+        let known = overview.known();
+        assert_eq!(known.of_day(11).get(Figure::Cost), 1);
+        assert_eq!(known.of_day(12).get(Figure::Cost), 0);
+        assert_eq!(known.overall.get(Figure::Cost), 4);
+        assert_eq!(*overview.changes().borrow(), 2);
+    }
+
+    #[test]
+    fn names_of_models_are_bounded() {
+        let mut overview = Overview::new(0, Tally::default(), Tally::default());
+        for n in 0..1_000 {
+            overview.read(&[row(n, &format!("m{n}")), row(n, "m0")]);
+        }
+        let known = overview.known();
+        assert_eq!(known.by.len(), MODELS + 1);
+        let sum = |model: &str| {
+            let of = known.by.iter().filter(|(series, _)| &*series.model == model);
+            of.map(|(_, tally)| tally.get(Figure::Requests)).sum::<u64>()
+        };
+        assert_eq!((sum("m0"), sum("m99"), sum("m100"), sum("other")), (1_001, 1, 0, 900));
+        assert_eq!(known.recent.len(), RECENT);
+        assert_eq!(known.recent[0].model.as_deref(), Some("m0"));
+        assert_eq!(known.recent[1].model.as_deref(), Some("m999"));
+    }
+
+    #[test]
+    fn quantiles_lie_in_their_bucket() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.quantile(500), None);
+        for micros in [10, 50, 60, 99, 100, 200_000_000] {
+            histogram.add(micros);
+        }
+        assert_eq!(histogram.counts[0], 2);
+        assert_eq!(histogram.counts[1], 3);
+        assert_eq!(histogram.quantile(500), Some(66));
+        assert_eq!(histogram.quantile(1), Some(25));
+        assert_eq!(histogram.quantile(1_000), Some(60_000_000));
+        assert_eq!(histogram.plus(&histogram).count(), 12);
+    }
+}

@@ -1,0 +1,301 @@
+//! Sums over requests: what reports are made of.
+
+use serde_json::{Value, json};
+
+use super::account::{Row, Source};
+use crate::chat::Certainty;
+
+/// Sums over any number of requests. Tokens are counts, money is nano-dollars, times are microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally(pub(super) [u64; Self::FIGURES.len()]);
+
+/// One of the sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Figure {
+    /// Requests.
+    Requests,
+    /// Those that failed: by their status, or after it.
+    Errors,
+    /// Those whose client left before the end.
+    Aborted,
+    /// Tokens of prompts of answers that were paid for here.
+    PromptTokens,
+    /// Tokens of these answers.
+    CompletionTokens,
+    /// Of the prompts' tokens, those that the provider's cache served.
+    CachedTokens,
+    /// Of the prompts' tokens, those that went into that cache.
+    CacheWriteTokens,
+    /// Of the answers' tokens, those of reasoning.
+    ReasoningTokens,
+    /// Tokens of answers out of the cache.
+    CacheTokensSaved,
+    /// Tokens of answers that another request's call brought.
+    DedupTokensSaved,
+    /// Prompt tokens that compression took out.
+    CompressionTokensSaved,
+    /// What was paid.
+    Cost,
+    /// What answers out of the cache had cost.
+    SavedByCache,
+    /// What calls cost whose answers others got, too.
+    SavedByDedup,
+    /// What the tokens that compression took out would have cost.
+    SavedByCompression,
+    /// By how much the provider's cache made prompts cheaper.
+    SavedByProviderCache,
+    /// See [`super::account::Savings::max_tokens`].
+    SavedByMaxTokens,
+    /// Answers whose tokens the provider counted.
+    Reported,
+    /// Answers whose tokens were counted here.
+    Exact,
+    /// Answers whose tokens were estimated.
+    Estimated,
+    /// Answers of models that have no price.
+    Unpriced,
+    /// Attempts upstream.
+    Attempts,
+    /// How long all of them took together.
+    Time,
+    /// How long the longest took; the one that is no sum.
+    Longest,
+}
+
+impl Tally {
+    /// All of them, with their names in the ledger.
+    pub const FIGURES: [(Figure, &'static str); 24] = [
+        (Figure::Requests, "requests"),
+        (Figure::Errors, "errors"),
+        (Figure::Aborted, "aborted"),
+        (Figure::PromptTokens, "prompt_tokens"),
+        (Figure::CompletionTokens, "completion_tokens"),
+        (Figure::CachedTokens, "cached_tokens"),
+        (Figure::CacheWriteTokens, "cache_write_tokens"),
+        (Figure::ReasoningTokens, "reasoning_tokens"),
+        (Figure::CacheTokensSaved, "cache_tokens_saved"),
+        (Figure::DedupTokensSaved, "dedup_tokens_saved"),
+        (Figure::CompressionTokensSaved, "compression_tokens_saved"),
+        (Figure::Cost, "cost_nano_usd"),
+        (Figure::SavedByCache, "cache_saved_nano_usd"),
+        (Figure::SavedByDedup, "dedup_saved_nano_usd"),
+        (Figure::SavedByCompression, "compression_saved_nano_usd"),
+        (Figure::SavedByProviderCache, "provider_cache_saved_nano_usd"),
+        (Figure::SavedByMaxTokens, "max_tokens_saved_nano_usd"),
+        (Figure::Reported, "reported"),
+        (Figure::Exact, "exact"),
+        (Figure::Estimated, "estimated"),
+        (Figure::Unpriced, "unpriced"),
+        (Figure::Attempts, "attempts"),
+        (Figure::Time, "time_us"),
+        (Figure::Longest, "longest_us"),
+    ];
+
+    /// One request.
+    pub fn of(row: &Row) -> Self {
+        let mut tally = Self::default();
+        let saved = &row.saved;
+        let is_paid = !matches!(row.source, Source::Cache | Source::Stale | Source::Dedup);
+        let is_dedup = row.source == Source::Dedup;
+        let usage = row.usage.unwrap_or_default();
+        let (bought, given) = if is_paid { (usage, 0) } else { (Default::default(), usage.total_tokens) };
+        let counted = |certainty| u64::from(row.usage.is_some_and(|usage| usage.certainty == certainty));
+        for (figure, amount) in [
+            (Figure::Requests, 1),
+            (Figure::Errors, u64::from(row.is_failure())),
+            (Figure::Aborted, u64::from(row.is_aborted)),
+            (Figure::PromptTokens, bought.prompt_tokens),
+            (Figure::CompletionTokens, bought.completion_tokens),
+            (Figure::CachedTokens, bought.cached_tokens),
+            (Figure::CacheWriteTokens, bought.cache_write_tokens),
+            (Figure::ReasoningTokens, bought.reasoning_tokens),
+            (Figure::CacheTokensSaved, if is_dedup { 0 } else { given }),
+            (Figure::DedupTokensSaved, if is_dedup { given } else { 0 }),
+            (Figure::CompressionTokensSaved, row.compressed_tokens),
+            (Figure::Cost, row.cost),
+            (Figure::SavedByCache, saved.cache),
+            (Figure::SavedByDedup, saved.dedup),
+            (Figure::SavedByCompression, saved.compression),
+            (Figure::SavedByProviderCache, saved.provider_cache),
+            (Figure::SavedByMaxTokens, saved.max_tokens),
+            (Figure::Reported, counted(Certainty::Reported)),
+            (Figure::Exact, counted(Certainty::Exact)),
+            (Figure::Estimated, counted(Certainty::Estimated)),
+            (Figure::Unpriced, u64::from(row.usage.is_some() && !row.is_priced)),
+            (Figure::Attempts, row.attempts.into()),
+            (Figure::Time, row.took.total),
+            (Figure::Longest, row.took.total),
+        ] {
+            tally.0[figure as usize] = amount;
+        }
+        tally
+    }
+
+    /// One of the sums.
+    pub fn get(&self, figure: Figure) -> u64 {
+        self.0[figure as usize]
+    }
+
+    /// Adds other requests.
+    pub fn add(&mut self, other: &Self) {
+        for (at, (sum, more)) in self.0.iter_mut().zip(other.0).enumerate() {
+            *sum = if at == Figure::Longest as usize {
+                more.max(*sum)
+            } else {
+                sum.saturating_add(more)
+            };
+        }
+    }
+
+    /// What was saved, by what saved it.
+    pub fn savings(&self) -> [(&'static str, u64); 5] {
+        [
+            ("cache", self.get(Figure::SavedByCache)),
+            ("dedup", self.get(Figure::SavedByDedup)),
+            ("compression", self.get(Figure::SavedByCompression)),
+            ("provider_cache", self.get(Figure::SavedByProviderCache)),
+            ("max_tokens", self.get(Figure::SavedByMaxTokens)),
+        ]
+    }
+
+    /// All savings together.
+    pub fn saved(&self) -> u64 {
+        self.savings()
+            .iter()
+            .fold(0, |sum, (_, saved)| sum.saturating_add(*saved))
+    }
+
+    /// What all of it would have cost without the proxy and the provider's cache.
+    pub fn would_have_cost(&self) -> u64 {
+        self.get(Figure::Cost).saturating_add(self.saved())
+    }
+
+    /// The figures as reports show them.
+    pub fn to_json(&self) -> Value {
+        let get = |figure| self.get(figure);
+        let (cost, would, saved) = (get(Figure::Cost), self.would_have_cost(), self.saved());
+        let ms = |micros: f64| (micros.round() / 1e3 * 1e3).round() / 1e3;
+        #[expect(clippy::cast_precision_loss, reason = "times for people")]
+        let mean = get(Figure::Time) as f64 / get(Figure::Requests).max(1) as f64;
+        #[expect(clippy::cast_precision_loss, reason = "times for people")]
+        let longest = get(Figure::Longest) as f64;
+        json!({
+            "requests": get(Figure::Requests),
+            "errors": get(Figure::Errors),
+            "aborted": get(Figure::Aborted),
+            "promptTokens": get(Figure::PromptTokens),
+            "completionTokens": get(Figure::CompletionTokens),
+            "cachedTokens": get(Figure::CachedTokens),
+            "cacheWriteTokens": get(Figure::CacheWriteTokens),
+            "reasoningTokens": get(Figure::ReasoningTokens),
+            "tokensSaved": {
+                "cache": get(Figure::CacheTokensSaved),
+                "dedup": get(Figure::DedupTokensSaved),
+                "compression": get(Figure::CompressionTokensSaved),
+            },
+            "costNanoUsd": cost,
+            "costUsd": usd(cost),
+            "wouldHaveCostNanoUsd": would,
+            "wouldHaveCostUsd": usd(would),
+            "savedNanoUsd": saved,
+            "savedUsd": usd(saved),
+            "saved": {
+                "cacheNanoUsd": get(Figure::SavedByCache),
+                "dedupNanoUsd": get(Figure::SavedByDedup),
+                "compressionNanoUsd": get(Figure::SavedByCompression),
+                "providerCacheNanoUsd": get(Figure::SavedByProviderCache),
+                "maxTokensNanoUsd": get(Figure::SavedByMaxTokens),
+            },
+            "reportedRequests": get(Figure::Reported),
+            "exactRequests": get(Figure::Exact),
+            "estimatedRequests": get(Figure::Estimated),
+            "unpricedRequests": get(Figure::Unpriced),
+            "attempts": get(Figure::Attempts),
+            "latencyMs": {"mean": ms(mean / 1e3), "max": ms(longest / 1e3)},
+        })
+    }
+}
+
+/// Nano-dollars as dollars, for people.
+#[expect(clippy::cast_precision_loss, reason = "exact up to nine million dollars")]
+pub fn usd(nano: u64) -> f64 {
+    nano as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Usage;
+    use crate::metering::account::{Savings, Took};
+
+    fn row(source: Source) -> Row {
+        Row {
+            source,
+            usage: Some(Usage {
+                prompt_tokens: 10,
+                completion_tokens: 5,
+                total_tokens: 15,
+                ..Usage::default()
+            }),
+            cost: 7,
+            saved: Savings {
+                cache: 1,
+                dedup: 2,
+                compression: 3,
+                provider_cache: 4,
+                max_tokens: 0,
+            },
+            took: Took {
+                total: 1_500,
+                ..Took::default()
+            },
+            ..Row::default()
+        }
+    }
+
+    #[test]
+    fn each_figure_stands_where_its_name_does() {
+        for (at, (figure, _)) in Tally::FIGURES.into_iter().enumerate() {
+            assert_eq!(figure as usize, at);
+        }
+    }
+
+    #[test]
+    fn tokens_are_bought_or_saved_and_never_both() {
+        for (source, bought, cache, dedup) in [
+            (Source::Upstream, 10, 0, 0),
+            (Source::Bypass, 10, 0, 0),
+            (Source::None, 10, 0, 0),
+            (Source::Cache, 0, 15, 0),
+            (Source::Stale, 0, 15, 0),
+            (Source::Dedup, 0, 0, 15),
+        ] {
+            let tally = Tally::of(&row(source));
+            let figures = [
+                Figure::PromptTokens,
+                Figure::CacheTokensSaved,
+                Figure::DedupTokensSaved,
+            ];
+            assert_eq!(
+                figures.map(|figure| tally.get(figure)),
+                [bought, cache, dedup],
+                "{source:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn sums_are_sums_and_the_longest_is_the_longest() {
+        let mut sum = Tally::of(&row(Source::Upstream));
+        let mut slow = row(Source::Cache);
+        slow.took.total = 2_500;
+        sum.add(&Tally::of(&slow));
+        assert_eq!((sum.get(Figure::Cost), sum.saved()), (14, 20));
+        assert_eq!(sum.would_have_cost(), 34);
+        let json = sum.to_json();
+        assert_eq!(json["latencyMs"]["mean"], 2.0);
+        assert_eq!(json["latencyMs"]["max"], 2.5);
+        assert_eq!(json["reportedRequests"], 2);
+    }
+}
