@@ -44,7 +44,7 @@ export async function call(path, options = {}) {
   for (;;) {
     const shown = token;
     const headers = { ...options.headers, ...(shown && { authorization: `Bearer ${shown}` }) };
-    const response = await fetch(path, { ...options, headers, cache: "no-store", redirect: "error" });
+    const response = await fetch(path, { ...options, headers, redirect: "error" });
     if (response.ok) return response;
     const refusal = new Refused(response.status, await response.json().catch(() => null));
     if (!wantsToken(refusal, shown)) throw refusal;

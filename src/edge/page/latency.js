@@ -28,7 +28,7 @@ export function show({ latencyMs }) {
 }
 
 function draw() {
-  const known = ROWS.filter(([name]) => shown[name]);
+  const known = ROWS.filter(([name]) => typeof shown[name]?.p50 === "number");
   if (!known.length) {
     return fill($("latency"), el("p", { class: "empty" }, "Nothing measured yet: ", el("a", { href: "#try" }, "ask something"), "."));
   }

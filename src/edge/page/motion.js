@@ -7,15 +7,16 @@ const SPREAD = 900; // New requests come once a second; their drops start spread
 const TRAVEL = 1500;
 
 /** Which way a request took. */
-const WAYS = { cache: "cache", stale: "cache", dedup: "dedup", upstream: "upstream", bypass: "upstream", none: "refused" };
+const WAYS = { cache: "cache", stale: "cache", dedup: "dedup", upstream: "upstream", bypass: "upstream" };
 
 /** Starts a drop for each request that was not there before, and gives their number. */
 export function launch(before, after, paths) {
   if (!wantsMotion() || document.hidden) return 0;
   const known = new Set(before.map(({ id }) => id));
   const fresh = after.filter(({ id }) => !known.has(id)).slice(0, MOST);
-  for (const { source } of fresh) {
-    const path = paths.get(WAYS[source]) ?? paths.get("upstream");
+  for (const { source, error, attempts } of fresh) {
+    const end = error === "circuit_open" ? "stopped" : attempts ? "failed" : "turned";
+    const path = paths.get(WAYS[source] ?? end) ?? paths.get("upstream");
     setTimeout(() => travel(path), Math.random() * SPREAD);
   }
   return fresh.length;

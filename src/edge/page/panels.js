@@ -54,7 +54,7 @@ function resources({ resources: now, uptimeSeconds, version }) {
   fill($("resources"),
     pair("Up", `${duration(uptimeSeconds)}, version ${version}`),
     pair("Memory", bytes(now.residentBytes)),
-    pair("Upstream sockets", `${count(sockets.inUse)} of ${count(sockets.limit)}${sockets.waiting ? `, ${count(sockets.waiting)} wait` : ""}`),
+    sockets ? pair("Upstream sockets", `${count(sockets.inUse)} of ${count(sockets.limit)}${sockets.waiting ? `, ${count(sockets.waiting)} wait` : ""}`) : null,
     pair("Descriptors", count(now.descriptors)),
     pair("In flight", count(now.inFlight)),
     pair("Cache", `${plural(now.cacheEntries, "answer")}, ${bytes(now.cacheBytes)}`),

@@ -13,10 +13,21 @@ const THINNEST = 1.5;
 
 /** What leaves the way, and where: in the order in which it peels off. */
 const BRANCHES = [
-  { name: "cache", layer: 2, title: "from the cache", of: (stack) => stack.cache + stack.stale, more: ({ stale }) => (stale ? `, ${count(stale)} stale` : "") },
-  { name: "dedup", layer: 3, title: "shared another's call", of: (stack) => stack.dedup, more: () => "" },
-  { name: "refused", layer: 4, title: "stopped by a breaker", of: (stack) => stack.refusedByBreaker, more: () => "" },
+  { name: "turned", part: "refused", layer: 0, title: "turned away", of: (stack) => stack.unanswered - failed(stack) - opened(stack) },
+  { name: "cache", part: "cache", layer: 2, title: "from the cache", of: (stack) => stack.cache + stack.stale, more: ({ stale }) => (stale ? `, ${count(stale)} stale` : "") },
+  { name: "dedup", part: "dedup", layer: 3, title: "shared another's call", of: (stack) => stack.dedup },
+  { name: "stopped", part: "refused", layer: 4, title: "stopped by a breaker", of: opened },
+  { name: "failed", part: "refused", layer: 6, title: "failed", of: failed },
 ];
+
+function opened(stack) {
+  return stack.refusedByBreaker ?? 0;
+}
+
+/** Those without an answer that neither the edge nor a breaker turned away. */
+function failed(stack) {
+  return Math.min(stack.failures, stack.unanswered - opened(stack));
+}
 
 let shown = null;
 let paths = new Map();
@@ -38,7 +49,7 @@ export function show(state) {
 function shares(stack, thickness) {
   const branches = BRANCHES.map((branch) => ({ ...branch, requests: branch.of(stack) })).filter(({ requests }) => requests > 0);
   const answered = branches.reduce((sum, { requests }) => sum + requests, 0);
-  const asked = Math.max(0, stack.requests - answered - stack.inFlight);
+  const asked = stack.upstream + stack.bypass;
   const total = Math.max(1, answered + asked);
   for (const branch of branches) branch.thick = Math.max(THINNEST, (thickness * branch.requests) / total);
   const left = thickness - branches.reduce((sum, { thick }) => sum + thick, 0);
@@ -49,12 +60,12 @@ function draw() {
   const { stack, tokens } = shown;
   const width = $("river").clientWidth;
   const stands = width < STANDS_BELOW;
-  const along = stands ? 7 * 76 : width;
+  const along = stands ? 586 : width;
   const across = stands ? width : 282;
   const thickness = stands ? 64 : 96;
   const start = stands ? 84 : 70; // Where the first bank lies, across.
   const bottom = stands ? 176 : 212; // Where branches end, across.
-  const step = (along - (stands ? 76 : 214)) / (LAYERS.length - 1);
+  const step = (along - (stands ? 130 : 214)) / (LAYERS.length - 1);
   const gate = (layer) => (stands ? 24 : 40) + layer * step;
   const end = gate(6) + (stands ? 34 : 56);
   const at = (a, c) => (stands ? `${c.toFixed(1)} ${a.toFixed(1)}` : `${a.toFixed(1)} ${c.toFixed(1)}`);
@@ -69,7 +80,7 @@ function draw() {
   const banks = []; // The second bank at each gate: it moves in as branches peel off.
   let bank = start + thickness;
   let from = 0;
-  for (const { name, layer, title, requests, more, thick } of branches) {
+  for (const { name, part, layer, title, requests, more, thick } of branches) {
     const a = gate(layer);
     while (banks.length <= layer) banks.push(bank);
     water.push(band("flow", from, a, bank));
@@ -77,11 +88,11 @@ function draw() {
     const [near, far] = [a + BEND, a + BEND + thick];
     const ribbon = `M${at(a, bank - thick)}${arc(BEND + thick, true, far, bank + BEND)}L${at(far, bottom)}`
       + `L${at(near, bottom)}L${at(near, bank + BEND)}${arc(BEND, false, a, bank)}Z`;
-    water.push(svg("path", { class: `part ${name}`, d: ribbon }, svg("title", {}, `${title}: ${count(requests)}`)));
+    water.push(svg("path", { class: `part ${part}`, d: ribbon }, svg("title", {}, `${title}: ${count(requests)}`)));
     const middle = BEND + thick / 2;
     const line = `M${at(0, bank - thick / 2)}L${at(a, bank - thick / 2)}${arc(middle, true, a + middle, bank + BEND)}L${at(a + middle, bottom)}`;
-    paths.set(name, { line, class: `drop ${name}` });
-    words.push(...label(stands, stands ? a + middle : near, bottom, share(requests, total), title, count(requests) + more(stack), name));
+    paths.set(name, { line, class: `drop ${part}` });
+    words.push(...label(stands, stands ? a + middle : near, bottom, share(requests, total), title, count(requests) + (stands ? "" : (more?.(stack) ?? "")), part));
     bank -= thick;
   }
   while (banks.length < LAYERS.length) banks.push(left ? bank : start);
@@ -90,7 +101,7 @@ function draw() {
     const tip = `M${at(gate(6), start)}L${at(end - 10, start)}L${at(end, start + left / 2)}L${at(end - 10, start + left)}L${at(gate(6), start + left)}Z`;
     water.push(svg("path", { class: "part paid", d: tip }, svg("title", {}, `asked the model: ${count(asked)}`)));
     words.push(...(stands
-      ? label(true, gate(6) + 14, start + left + 14, share(asked, total), "asked the model", count(asked), "paid")
+      ? label(true, end + 20, start - 10, share(asked, total), "asked the model", count(asked), "paid")
       : label(false, end + 12, start - 24, share(asked, total), "asked the model", count(asked), "paid")));
   } else if (!stack.requests) {
     water.push(svg("path", { class: "bed", d: `M${at(0, start + thickness / 2)}L${at(end, start + thickness / 2)}` }));
@@ -112,7 +123,6 @@ function notes(stack, tokens) {
     edge: stack.inFlight ? `${count(stack.inFlight)} in flight` : "",
     compress: saved > 0 ? `−${short(saved)} tokens` : "",
     retry: stack.retries ? plural(stack.retries, "retry", "retries") : "",
-    upstream: stack.failures ? plural(stack.failures, "failure") : "",
   };
 }
 
