@@ -72,7 +72,7 @@ fn request_of(body: Bytes) -> ProxyRequest {
         route: Route::ChatCompletions,
         deadline: Instant::now() + Duration::from_hours(1),
         account: Arc::default(),
-            asks_for_usage: false,
+        asks_for_usage: false,
     };
     ProxyRequest::new(parts, Content::Chat(Box::new(chat)))
 }

@@ -284,10 +284,13 @@ impl Metrics {
 
     /// What a call costs by the table.
     fn list_price(&self, model: &str, served: Option<&str>, usage: Usage) -> Option<u64> {
-        let priced = [served, Some(model)].into_iter().flatten().find_map(|name| {
-            self.prices
-                .nano_usd(name, usage.prompt_tokens, usage.completion_tokens)
-        });
+        let priced = [served, Some(model)]
+            .into_iter()
+            .flatten()
+            .find_map(|name| {
+                self.prices
+                    .nano_usd(name, usage.prompt_tokens, usage.completion_tokens)
+            });
         if priced.is_none() {
             let mut unpriced = self.unpriced.lock();
             if unpriced.len() < MAX_UNPRICED && !unpriced.contains(model) {

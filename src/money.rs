@@ -17,19 +17,32 @@ fn scaled(text: &str, exponent: i32) -> Option<u64> {
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let is_number = !(whole.is_empty() && fraction.is_empty())
-        && whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
+        && whole
+            .bytes()
+            .chain(fraction.bytes())
+            .all(|byte| byte.is_ascii_digit());
     if !is_number {
         return None;
     }
     // So many digits of both together are before the point of the result.
-    let before = i32::try_from(whole.len()).ok()?.checked_add(own)?.checked_add(exponent)?;
-    let mut digits = whole.bytes().chain(fraction.bytes()).map(|byte| u64::from(byte - b'0'));
+    let before = i32::try_from(whole.len())
+        .ok()?
+        .checked_add(own)?
+        .checked_add(exponent)?;
+    let mut digits = whole
+        .bytes()
+        .chain(fraction.bytes())
+        .map(|byte| u64::from(byte - b'0'));
     let mut sum = 0_u64;
     let mut at = 0;
     while at < before {
         let Some(digit) = digits.next() else {
             let zeros = u32::try_from(before - at).ok()?;
-            return if sum == 0 { Some(0) } else { sum.checked_mul(10_u64.checked_pow(zeros)?) };
+            return if sum == 0 {
+                Some(0)
+            } else {
+                sum.checked_mul(10_u64.checked_pow(zeros)?)
+            };
         };
         sum = sum.checked_mul(10)?.checked_add(digit)?;
         at += 1;
@@ -68,15 +81,28 @@ mod tests {
         ] {
             assert_eq!(nano_usd(text), Some(nano), "{text}");
         }
-        for text in ["", ".", "-1", "+1", "1e", "e1", "1 ", "0x1", "1,5", "NaN", "1e99", "20000000000"] {
+        for text in [
+            "",
+            ".",
+            "-1",
+            "+1",
+            "1e",
+            "e1",
+            "1 ",
+            "0x1",
+            "1,5",
+            "NaN",
+            "1e99",
+            "20000000000",
+        ] {
             assert_eq!(nano_usd(text), None, "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn what_a_float_prints_is_read_back(nano in 0_u64..9_000_000_000_000_000) {
-            #[expect(clippy::cast_precision_loss, reason = "below 2^53 there is none")]
+        fn what_a_float_prints_is_read_back(nano in 0_u64..1_000_000_000_000_000) {
+            #[expect(clippy::cast_precision_loss, reason = "a float holds fifteen digits")]
             let usd = nano as f64 / 1e9;
             prop_assert_eq!(nano_usd(&usd.to_string()), Some(nano));
             prop_assert_eq!(nano_usd(&format!("{usd:e}")), Some(nano));

@@ -150,8 +150,12 @@ async fn sums_until(ledger: &Ledger, now: Timestamp) -> (Tally, Tally) {
     let midnight = now - now.rem_euclid(DAY * 1_000);
     let sums = async |from| {
         let report = ledger.report(from, i64::MAX / 2, Vec::<Group>::new()).await;
-        let report = report.inspect_err(|error| tracing::warn!(%error, "the ledger cannot be read"));
-        report.ok().and_then(|report| Some(report.lines.first()?.1)).unwrap_or_default()
+        let report =
+            report.inspect_err(|error| tracing::warn!(%error, "the ledger cannot be read"));
+        report
+            .ok()
+            .and_then(|report| Some(report.lines.first()?.1))
+            .unwrap_or_default()
     };
     (sums(midnight).await, sums(0).await)
 }

@@ -278,11 +278,7 @@ fn url(config: &config::Upstream, path: &str) -> Result<Url, ProxyError> {
 }
 
 /// Anything but a chat completion, and every error status: passed on as it is.
-async fn forward(
-    request: &ProxyRequest,
-    mut incoming: Incoming,
-    metrics: &Metrics,
-) -> ReplyResult {
+async fn forward(request: &ProxyRequest, mut incoming: Incoming, metrics: &Metrics) -> ReplyResult {
     let mut head = incoming.head();
     if request.chat().is_none() {
         head.provenance = Provenance::Bypass { stored: false };

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, path::Path};
 
 use super::{
-    Auth, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat, MaxTokens, Metering,
-    Retry, Server, Upstream, accept, reader::Reader,
+    Auth, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat, MaxTokens,
+    Metering, Retry, Server, Upstream, accept, reader::Reader,
 };
 use crate::compressor::Rule;
 use crate::metering::prices::PriceTable;

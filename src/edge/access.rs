@@ -80,7 +80,9 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 /// Milliseconds since 1970, as people's clocks have it.
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
 }
 
 fn micros(duration: Duration) -> u64 {

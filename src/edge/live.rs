@@ -102,10 +102,16 @@ impl Edge {
 
     fn state(&self) -> Value {
         let shared = &self.shared;
-        let known = shared.stack.overview.as_ref().map(|overview| overview.known());
+        let known = shared
+            .stack
+            .overview
+            .as_ref()
+            .map(|overview| overview.known());
         let known = known.unwrap_or_default();
         let now = SystemTime::now();
-        let day = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
+        let day = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs() / 86_400);
         let today = known.of_day(i64::try_from(day).unwrap_or(0));
         json!({
             "timestamp": timestamp(now),
@@ -155,7 +161,9 @@ fn latencies(known: &Known) -> Value {
     let of = |histogram: &Histogram| {
         let ms = |per_mille| {
             #[expect(clippy::cast_precision_loss, reason = "times for people")]
-            let ms = histogram.quantile(per_mille).map(|micros| micros as f64 / 1e3);
+            let ms = histogram
+                .quantile(per_mille)
+                .map(|micros| micros as f64 / 1e3);
             ms
         };
         json!({"p50": ms(500), "p95": ms(950), "p99": ms(990)})

@@ -8,9 +8,9 @@ use http::{HeaderValue, header};
 
 use super::Edge;
 use super::resources::Resources;
+use crate::metering::account::Source;
 use crate::metering::exposition::{Exposition, Kind, dollars};
 use crate::metering::overview::{Histogram, Known};
-use crate::metering::account::Source;
 use crate::metering::tally::{Figure, Tally};
 
 /// `GET /metrics`
@@ -35,9 +35,21 @@ pub(super) async fn metrics(State(edge): State<Edge>) -> Response {
 /// What requests were, took, cost and saved: of those that are over.
 fn requests(text: &mut Exposition, known: &Known) {
     for (name, figure, help) in [
-        ("requests_total", Figure::Requests, "Requests that are over, by where their answers came from."),
-        ("request_errors_total", Figure::Errors, "Of these, the ones that failed."),
-        ("requests_aborted_total", Figure::Aborted, "Of these, the ones whose clients left before the end."),
+        (
+            "requests_total",
+            Figure::Requests,
+            "Requests that are over, by where their answers came from.",
+        ),
+        (
+            "request_errors_total",
+            Figure::Errors,
+            "Of these, the ones that failed.",
+        ),
+        (
+            "requests_aborted_total",
+            Figure::Aborted,
+            "Of these, the ones whose clients left before the end.",
+        ),
     ] {
         let name = format!("pegasus_nest_{name}");
         text.metric(&name, Kind::Counter, help);
@@ -68,14 +80,22 @@ fn requests(text: &mut Exposition, known: &Known) {
         }
     }
     let name = "pegasus_nest_tokens_saved_total";
-    text.metric(name, Kind::Counter, "Tokens that were not paid for, by the layer that saved them.");
+    text.metric(
+        name,
+        Kind::Counter,
+        "Tokens that were not paid for, by the layer that saved them.",
+    );
     for (model, sums) in &models {
         for (layer, figure) in [
             ("cache", Figure::CacheTokensSaved),
             ("dedup", Figure::DedupTokensSaved),
             ("compression", Figure::CompressionTokensSaved),
         ] {
-            text.sample(name, &[("model", model), ("layer", layer)], sums.get(figure));
+            text.sample(
+                name,
+                &[("model", model), ("layer", layer)],
+                sums.get(figure),
+            );
         }
     }
     let name = "pegasus_nest_cost_usd_total";
@@ -84,25 +104,52 @@ fn requests(text: &mut Exposition, known: &Known) {
         text.sample(name, &[("model", model)], dollars(sums.get(Figure::Cost)));
     }
     let name = "pegasus_nest_saved_usd_total";
-    text.metric(name, Kind::Counter, "What was saved, in US dollars, by the layer that saved it.");
+    text.metric(
+        name,
+        Kind::Counter,
+        "What was saved, in US dollars, by the layer that saved it.",
+    );
     for (model, sums) in &models {
         for (layer, saved) in sums.savings() {
             text.sample(name, &[("model", model), ("layer", layer)], dollars(saved));
         }
     }
     let name = "pegasus_nest_request_duration_seconds";
-    text.metric(name, Kind::Histogram, "From a request's head to the last byte of its response.");
-    for source in Source::ALL.into_iter().filter(|source| *source != Source::None) {
-        text.histogram(name, &[("source", source.as_str())], &known.total[source as usize]);
+    text.metric(
+        name,
+        Kind::Histogram,
+        "From a request's head to the last byte of its response.",
+    );
+    for source in Source::ALL
+        .into_iter()
+        .filter(|source| *source != Source::None)
+    {
+        text.histogram(
+            name,
+            &[("source", source.as_str())],
+            &known.total[source as usize],
+        );
     }
     let mut single = |name: &str, help: &str, histogram: &Histogram| {
         let name = format!("pegasus_nest_{name}");
         text.metric(&name, Kind::Histogram, help);
         text.histogram(&name, &[], histogram);
     };
-    single("upstream_duration_seconds", "Until the head of the upstream's answer was here.", &known.upstream);
-    single("first_token_seconds", "Until the first event of a stream was on its way to its client.", &known.first_token);
-    single("added_duration_seconds", "Until the head of the response was made, less the wait for the upstream.", &known.added);
+    single(
+        "upstream_duration_seconds",
+        "Until the head of the upstream's answer was here.",
+        &known.upstream,
+    );
+    single(
+        "first_token_seconds",
+        "Until the first event of a stream was on its way to its client.",
+        &known.first_token,
+    );
+    single(
+        "added_duration_seconds",
+        "Until the head of the response was made, less the wait for the upstream.",
+        &known.added,
+    );
 }
 
 /// What each layer did since the process began.
@@ -110,22 +157,86 @@ fn layers(text: &mut Exposition, edge: &Edge) {
     let stack = &edge.shared.stack;
     let (m, memory) = (&stack.metrics, &stack.store.memory);
     for (name, help, count) in [
-        ("cache_hits_total", "Requests answered from the cache.", m.hits.get()),
-        ("cache_redis_hits_total", "Of these, the ones that Redis had.", m.redis_hits.get()),
-        ("cache_stale_hits_total", "Requests answered from the cache past its life.", m.stale_hits.get()),
-        ("cache_misses_total", "Requests for which the cache had no answer.", m.misses.get()),
-        ("cache_bypasses_total", "Requests that did not ask the cache.", m.bypasses.get()),
-        ("cache_refreshes_total", "Calls behind stale answers.", m.refreshes.get()),
-        ("cache_stored_total", "Answers that were put into the cache.", m.stored.get()),
-        ("dedup_joined_total", "Requests answered by a call that another one had begun.", m.joined.get()),
-        ("dedup_joined_across_instances_total", "Of these, the ones whose call another instance made.", m.joined_across.get()),
-        ("upstream_attempts_total", "Attempts upstream.", m.attempts.get()),
-        ("upstream_retries_total", "Attempts after the first.", m.retries.get()),
-        ("upstream_reconnects_total", "Attempts on a new socket because one of the pool was dead.", m.reconnects.get()),
-        ("upstream_failures_total", "Requests that the upstream failed, after all retries.", m.failures.get()),
-        ("clients_gone_total", "Requests whose clients left before their reply.", m.departed.get()),
-        ("compression_characters_total", "Characters that compression was given.", m.compression_chars_before.get()),
-        ("compression_characters_saved_total", "Characters that compression took out.", m.compression_chars_saved.get()),
+        (
+            "cache_hits_total",
+            "Requests answered from the cache.",
+            m.hits.get(),
+        ),
+        (
+            "cache_redis_hits_total",
+            "Of these, the ones that Redis had.",
+            m.redis_hits.get(),
+        ),
+        (
+            "cache_stale_hits_total",
+            "Requests answered from the cache past its life.",
+            m.stale_hits.get(),
+        ),
+        (
+            "cache_misses_total",
+            "Requests for which the cache had no answer.",
+            m.misses.get(),
+        ),
+        (
+            "cache_bypasses_total",
+            "Requests that did not ask the cache.",
+            m.bypasses.get(),
+        ),
+        (
+            "cache_refreshes_total",
+            "Calls behind stale answers.",
+            m.refreshes.get(),
+        ),
+        (
+            "cache_stored_total",
+            "Answers that were put into the cache.",
+            m.stored.get(),
+        ),
+        (
+            "dedup_joined_total",
+            "Requests answered by a call that another one had begun.",
+            m.joined.get(),
+        ),
+        (
+            "dedup_joined_across_instances_total",
+            "Of these, the ones whose call another instance made.",
+            m.joined_across.get(),
+        ),
+        (
+            "upstream_attempts_total",
+            "Attempts upstream.",
+            m.attempts.get(),
+        ),
+        (
+            "upstream_retries_total",
+            "Attempts after the first.",
+            m.retries.get(),
+        ),
+        (
+            "upstream_reconnects_total",
+            "Attempts on a new socket because one of the pool was dead.",
+            m.reconnects.get(),
+        ),
+        (
+            "upstream_failures_total",
+            "Requests that the upstream failed, after all retries.",
+            m.failures.get(),
+        ),
+        (
+            "clients_gone_total",
+            "Requests whose clients left before their reply.",
+            m.departed.get(),
+        ),
+        (
+            "compression_characters_total",
+            "Characters that compression was given.",
+            m.compression_chars_before.get(),
+        ),
+        (
+            "compression_characters_saved_total",
+            "Characters that compression took out.",
+            m.compression_chars_saved.get(),
+        ),
     ] {
         text.single(&format!("pegasus_nest_{name}"), Kind::Counter, help, count);
     }
@@ -135,7 +246,11 @@ fn layers(text: &mut Exposition, edge: &Edge) {
         text.sample(name, &[("reason", reason)], count);
     }
     let name = "pegasus_nest_cache_evicted_total";
-    text.metric(name, Kind::Counter, "Answers that are no longer kept, by why.");
+    text.metric(
+        name,
+        Kind::Counter,
+        "Answers that are no longer kept, by why.",
+    );
     let evicted = memory.evictions();
     for (reason, count) in [
         ("size", evicted.size),
@@ -145,7 +260,11 @@ fn layers(text: &mut Exposition, edge: &Edge) {
         text.sample(name, &[("reason", reason)], count);
     }
     let name = "pegasus_nest_breaker_state";
-    text.metric(name, Kind::Gauge, "1 for the state that a circuit is in, 0 for the others.");
+    text.metric(
+        name,
+        Kind::Gauge,
+        "1 for the state that a circuit is in, 0 for the others.",
+    );
     for circuit in stack.circuits.snapshot() {
         for state in ["CLOSED", "OPEN", "HALF_OPEN"] {
             let labels = [("circuit", &*circuit.name), ("state", state)];
@@ -154,7 +273,12 @@ fn layers(text: &mut Exposition, edge: &Edge) {
     }
     if let Some(redis) = stack.store.redis() {
         let name = "pegasus_nest_redis_up";
-        text.single(name, Kind::Gauge, "Whether Redis answers.", u8::from(redis.state == "on"));
+        text.single(
+            name,
+            Kind::Gauge,
+            "Whether Redis answers.",
+            u8::from(redis.state == "on"),
+        );
     }
 }
 
@@ -171,21 +295,55 @@ fn resources(text: &mut Exposition, edge: &Edge) {
     } = edge.resources();
     let stack = &edge.shared.stack;
     for (name, help, value) in [
-        ("pegasus_nest_in_flight", "Requests that are worked on.", in_flight),
-        ("pegasus_nest_flights", "Calls that requests share or could share.", stack.flights.len() as u64),
-        ("pegasus_nest_cache_entries", "Answers that are kept.", stack.store.memory.len()),
-        ("pegasus_nest_cache_bytes", "Bytes of the answers that are kept.", stack.store.memory.bytes()),
-        ("pegasus_nest_ledger_queue", "Rows on their way into the ledger.", books_waiting),
-        ("process_resident_memory_bytes", "Resident memory in bytes.", resident_bytes),
+        (
+            "pegasus_nest_in_flight",
+            "Requests that are worked on.",
+            in_flight,
+        ),
+        (
+            "pegasus_nest_flights",
+            "Calls that requests share or could share.",
+            stack.flights.len() as u64,
+        ),
+        (
+            "pegasus_nest_cache_entries",
+            "Answers that are kept.",
+            stack.store.memory.len(),
+        ),
+        (
+            "pegasus_nest_cache_bytes",
+            "Bytes of the answers that are kept.",
+            stack.store.memory.bytes(),
+        ),
+        (
+            "pegasus_nest_ledger_queue",
+            "Rows on their way into the ledger.",
+            books_waiting,
+        ),
+        (
+            "process_resident_memory_bytes",
+            "Resident memory in bytes.",
+            resident_bytes,
+        ),
         ("process_open_fds", "Open descriptors.", descriptors),
     ] {
         text.single(name, Kind::Gauge, help, value);
     }
     let name = "pegasus_nest_ledger_dropped_total";
-    text.single(name, Kind::Counter, "Rows that there was no room for, or that could not be written.", rows_dropped + rows_lost);
+    text.single(
+        name,
+        Kind::Counter,
+        "Rows that there was no room for, or that could not be written.",
+        rows_dropped + rows_lost,
+    );
     let name = "pegasus_nest_build_info";
     text.metric(name, Kind::Gauge, "Which version this is.");
     text.sample(name, &[("version", env!("CARGO_PKG_VERSION"))], 1);
     let uptime = edge.shared.started.elapsed().as_secs();
-    text.single("pegasus_nest_uptime_seconds", Kind::Gauge, "Since when the process serves.", uptime);
+    text.single(
+        "pegasus_nest_uptime_seconds",
+        Kind::Gauge,
+        "Since when the process serves.",
+        uptime,
+    );
 }

@@ -37,7 +37,11 @@ impl Edge {
             in_flight: shared.config.server.max_in_flight.saturating_sub(free) as u64,
             books_waiting: books.map_or(0, |books| books.waiting() as u64),
             rows_dropped: books.map_or(0, |books| books.dropped()),
-            rows_lost: shared.stack.ledger.as_ref().map_or(0, |ledger| ledger.lost()),
+            rows_lost: shared
+                .stack
+                .ledger
+                .as_ref()
+                .map_or(0, |ledger| ledger.lost()),
         }
     }
 }
@@ -73,5 +77,6 @@ fn memory() -> (u64, u64) {
 
 /// Open descriptors, less the one that this look opens.
 fn descriptors() -> u64 {
-    std::fs::read_dir("/proc/self/fd").map_or(0, |entries| (entries.count() as u64).saturating_sub(1))
+    std::fs::read_dir("/proc/self/fd")
+        .map_or(0, |entries| (entries.count() as u64).saturating_sub(1))
 }

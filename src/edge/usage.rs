@@ -39,10 +39,14 @@ pub(super) async fn usage(
 ) -> Response {
     let answer = async {
         let ledger = edge.open_ledger(&headers, peer)?;
-        let question = Question::read(query.as_deref().unwrap_or_default(), Timestamp::now(), true)?;
+        let question =
+            Question::read(query.as_deref().unwrap_or_default(), Timestamp::now(), true)?;
         let report = edge.report(&ledger, &question, question.by.clone()).await?;
         let total = edge.report(&ledger, &question, Vec::new()).await?;
-        let total = total.lines.first().map_or_else(Tally::default, |(_, sums)| *sums);
+        let total = total
+            .lines
+            .first()
+            .map_or_else(Tally::default, |(_, sums)| *sums);
         Ok(if question.is_csv {
             csv(&question, &report)
         } else {
@@ -61,11 +65,19 @@ pub(super) async fn savings(
 ) -> Response {
     let answer = async {
         let ledger = edge.open_ledger(&headers, peer)?;
-        let question = Question::read(query.as_deref().unwrap_or_default(), Timestamp::now(), false)?;
-        let report = edge.report(&ledger, &question, vec![Group::Source, Group::Model]).await?;
+        let question = Question::read(
+            query.as_deref().unwrap_or_default(),
+            Timestamp::now(),
+            false,
+        )?;
+        let report = edge
+            .report(&ledger, &question, vec![Group::Source, Group::Model])
+            .await?;
         Ok(Json(explain(&question, &report)).into_response())
     };
-    answer.await.unwrap_or_else(|error: ProxyError| failure(&error))
+    answer
+        .await
+        .unwrap_or_else(|error: ProxyError| failure(&error))
 }
 
 impl Edge {
@@ -117,10 +129,19 @@ impl Question {
                 ("group_by", text) if has_groups => by = groups(text)?,
                 ("format", "json") if has_groups => is_csv = false,
                 ("format", "csv") if has_groups => is_csv = true,
-                ("format", _) if has_groups => return Err(refuse("format", "expected json or csv")),
+                ("format", _) if has_groups => {
+                    return Err(refuse("format", "expected json or csv"));
+                }
                 (name, _) => {
-                    let known = if has_groups { "from, to, group_by and format" } else { "from and to" };
-                    return Err(refuse(name, &format!("there is no such parameter; known are {known}")));
+                    let known = if has_groups {
+                        "from, to, group_by and format"
+                    } else {
+                        "from and to"
+                    };
+                    return Err(refuse(
+                        name,
+                        &format!("there is no such parameter; known are {known}"),
+                    ));
                 }
             }
             seen.push(name);
@@ -160,11 +181,18 @@ fn time(name: &str, text: &str) -> Result<Timestamp, ProxyError> {
 
 fn groups(text: &str) -> Result<Vec<Group>, ProxyError> {
     let mut groups = Vec::new();
-    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+    for name in text
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
         let group = Group::ALL.into_iter().find(|group| group.as_str() == name);
         let Some(group) = group.filter(|group| !groups.contains(group)) else {
             let known = Group::ALL.map(Group::as_str).join(", ");
-            return Err(refuse("group_by", &format!("expected some of {known}, each once, with commas between them")));
+            return Err(refuse(
+                "group_by",
+                &format!("expected some of {known}, each once, with commas between them"),
+            ));
         };
         groups.push(group);
     }
@@ -187,7 +215,9 @@ fn as_json(question: &Question, report: &Report, total: &Tally) -> Value {
         .iter()
         .map(|(keys, sums)| {
             let keys = names.iter().zip(keys);
-            let mut row: Map<_, _> = keys.map(|(name, key)| ((*name).to_owned(), json!(key))).collect();
+            let mut row: Map<_, _> = keys
+                .map(|(name, key)| ((*name).to_owned(), json!(key)))
+                .collect();
             if let Value::Object(figures) = sums.to_json() {
                 row.extend(figures);
             }
@@ -236,8 +266,14 @@ fn csv(question: &Question, report: &Report) -> Response {
     let mut response = text.into_response();
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"usage.csv\""),
+        (
+            header::CONTENT_TYPE,
+            "text/csv; charset=utf-8; header=present",
+        ),
+        (
+            header::CONTENT_DISPOSITION,
+            "attachment; filename=\"usage.csv\"",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -248,7 +284,11 @@ fn csv(question: &Question, report: &Report) -> Response {
 /// apostrophe.
 fn cell(text: &str) -> String {
     let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
+    let text = if is_formula {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
     if text.contains(['"', ',', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
@@ -330,10 +370,15 @@ mod tests {
         let read = |query: &str| Question::read(query, now(), true);
         let plain = read("").unwrap();
         assert_eq!(plain.from.to_string(), "2026-01-24T12:00:00.001Z");
-        let full = read("from=2026-01-01&to=2026-01-02T00:00:00%2B01:00&group_by=day,model&format=csv").unwrap();
+        let full =
+            read("from=2026-01-01&to=2026-01-02T00:00:00%2B01:00&group_by=day,model&format=csv")
+                .unwrap();
         assert_eq!(full.from.to_string(), "2026-01-01T00:00:00Z");
         assert_eq!(full.until.to_string(), "2026-01-01T23:00:00Z");
-        assert_eq!((full.by, full.is_csv), (vec![Group::Day, Group::Model], true));
+        assert_eq!(
+            (full.by, full.is_csv),
+            (vec![Group::Day, Group::Model], true)
+        );
         for (query, name) in [
             ("from=yesterday", "from"),
             ("from=2026-02-30", "from"),
@@ -347,7 +392,10 @@ mod tests {
         ] {
             let error = read(query).unwrap_err();
             assert_eq!(error.status(), 400);
-            assert!(error.to_string().starts_with(&format!("{name}: ")), "{query}: {error}");
+            assert!(
+                error.to_string().starts_with(&format!("{name}: ")),
+                "{query}: {error}"
+            );
         }
         assert!(Question::read("group_by=day", now(), false).is_err());
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::account::Row;
 use super::Counter;
+use super::account::Row;
 
 /// Rows that may wait (about 25 MiB): a second of all that one machine answers.
 const MAX_WAITING: usize = 64 * 1024;

@@ -51,7 +51,9 @@ impl Exposition {
         let mut below = 0;
         for (at, count) in histogram.counts.iter().enumerate() {
             below += count;
-            let border = BUCKETS.get(at).map_or_else(|| "+Inf".to_owned(), |micros| seconds(*micros));
+            let border = BUCKETS
+                .get(at)
+                .map_or_else(|| "+Inf".to_owned(), |micros| seconds(*micros));
             let _ = write!(self.0, "{name}_bucket");
             self.labels(labels, Some(&border));
             let _ = writeln!(self.0, " {below}");

@@ -154,7 +154,10 @@ impl Shared {
     fn report(&self, from: i64, until: i64, by: &[Group]) -> Result<Report, Failed> {
         let columns: Vec<_> = by.iter().map(|group| group.column()).collect();
         // What lies between two full hours is in their sums, also when the rows themselves are gone.
-        let first = from.saturating_add(schema::HOUR - 1).div_euclid(schema::HOUR) * schema::HOUR;
+        let first = from
+            .saturating_add(schema::HOUR - 1)
+            .div_euclid(schema::HOUR)
+            * schema::HOUR;
         let last = until.div_euclid(schema::HOUR) * schema::HOUR;
         let times = if first <= last {
             [from, first, last, until]
@@ -215,7 +218,10 @@ impl Group {
             Self::Hour => "%Y-%m-%dT%H:%M:%SZ",
             _ => return,
         };
-        let time = key.parse().ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let time = key
+            .parse()
+            .ok()
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok());
         if let Some(time) = time {
             *key = time.strftime(format).to_string();
         }

@@ -20,8 +20,8 @@ const DAY: i64 = 86_400_000;
 
 /// The borders of the buckets of latencies, in microseconds: from what a hit takes to the longest answers.
 pub const BUCKETS: [u64; 18] = [
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
-    5_000_000, 15_000_000, 60_000_000,
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 15_000_000, 60_000_000,
 ];
 
 /// What is known of the requests that are over. Cheap to clone.
@@ -129,7 +129,11 @@ impl Reader for Overview {
 impl Known {
     /// The sums of a day, in days since 1970.
     pub fn of_day(&self, day: i64) -> Tally {
-        if self.today.0 == day { self.today.1 } else { Tally::default() }
+        if self.today.0 == day {
+            self.today.1
+        } else {
+            Tally::default()
+        }
     }
 
     fn add(&mut self, row: &Row) {
@@ -238,7 +242,11 @@ mod tests {
     #[test]
     fn a_new_day_begins_with_nothing() {
         let mut overview = Overview::new(10, Tally::default(), Tally::default());
-        overview.read(&[row(10 * DAY, "a"), row(11 * DAY - 1, "a"), row(11 * DAY, "a")]);
+        overview.read(&[
+            row(10 * DAY, "a"),
+            row(11 * DAY - 1, "a"),
+            row(11 * DAY, "a"),
+        ]);
         // A request of yesterday that ended today is one of yesterday.
         overview.read(&[row(11 * DAY - 1, "a")]);
         let known = overview.known();
@@ -257,10 +265,17 @@ mod tests {
         let known = overview.known();
         assert_eq!(known.by.len(), MODELS + 1);
         let sum = |model: &str| {
-            let of = known.by.iter().filter(|(series, _)| &*series.model == model);
-            of.map(|(_, tally)| tally.get(Figure::Requests)).sum::<u64>()
+            let of = known
+                .by
+                .iter()
+                .filter(|(series, _)| &*series.model == model);
+            of.map(|(_, tally)| tally.get(Figure::Requests))
+                .sum::<u64>()
         };
-        assert_eq!((sum("m0"), sum("m99"), sum("m100"), sum("other")), (1_001, 1, 0, 900));
+        assert_eq!(
+            (sum("m0"), sum("m99"), sum("m100"), sum("other")),
+            (1_001, 1, 0, 900)
+        );
         assert_eq!(known.recent.len(), RECENT);
         assert_eq!(known.recent[0].model.as_deref(), Some("m0"));
         assert_eq!(known.recent[1].model.as_deref(), Some("m999"));

@@ -1,27 +1,62 @@
 //! What the tokens of a request cost, in whole nano-dollars, so that sums never drift.
+//!
+//! Prices come from three places. Of two that know a model the one that is named first here counts:
+//!
+//! 1. the operator's file (`metering.prices_file`), which is there to correct the others;
+//! 2. the upstream's own list, where it offers one ([`Fetched`]);
+//! 3. the table in the binary (`prices/table.toml`), whose date is told.
+//!
+//! What an upstream reports as the cost of a call stands above all of them; it is not asked here. An entry
+//! that replaces another holds under all of the other's names too, but for those that its own layer lists.
+//! A model that none knows has no price: nothing is guessed.
+//!
+//! Rates are whole pico-dollars per token, read from the text digit for digit; a call's cost is their sum
+//! over its tokens, rounded once to nano-dollars, half up.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, LazyLock},
+};
 
-use toml::{Table, Value};
+use model::{Model, Price};
+use names::Found;
 
-const BUILT_IN: &str = include_str!("../../config/prices.toml");
+pub use fetched::Fetched;
+pub use model::Tokens;
 
-/// Nano-USD per token in one USD per million tokens.
-const NANO_PER_TOKEN: f64 = 1000.0;
-/// The highest price accepted, in USD per million tokens.
-const HIGHEST: f64 = 1_000_000.0;
+mod decimal;
+mod fetched;
+mod file;
+mod model;
+mod names;
+#[cfg(test)]
+mod tests;
+
+static BUILT_IN: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    file::read(include_str!("prices/table.toml")).expect("the built-in prices are valid")
+});
 
 /// Prices by model name; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct PriceTable {
-    models: Arc<BTreeMap<String, Price>>,
+    index: Arc<Index>,
+    /// The operator's entries, which stay above whatever is fetched.
+    own: Arc<[Entry]>,
 }
 
-/// Nano-USD for one token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Price {
-    input: u64,
-    output: u64,
+/// A model of a file or a list, under each of its names, in lower case.
+#[derive(Clone, Debug)]
+struct Entry {
+    names: Vec<Box<str>>,
+    model: Model,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    models: Vec<Model>,
+    /// The first name of each model.
+    first: Vec<Box<str>>,
+    names: HashMap<Box<str>, usize>,
 }
 
 /// All that is wrong with a file of prices, in one line.
@@ -29,167 +64,182 @@ struct Price {
 #[error("{0}")]
 pub struct BadPrices(String);
 
+// === impl PriceTable ===
+
 impl PriceTable {
-    /// Reads `[models."name"]` tables with `input` and `output` in USD per million tokens.
+    /// The built-in table with an operator's file laid over it; `config/prices.toml` shows the layout.
     pub fn from_toml(text: &str) -> Result<Self, BadPrices> {
-        let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let at = error.span().map_or(0, |span| span.start);
-            let line = text.get(..at).unwrap_or(text).matches('\n').count() + 1;
-            BadPrices(format!("line {line}: {}", error.message().trim()))
-        })?;
-        let (mut models, mut wrong) = (BTreeMap::new(), Vec::new());
-        for (section, value) in &table {
-            match value {
-                Value::Table(found) if section == "models" => {
-                    for (name, price) in found {
-                        match Price::read(price) {
-                            Ok(price) => _ = models.insert(name.clone(), price),
-                            Err(error) => wrong.push(format!("model {name:?}: {error}")),
-                        }
-                    }
-                }
-                _ => wrong.push(format!("{section:?} is not [models.\"name\"]")),
-            }
+        Ok(Self::new(None, file::read(text)?.into()))
+    }
+
+    /// The same table with an upstream's list in the place of the one before.
+    #[must_use]
+    pub fn with_fetched(self, fetched: &Fetched) -> Self {
+        Self::new(Some(fetched), self.own)
+    }
+
+    fn new(fetched: Option<&Fetched>, own: Arc<[Entry]>) -> Self {
+        let mut index = Index::default();
+        index.lay(&BUILT_IN);
+        if let Some(fetched) = fetched {
+            index.lay(&fetched.entries);
         }
-        if wrong.is_empty() {
-            Ok(Self {
-                models: Arc::new(models),
-            })
-        } else {
-            Err(BadPrices(wrong.join("; ")))
+        index.lay(&own);
+        Self {
+            index: Arc::new(index),
+            own,
         }
     }
 
-    /// The cost in nano-USD; `None` if the model has no price.
-    pub fn nano_usd(&self, model: &str, prompt_tokens: u64, completion_tokens: u64) -> Option<u64> {
-        let price = self.models.get(model)?;
-        let input = price.input.saturating_mul(prompt_tokens);
-        Some(input.saturating_add(price.output.saturating_mul(completion_tokens)))
+    /// What a call costs in nano-dollars, by the model that served it if that has a price, else by the one that
+    /// was asked for; `None` if neither has.
+    pub fn cost(&self, model: &str, served: Option<&str>, tokens: &Tokens) -> Option<u64> {
+        Some(match self.priced(model, served)? {
+            Rated::Free => 0,
+            Rated::At(price) => price.cost(tokens),
+        })
+    }
+
+    /// What a call would have cost more with so many uncached tokens of input more; long prompts cost more a
+    /// token, so this is no product.
+    pub fn cost_of_more_input(
+        &self,
+        model: &str,
+        served: Option<&str>,
+        tokens: &Tokens,
+        by: u64,
+    ) -> Option<u64> {
+        let more = self.cost(model, served, &tokens.with_more_prompt(by))?;
+        Some(more.saturating_sub(self.cost(model, served, tokens)?))
+    }
+
+    /// What the provider's own cache saved: the call's cost, had it held nothing, less its cost.
+    pub fn cached_discount(
+        &self,
+        model: &str,
+        served: Option<&str>,
+        tokens: &Tokens,
+    ) -> Option<u64> {
+        let uncached = self.cost(
+            model,
+            served,
+            &Tokens {
+                cached: 0,
+                ..*tokens
+            },
+        )?;
+        Some(uncached.saturating_sub(self.cost(model, served, tokens)?))
+    }
+
+    /// The most tokens that a prompt and its answer may have together.
+    pub fn context_window(&self, model: &str, served: Option<&str>) -> Option<u64> {
+        self.facts(model, served)
+            .find_map(|model| model.context_window)
+    }
+
+    /// The most tokens that an answer may have.
+    pub fn max_output(&self, model: &str, served: Option<&str>) -> Option<u64> {
+        self.facts(model, served).find_map(|model| model.max_output)
+    }
+
+    /// The day that a model's price is of, as in `2026-11-09`; `None` where it has none, or its file names none.
+    pub fn as_of(&self, model: &str, served: Option<&str>) -> Option<&str> {
+        let priced = self
+            .facts(model, served)
+            .find(|model| model.price.is_some());
+        priced?.as_of.as_deref()
+    }
+
+    fn priced(&self, model: &str, served: Option<&str>) -> Option<Rated<'_>> {
+        // Who asks for the free variant does not pay, even if the answer names the model without the suffix.
+        let served = served.filter(|_| !model.ends_with(":free"));
+        served
+            .into_iter()
+            .chain([model])
+            .find_map(|name| match self.index.find(name)? {
+                Found::Free(_) => Some(Rated::Free),
+                Found::Listed(model) => model.price.as_ref().map(Rated::At),
+            })
+    }
+
+    /// What is known about the model that served, then about the one that was asked for.
+    fn facts(&self, model: &str, served: Option<&str>) -> impl Iterator<Item = &Model> {
+        let known = |name| match self.index.find(name)? {
+            Found::Free(model) => model,
+            Found::Listed(model) => Some(model),
+        };
+        [served.and_then(known), known(model)].into_iter().flatten()
+    }
+
+    /// What a prompt and an answer cost, in nano-dollars; `None` if the model has no price.
+    pub fn nano_usd(&self, model: &str, prompt: u64, completion: u64) -> Option<u64> {
+        self.cost(
+            model,
+            None,
+            &Tokens {
+                prompt,
+                completion,
+                ..Tokens::default()
+            },
+        )
     }
 }
 
 impl Default for PriceTable {
     fn default() -> Self {
-        Self::from_toml(BUILT_IN).expect("the built-in prices are valid")
+        static TABLE: LazyLock<PriceTable> =
+            LazyLock::new(|| PriceTable::new(None, Arc::default()));
+        TABLE.clone()
     }
 }
 
-impl Price {
-    fn read(value: &Value) -> Result<Self, String> {
-        let table = value
-            .as_table()
-            .ok_or("expected a table with input and output")?;
-        if let Some(other) = table
-            .keys()
-            .find(|key| !["input", "output"].contains(&key.as_str()))
-        {
-            return Err(format!("{other:?} is neither input nor output"));
-        }
-        Ok(Self {
-            input: nano(table, "input")?,
-            output: nano(table, "output")?,
+/// How a call is priced.
+enum Rated<'a> {
+    Free,
+    At(&'a Price),
+}
+
+// === impl Index ===
+
+impl Index {
+    fn find(&self, name: &str) -> Option<Found<&Model>> {
+        names::find(name, |name| {
+            self.names.get(name).map(|&model| &self.models[model])
         })
     }
-}
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the value is whole, not negative and at most a billion"
-)]
-fn nano(table: &Table, key: &str) -> Result<u64, String> {
-    let usd = match table.get(key) {
-        Some(Value::Float(usd)) => *usd,
-        // Larger whole numbers are above the highest price.
-        Some(Value::Integer(usd)) => i32::try_from(*usd).map_or(f64::NAN, f64::from),
-        Some(_) => return Err(format!("{key} is not a number")),
-        None => return Err(format!("{key} is missing")),
-    };
-    if !(0.0..=HIGHEST).contains(&usd) {
-        return Err(format!(
-            "{key} is not from 0 to {HIGHEST} USD per million tokens"
-        ));
-    }
-    let nano = usd * NANO_PER_TOKEN;
-    // A decimal such as 0.075 has no exact binary form; the tolerance is far below the finest price.
-    if (nano - nano.round()).abs() > 1e-6 {
-        return Err(format!(
-            "{key} = {usd} is finer than 0.001 USD per million tokens"
-        ));
-    }
-    Ok(nano.round() as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn default_models_are_priced() {
-        let prices = PriceTable::default();
-        let million = 1_000_000;
-        for (model, input, output) in [
-            ("anthropic/claude-sonnet-4", 3_000, 15_000),
-            ("google/gemini-flash-1.5", 75, 300),
-            ("openai/gpt-4o", 2_500, 10_000),
-            ("gpt-4o-mini", 150, 600),
-        ] {
-            assert_eq!(
-                prices.nano_usd(model, million, 0),
-                Some(input * million),
-                "{model}"
-            );
-            assert_eq!(prices.nano_usd(model, 0, 1), Some(output), "{model}");
-            assert_eq!(
-                prices.nano_usd(model, 2, 3),
-                Some(2 * input + 3 * output),
-                "{model}"
-            );
+    /// Puts entries above those that are there.
+    fn lay(&mut self, entries: &[Entry]) {
+        let below = self.models.len();
+        // The models below that are replaced. Where two entries name the same one, the one counts that has its
+        // first name: openai/gpt-4o means the model more than a snapshot of it does.
+        let mut heirs: BTreeMap<usize, usize> = BTreeMap::new();
+        for by_first in [false, true] {
+            for (at, entry) in entries.iter().enumerate() {
+                for name in &entry.names {
+                    if let Some(&old) = self.names.get(name)
+                        && (self.first[old] == *name) == by_first
+                    {
+                        heirs.insert(old, below + at);
+                    }
+                }
+            }
         }
-        assert_eq!(prices.nano_usd("unheard/of", 1, 1), None);
-        assert_eq!(
-            prices.nano_usd("gpt-4o", u64::MAX, u64::MAX),
-            Some(u64::MAX)
-        );
-    }
-
-    #[test]
-    fn prices_are_whole_nano_dollars() {
-        let one = |price: &str| {
-            let text = format!("[models.m]\ninput = {price}\noutput = 0");
-            PriceTable::from_toml(&text).map(|prices| prices.nano_usd("m", 1, 0))
-        };
-        assert_eq!(one("0.001"), Ok(Some(1)));
-        assert_eq!(one("3"), Ok(Some(3000)));
-        assert_eq!(one("1000000.0"), Ok(Some(1_000_000_000)));
-        for price in [
-            "0.0005",
-            "-1",
-            "-0.001",
-            "nan",
-            "inf",
-            "1000001",
-            "9999999999",
-            "\"3\"",
-        ] {
-            assert!(one(price).is_err(), "{price}");
+        for entry in entries {
+            self.models.push(entry.model.clone());
+            self.first.push(entry.names[0].clone());
         }
-    }
-
-    #[test]
-    fn all_mistakes_are_told() {
-        let text = "[models.a]\ninput = 1\n[models.b]\ninput = 1\noutput = 2\ncached = 1\n[prices]";
-        let error = PriceTable::from_toml(text).unwrap_err().to_string();
-        for part in [
-            "model \"a\": output is missing",
-            "model \"b\": \"cached\"",
-            "\"prices\"",
-        ] {
-            assert!(error.contains(part), "{error}");
+        for (&old, &heir) in &heirs {
+            let (olds, heirs) = self.models.split_at_mut(below);
+            heirs[heir - below].inherit(&olds[old]);
         }
-        let error = PriceTable::from_toml("[models.a]\ninput = = 1")
-            .unwrap_err()
-            .to_string();
-        assert!(error.starts_with("line 2: "), "{error}");
+        for model in self.names.values_mut() {
+            *model = heirs.get(model).copied().unwrap_or(*model);
+        }
+        for (at, entry) in entries.iter().enumerate() {
+            for name in &entry.names {
+                self.names.insert(name.clone(), below + at);
+            }
+        }
     }
 }

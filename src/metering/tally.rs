@@ -81,7 +81,10 @@ impl Tally {
         (Figure::SavedByCache, "cache_saved_nano_usd"),
         (Figure::SavedByDedup, "dedup_saved_nano_usd"),
         (Figure::SavedByCompression, "compression_saved_nano_usd"),
-        (Figure::SavedByProviderCache, "provider_cache_saved_nano_usd"),
+        (
+            Figure::SavedByProviderCache,
+            "provider_cache_saved_nano_usd",
+        ),
         (Figure::SavedByMaxTokens, "max_tokens_saved_nano_usd"),
         (Figure::Reported, "reported"),
         (Figure::Exact, "exact"),
@@ -99,8 +102,13 @@ impl Tally {
         let is_paid = !matches!(row.source, Source::Cache | Source::Stale | Source::Dedup);
         let is_dedup = row.source == Source::Dedup;
         let usage = row.usage.unwrap_or_default();
-        let (bought, given) = if is_paid { (usage, 0) } else { (Default::default(), usage.total_tokens) };
-        let counted = |certainty| u64::from(row.usage.is_some_and(|usage| usage.certainty == certainty));
+        let (bought, given) = if is_paid {
+            (usage, 0)
+        } else {
+            (Default::default(), usage.total_tokens)
+        };
+        let counted =
+            |certainty| u64::from(row.usage.is_some_and(|usage| usage.certainty == certainty));
         for (figure, amount) in [
             (Figure::Requests, 1),
             (Figure::Errors, u64::from(row.is_failure())),
@@ -122,7 +130,10 @@ impl Tally {
             (Figure::Reported, counted(Certainty::Reported)),
             (Figure::Exact, counted(Certainty::Exact)),
             (Figure::Estimated, counted(Certainty::Estimated)),
-            (Figure::Unpriced, u64::from(row.usage.is_some() && !row.is_priced)),
+            (
+                Figure::Unpriced,
+                u64::from(row.usage.is_some() && !row.is_priced),
+            ),
             (Figure::Attempts, row.attempts.into()),
             (Figure::Time, row.took.total),
             (Figure::Longest, row.took.total),
@@ -175,7 +186,7 @@ impl Tally {
     pub fn to_json(&self) -> Value {
         let get = |figure| self.get(figure);
         let (cost, would, saved) = (get(Figure::Cost), self.would_have_cost(), self.saved());
-        let ms = |micros: f64| (micros.round() / 1e3 * 1e3).round() / 1e3;
+        let ms = |micros: f64| micros.round() / 1e3;
         #[expect(clippy::cast_precision_loss, reason = "times for people")]
         let mean = get(Figure::Time) as f64 / get(Figure::Requests).max(1) as f64;
         #[expect(clippy::cast_precision_loss, reason = "times for people")]
@@ -212,13 +223,16 @@ impl Tally {
             "estimatedRequests": get(Figure::Estimated),
             "unpricedRequests": get(Figure::Unpriced),
             "attempts": get(Figure::Attempts),
-            "latencyMs": {"mean": ms(mean / 1e3), "max": ms(longest / 1e3)},
+            "latencyMs": {"mean": ms(mean), "max": ms(longest)},
         })
     }
 }
 
 /// Nano-dollars as dollars, for people.
-#[expect(clippy::cast_precision_loss, reason = "exact up to nine million dollars")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact up to nine million dollars"
+)]
 pub fn usd(nano: u64) -> f64 {
     nano as f64 / 1e9
 }

@@ -1,4 +1,8 @@
-//! Estimates the tokens of a text where the upstream reported none, at the cost of one scan.
+//! Tells the tokens of a text where the upstream reported none: [`estimate`] at the cost of one scan, [`count`] and
+//! [`families`] with a vocabulary.
+
+pub mod count;
+pub mod families;
 
 /// An estimate of the `o200k_base` tokens of `text`, made without a vocabulary; it is always shown
 /// as an estimate.

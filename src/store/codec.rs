@@ -102,9 +102,8 @@ pub(super) fn encode(
         Certainty::Estimated => ESTIMATED,
     };
     let flag = |is_set, flag| if is_set { flag } else { 0 };
-    let flags = certainty
-        | flag(compressed.is_some(), COMPRESSED)
-        | flag(cost_nano_usd.is_some(), PRICED);
+    let flags =
+        certainty | flag(compressed.is_some(), COMPRESSED) | flag(cost_nano_usd.is_some(), PRICED);
 
     let mut out = Vec::with_capacity(COVERED + 128 + entry.model.len() + body.len());
     out.extend(MAGIC);

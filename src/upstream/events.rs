@@ -129,7 +129,8 @@ impl Events {
 
     /// The stream broke. One that had not said a word is none.
     fn fail(&mut self) {
-        if self.watch.text() == 0 && self.watch.usage().is_none()
+        if self.watch.text() == 0
+            && self.watch.usage().is_none()
             && let Some(sale) = self.sale.take()
         {
             sale.cancel();

@@ -53,8 +53,7 @@ impl Sale {
     }
 
     fn book(&self, usage: Option<Usage>, text: usize, served: Option<&Arc<str>>) -> Usage {
-        let usage =
-            usage.unwrap_or_else(|| Usage::estimated(estimate_prompt(&self.request), text));
+        let usage = usage.unwrap_or_else(|| Usage::estimated(estimate_prompt(&self.request), text));
         self.metrics.answered(&self.request, usage, served);
         usage
     }

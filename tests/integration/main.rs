@@ -25,3 +25,4 @@ mod stats;
 mod stress;
 mod turns;
 mod upstream;
+mod usage;

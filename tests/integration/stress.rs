@@ -116,7 +116,7 @@ fn request(body: &serde_json::Value) -> ProxyRequest {
         level: None,
         deadline: Instant::now() + Duration::from_secs(30),
         account: Arc::default(),
-            asks_for_usage: false,
+        asks_for_usage: false,
     };
     ProxyRequest::new(parts, Content::Chat(Box::new(Chat::new(json, &[]))))
 }

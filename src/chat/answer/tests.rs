@@ -45,6 +45,7 @@ fn an_ordinary_answer_is_usable_and_storable() {
     };
     let expected = Answer {
         usage: Some(usage),
+        model: Some("m".into()),
         quality: Quality::Stop,
         text: "Grüße".len(),
     };

@@ -190,7 +190,8 @@ mod tests {
 
     #[test]
     fn replies_are_handed_over_as_they_are() {
-        let body = r#"{"model":"m-2","choices":[{"message":{"content":"cut"},"finish_reason":"length"}]}"#;
+        let body =
+            r#"{"model":"m-2","choices":[{"message":{"content":"cut"},"finish_reason":"length"}]}"#;
         let cut = Worth {
             usage: Usage::estimated(3, 8),
             served: Some("m-2".into()),

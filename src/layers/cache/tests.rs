@@ -153,7 +153,7 @@ impl House {
             deadline: Instant::now() + self.config.upstream.total_timeout,
             account: Arc::default(),
             asks_for_usage: false,
-    };
+        };
         ProxyRequest::new(parts, Content::Chat(Box::new(chat)))
     }
 

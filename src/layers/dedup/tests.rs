@@ -31,8 +31,8 @@ fn request() -> ProxyRequest {
         level: None,
         route: Route::ChatCompletions,
         deadline: Instant::now() + Duration::from_secs(30),
-        account: Arc::default(),
-            asks_for_usage: false,
+        account: std::sync::Arc::default(),
+        asks_for_usage: false,
     };
     ProxyRequest::new(parts, Content::Chat(Box::new(chat)))
 }

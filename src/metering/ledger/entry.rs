@@ -124,12 +124,17 @@ mod tests {
     fn few_rows_stand_by_themselves_and_many_together() {
         let rows: Vec<_> = (0..BY_THEMSELVES as i64).map(|at| row(at, "a")).collect();
         assert_eq!(entries(&rows).len(), rows.len());
-        let mut rows: Vec<_> = (0..3_000).map(|at| row(at, if at % 3 == 0 { "a" } else { "b" })).collect();
+        let mut rows: Vec<_> = (0..3_000)
+            .map(|at| row(at, if at % 3 == 0 { "a" } else { "b" }))
+            .collect();
         rows[7].status = 500;
         rows[8].cost = 1;
         let entries = entries(&rows);
         assert_eq!(entries.len(), 4);
-        let requests: u64 = entries.iter().map(|entry| entry.tally.get(Figure::Requests)).sum();
+        let requests: u64 = entries
+            .iter()
+            .map(|entry| entry.tally.get(Figure::Requests))
+            .sum();
         assert_eq!(requests, 3_000);
     }
 

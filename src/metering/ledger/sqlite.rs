@@ -52,8 +52,8 @@ impl Sqlite {
         }
         Ok(Self {
             connection,
-            insert: schema::insert_request(),
-            add: schema::add_to_hour(),
+            insert: numbered(&schema::insert_request()),
+            add: numbered(&schema::add_to_hour()),
         })
     }
 
@@ -82,26 +82,26 @@ impl Sqlite {
         times: [i64; 4],
         limit: usize,
     ) -> Result<Vec<(Vec<String>, Tally)>, Failed> {
-    let mut statement = self.connection.prepare_cached(&schema::sums(by, limit))?;
-    let mut found = statement.query(times)?;
-    let mut sums = Vec::new();
-    while let Some(row) = found.next()? {
-        let mut keys = Vec::with_capacity(by.len());
-        for at in 0..by.len() {
-            keys.push(match row.get_ref(at)? {
-                ValueRef::Integer(number) => number.to_string(),
-                ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
-                _ => String::new(),
-            });
+        let mut statement = self.connection.prepare_cached(&numbered(&schema::sums(by, limit)))?;
+        let mut found = statement.query(times)?;
+        let mut sums = Vec::new();
+        while let Some(row) = found.next()? {
+            let mut keys = Vec::with_capacity(by.len());
+            for at in 0..by.len() {
+                keys.push(match row.get_ref(at)? {
+                    ValueRef::Integer(number) => number.to_string(),
+                    ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                    _ => String::new(),
+                });
+            }
+            let mut tally = Tally::default();
+            for (at, sum) in tally.0.iter_mut().enumerate() {
+                *sum = row.get::<_, i64>(by.len() + at)?.cast_unsigned();
+            }
+            sums.push((keys, tally));
         }
-        let mut tally = Tally::default();
-        for (at, sum) in tally.0.iter_mut().enumerate() {
-            *sum = row.get::<_, i64>(by.len() + at)?.cast_unsigned();
-        }
-        sums.push((keys, tally));
+        Ok(sums)
     }
-    Ok(sums)
-}
 
     #[cfg(test)]
     pub(super) fn run(&self, sql: &str) {
@@ -110,7 +110,7 @@ impl Sqlite {
 
     /// Removes the rows before a time; their sums by hour stay.
     pub(super) fn forget(&mut self, before: i64) -> Result<usize, Failed> {
-        Ok(self.connection.execute(schema::FORGET, [before])?)
+        Ok(self.connection.execute(&numbered(schema::FORGET), [before])?)
     }
 }
 
@@ -151,6 +151,11 @@ fn hour<'r>(key: &'r Key<'_>, tally: &'r Tally) -> impl Iterator<Item = Sql> + u
     ]
     .into_iter()
     .chain(tally.0.into_iter().map(integer))
+}
+
+/// SQLite takes `$2` for a name, and `?2` for the second value.
+fn numbered(sql: &str) -> String {
+    sql.replace('$', "?")
 }
 
 fn integer(number: u64) -> Sql {

@@ -48,7 +48,9 @@ fn ledger(path: Option<&Path>) -> (Ledger, Box<dyn Reader>) {
 async fn costs(ledger: &Ledger, from: i64, until: i64, by: &[Group]) -> Vec<(Vec<String>, u64)> {
     let report = ledger.report(from, until, by.to_vec()).await.unwrap();
     let lines = report.lines.into_iter();
-    lines.map(|(keys, sums)| (keys, sums.get(Figure::Cost))).collect()
+    lines
+        .map(|(keys, sums)| (keys, sums.get(Figure::Cost)))
+        .collect()
 }
 
 fn keys(keys: &[&str]) -> Vec<String> {
@@ -83,19 +85,30 @@ async fn what_was_entered_is_reported_by_what_is_asked_for() {
     let whose = [Group::Caller, Group::User, Group::Endpoint, Group::Source];
     assert_eq!(
         costs(&ledger, all.0, all.1, &whose).await,
-        [(keys(&["web", "anna", "/v1/chat/completions", "upstream"]), 1_111)]
+        [(
+            keys(&["web", "anna", "/v1/chat/completions", "upstream"]),
+            1_111
+        )]
     );
-    assert_eq!(costs(&ledger, all.0, all.1, &[]).await, [(Vec::new(), 1_111)]);
+    assert_eq!(
+        costs(&ledger, all.0, all.1, &[]).await,
+        [(Vec::new(), 1_111)]
+    );
 }
 
 /// Whatever the borders, each request is in exactly one of two reports that meet there.
 #[tokio::test]
 async fn borders_cut_between_requests_to_the_millisecond() {
     let (ledger, mut keeper) = ledger(None);
-    let rows: Vec<_> = (0..200).map(|n| row(NOON + n * HOUR / 40, "a", 1)).collect();
+    let rows: Vec<_> = (0..200)
+        .map(|n| row(NOON + n * HOUR / 40, "a", 1))
+        .collect();
     keeper.read(&rows);
     let (from, until) = (NOON - HOUR, NOON + 10 * HOUR);
-    for border in (0..6 * 60).map(|minute| NOON + minute * HOUR / 60).chain([NOON + 1, NOON - 1]) {
+    for border in (0..6 * 60)
+        .map(|minute| NOON + minute * HOUR / 60)
+        .chain([NOON + 1, NOON - 1])
+    {
         let before = costs(&ledger, from, border, &[]).await[0].1;
         let after = costs(&ledger, border, until, &[]).await[0].1;
         let expected = rows.iter().filter(|row| row.at < border).count() as u64;
@@ -127,7 +140,11 @@ async fn what_cannot_be_written_is_written_later() {
     keeper.read(&[row(NOON, "a", 1)]);
     keeper.read(&[row(NOON, "a", 10)]);
     assert_eq!(costs_of_hours(&ledger).await, 0);
-    ledger.shared.sqlite.lock().run("ALTER TABLE hidden RENAME TO requests");
+    ledger
+        .shared
+        .sqlite
+        .lock()
+        .run("ALTER TABLE hidden RENAME TO requests");
     keeper.read(&[]);
     assert_eq!((costs_of_hours(&ledger).await, ledger.lost()), (11, 0));
 }
@@ -142,7 +159,12 @@ async fn costs_of_hours(ledger: &Ledger) -> u64 {
 fn a_ledger_of_a_later_version_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.db");
-    ledger(Some(&path)).0.shared.sqlite.lock().run("PRAGMA user_version = 99");
+    ledger(Some(&path))
+        .0
+        .shared
+        .sqlite
+        .lock()
+        .run("PRAGMA user_version = 99");
     let error = Ledger::at(Some(&path), 1).err().unwrap().to_string();
     assert!(error.contains("version 99"), "{error}");
     assert!(Ledger::at(Some(directory.path()), 1).is_err());

@@ -19,6 +19,7 @@ fn spelling(question: Fingerprint) -> Spelling {
         question,
         saved: Saved::default(),
         wants_stream: false,
+        user: None,
     }
 }
 

@@ -29,7 +29,11 @@ const READERS: [(&str, usize, &str); 12] = [
         1,
         "when a call failed last, for people",
     ),
-    ("edge/live.rs", 1, "a timestamp for people, and which day it is"),
+    (
+        "edge/live.rs",
+        1,
+        "a timestamp for people, and which day it is",
+    ),
     ("edge/usage.rs", 2, "until when reports go that do not say"),
     ("layers/retry.rs", 1, "a Retry-After that is a date"),
     ("logging/line.rs", 1, "the time of a line in the log"),

@@ -1,0 +1,197 @@
+//! A day of two thousand requests, and what it comes to by four ways of counting.
+
+use futures_util::future::join_all;
+
+use super::*;
+
+/// What the day is to come to, in nano-dollars and requests.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sums {
+    requests: u64,
+    cost: u64,
+    saved_by_cache: u64,
+    saved_by_dedup: u64,
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    cached_tokens: u64,
+    hits: u64,
+    joined: u64,
+}
+
+/// What a call costs: as the upstream says, else by the prices of [`proxy`].
+fn price(model: &str, [prompt, completion, cached]: [u64; 3], reported: Option<u64>) -> u64 {
+    reported.unwrap_or(match model {
+        "a" => (prompt - cached) * 1_000 + cached * 250 + completion * 2_000,
+        "b" => prompt * 10 + completion * 30,
+        _ => 0,
+    })
+}
+
+#[tokio::test]
+async fn a_day_of_two_thousand_requests_comes_to_the_same_by_all_counts() {
+    let upstream = Upstream::start().await;
+    upstream.script(counted);
+    let (proxy, _prices) = proxy(&upstream, "[cache]\nmax_entries = 5000").await;
+    let mut sums = Sums::default();
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut asked: Vec<(&str, u64, [u64; 3], Option<u64>)> = Vec::new();
+    while sums.requests < 2_000 {
+        let is_repeat = !asked.is_empty() && random.bool();
+        let (model, n, tokens, reported) = if is_repeat {
+            asked[random.usize(..asked.len())]
+        } else {
+            let model = ["a", "b", "c"][random.usize(..3)];
+            let prompt = random.u64(1..5_000);
+            let cached = if model == "a" {
+                random.u64(0..=prompt)
+            } else {
+                0
+            };
+            let tokens = [prompt, random.u64(1..800), cached];
+            // The upstream tells the prices of one of them.
+            let reported = (model == "c").then(|| random.u64(0..9_000_000));
+            let n = asked.len() as u64;
+            asked.push((model, n, tokens, reported));
+            (model, n, tokens, reported)
+        };
+        let [prompt, completion, cached] = tokens;
+        let cost = reported.map_or_else(String::new, |nano| format!(",{}e-9", nano));
+        let text = format!("{n}|{prompt},{completion},{cached}{cost}");
+        let mut request = asking(model, &text);
+        let streams = random.bool();
+        if streams {
+            request["stream"] = true.into();
+        }
+        let price = price(model, tokens, reported);
+        // Some come as a crowd: one of them pays.
+        let crowd = if random.u8(..20) == 0 {
+            random.u64(2..6)
+        } else {
+            1
+        };
+        let answers = join_all((0..crowd).map(|_| async {
+            if streams {
+                let events = proxy.stream(&request).await;
+                let cache = events.headers["x-cache"].to_str().unwrap().to_owned();
+                assert_eq!(events.all().await.last().unwrap(), "[DONE]");
+                cache
+            } else {
+                let answer = proxy.chat(&request).await;
+                assert_eq!(answer.status, 200);
+                answer.header("x-cache").to_owned()
+            }
+        }))
+        .await;
+        for cache in answers {
+            sums.requests += 1;
+            match &*cache {
+                "MISS" => {
+                    sums.cost += price;
+                    sums.prompt_tokens += prompt;
+                    sums.completion_tokens += completion;
+                    sums.cached_tokens += cached;
+                }
+                "HIT" => {
+                    sums.saved_by_cache += price;
+                    sums.hits += 1;
+                }
+                "COALESCED" => {
+                    sums.saved_by_dedup += price;
+                    sums.joined += 1;
+                }
+                other => panic!("{other}"),
+            }
+        }
+    }
+    assert!(sums.hits > 500 && sums.joined > 10, "{sums:?}");
+
+    let total = usage(&proxy, "").await["total"].clone();
+    let of = |value: &Value| value.as_u64().unwrap();
+    let ledger = Sums {
+        requests: of(&total["requests"]),
+        cost: of(&total["costNanoUsd"]),
+        saved_by_cache: of(&total["saved"]["cacheNanoUsd"]),
+        saved_by_dedup: of(&total["saved"]["dedupNanoUsd"]),
+        prompt_tokens: of(&total["promptTokens"]),
+        completion_tokens: of(&total["completionTokens"]),
+        cached_tokens: of(&total["cachedTokens"]),
+        hits: sums.hits,
+        joined: sums.joined,
+    };
+    assert_eq!(ledger, sums);
+    let provider = of(&total["saved"]["providerCacheNanoUsd"]);
+    assert_eq!(provider, sums_of_discounts(&asked), "each call once");
+
+    // Its parts make the whole, however it is cut.
+    for by in [
+        "day,model",
+        "hour",
+        "source,caller,user,endpoint",
+        "model,source",
+    ] {
+        let report = usage(&proxy, &format!("?group_by={by}")).await;
+        let rows = report["rows"].as_array().unwrap();
+        let sum: u64 = rows.iter().map(|row| of(&row["costNanoUsd"])).sum();
+        assert_eq!(sum, sums.cost, "{by}");
+    }
+
+    let samples = samples(&proxy).await;
+    let sum = |name: &str, label: &str| -> f64 {
+        let of = samples
+            .iter()
+            .filter(|(key, _)| key.starts_with(&format!("{name}{{")) && key.contains(label));
+        of.map(|(_, value)| value).sum()
+    };
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let count = |count: u64| count as f64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an amount of money"
+    )]
+    let nano = |usd: f64| (usd * 1e9).round() as u64;
+    assert_eq!(sum("pegasus_nest_requests_total", ""), count(sums.requests));
+    assert_eq!(
+        sum("pegasus_nest_requests_total", "source=\"cache\""),
+        count(sums.hits)
+    );
+    assert_eq!(nano(sum("pegasus_nest_cost_usd_total", "")), sums.cost);
+    assert_eq!(
+        nano(sum("pegasus_nest_saved_usd_total", "layer=\"cache\"")),
+        sums.saved_by_cache
+    );
+    assert_eq!(
+        sum("pegasus_nest_tokens_total", "kind=\"prompt\""),
+        count(sums.prompt_tokens)
+    );
+    assert_eq!(samples["pegasus_nest_cache_hits_total"], count(sums.hits));
+
+    let stats = proxy.get("/api/optimization-stats").await.json();
+    assert_eq!(stats["performance"]["totalRequests"], sums.requests);
+    let usd = |nano: u64| pegasus_nest::metering::tally::usd(nano);
+    assert_eq!(stats["cost"]["spentUsd"], usd(sums.cost));
+    let saved = sums.saved_by_cache + sums.saved_by_dedup;
+    assert_eq!(stats["cost"]["savedUsd"], usd(saved));
+
+    let mut events = proxy
+        .request(http::Method::GET, "/api/events")
+        .send()
+        .await
+        .unwrap();
+    let mut text = String::new();
+    while !text.contains("\n\n") {
+        text.push_str(std::str::from_utf8(&events.chunk().await.unwrap().unwrap()).unwrap());
+    }
+    let state = text.strip_prefix("event: state\ndata: ").unwrap();
+    let state: Value = serde_json::from_str(state.split("\n\n").next().unwrap()).unwrap();
+    assert_eq!(state["today"]["costNanoUsd"], sums.cost);
+    assert_eq!(state["overall"]["requests"], sums.requests);
+    assert_eq!(state["stack"]["cache"], sums.hits);
+    assert_eq!(state["recent"].as_array().unwrap().len(), 50);
+}
+
+/// What the provider's cache saved: once for each call, and each question was one call.
+fn sums_of_discounts(asked: &[(&str, u64, [u64; 3], Option<u64>)]) -> u64 {
+    let of_a = asked.iter().filter(|(model, ..)| *model == "a");
+    of_a.map(|(_, _, [_, _, cached], _)| cached * 750).sum()
+}
