@@ -252,7 +252,9 @@ async fn method_not_allowed(
     let path = uri.path();
     let is_open = path == "/metrics"
         || page::is_document(path)
-        || [page::ASSETS, "/health"].iter().any(|open| path.starts_with(open));
+        || [page::ASSETS, "/health"]
+            .iter()
+            .any(|open| path.starts_with(open));
     if let (false, Err(error)) = (is_open, edge.shared.guard.caller(&headers)) {
         return failure(&error);
     }

@@ -93,9 +93,7 @@ async fn it_shows_what_comes_and_agrees_with_the_api() {
     browser.click("input[value=caller]").await;
     browser.until(&says("#usage-table thead", "Caller")).await;
     browser.until(&says("#latency", "From the cache")).await;
-    browser
-        .until(&says("#breakers", "closed: calls pass"))
-        .await;
+    browser.until(&says("#breakers", "calls pass")).await;
     browser.until(&says("#resources", "MiB")).await;
     browser.until(&says("#layers", "Shared calls")).await;
     demo.close().await;
@@ -157,6 +155,17 @@ async fn a_hidden_tab_does_not_listen() {
         .await;
     assert_eq!(browser.eval(LIVE).await, true);
     demo.close().await;
+}
+
+/// A page may be open all day.
+#[tokio::test]
+async fn an_open_page_holds_up_no_stop() {
+    let Demo {
+        process, browser, ..
+    } = Demo::open("[server]\nshutdown_grace = \"10m\"").await;
+    process.stop().await;
+    browser.until(&says("#status", "offline")).await;
+    browser.close().await;
 }
 
 #[tokio::test]
