@@ -30,7 +30,6 @@ pub mod json;
 pub mod layers;
 pub mod logging;
 pub mod metering;
-pub mod money;
 pub mod reply;
 pub mod request;
 pub mod sse;
@@ -54,10 +53,12 @@ pub async fn serve(
     ready();
     let store = stack.store.clone();
     let books = stack.books.clone();
+    let prices = metering::fetch::keep_prices(&config, &stack);
     tokio::select! {
         biased;
         // Before anybody is served: a clear must find the answers of an earlier process read, or being read.
         never = store.upkeep() => match never {},
+        never = prices => match never {},
         () = edge::run(edge::Edge::new(config, stack), listener, shutdown) => {}
     }
     if let Some(books) = books {

@@ -4,22 +4,24 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::chat::Usage;
 use crate::compressor::Saving;
-use crate::json::Node;
 use crate::reply::{Provenance, Tier, Worth};
 use crate::request::{ProxyRequest, Saved};
 
 use account::Account;
-use prices::PriceTable;
+use prices::{Fetched, PriceTable, Tokens};
 
+pub(crate) use decimal::nano_usd;
 pub use refusals::{Refusal, Refusals};
 
 pub mod account;
 pub mod books;
+mod decimal;
 pub mod exposition;
+pub mod fetch;
 pub mod ledger;
 pub mod overview;
 pub mod prices;
@@ -43,31 +45,6 @@ impl Counter {
     /// Its value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// The tokens of a request's messages, for upstreams that report none: their texts, and four a message for
-/// its frame, as `OpenAI`'s chat format has it.
-pub fn estimate_prompt(request: &ProxyRequest) -> u64 {
-    let messages = request
-        .outgoing()
-        .and_then(|json| json.root().get("messages")?.as_array());
-    messages
-        .unwrap_or_default()
-        .iter()
-        .map(|message| 4 + message.get("content").map_or(0, estimate_content))
-        .sum()
-}
-
-fn estimate_content(content: &Node) -> u64 {
-    match content {
-        Node::String(text) => tokens::estimate(&text.value),
-        Node::Array(parts) => parts
-            .iter()
-            .filter_map(|part| part.get("text")?.as_str())
-            .map(tokens::estimate)
-            .sum(),
-        _ => 0,
     }
 }
 
@@ -131,7 +108,7 @@ pub struct Metrics {
     pub saved_nano_usd: Counter,
     /// What each compression rule saved, by kind of content.
     compression: Mutex<Vec<Saving>>,
-    prices: PriceTable,
+    prices: RwLock<PriceTable>,
     unpriced: Mutex<BTreeSet<String>>,
 }
 
@@ -152,7 +129,7 @@ impl Metrics {
     /// Nothing counted yet.
     pub fn new(prices: PriceTable) -> Self {
         Self {
-            prices,
+            prices: RwLock::new(prices),
             ..Self::default()
         }
     }
@@ -214,7 +191,7 @@ impl Metrics {
         let (usage, served) = (worth.usage, worth.served.as_deref());
         let total_tokens = usage.total_tokens;
         let price = self.price(model, served, usage);
-        let not_sent = self.price_of_prompt(model, served, saved.tokens);
+        let not_sent = self.price_of_more(model, served, usage, saved.tokens);
         self.compression_tokens_saved.add(saved.tokens);
         self.compression_chars_saved.add(saved.chars);
         self.compression_chars_before.add(saved.chars_before);
@@ -284,13 +261,7 @@ impl Metrics {
 
     /// What a call costs by the table.
     fn list_price(&self, model: &str, served: Option<&str>, usage: Usage) -> Option<u64> {
-        let priced = [served, Some(model)]
-            .into_iter()
-            .flatten()
-            .find_map(|name| {
-                self.prices
-                    .nano_usd(name, usage.prompt_tokens, usage.completion_tokens)
-            });
+        let priced = self.prices.read().cost(model, served, &tokens_of(usage));
         if priced.is_none() {
             let mut unpriced = self.unpriced.lock();
             if unpriced.len() < MAX_UNPRICED && !unpriced.contains(model) {
@@ -300,21 +271,44 @@ impl Metrics {
         priced
     }
 
-    /// What so many tokens of a prompt cost.
-    fn price_of_prompt(&self, model: &str, served: Option<&str>, tokens: u64) -> u64 {
+    /// What a call would have cost more with so many tokens more in its prompt.
+    fn price_of_more(&self, model: &str, served: Option<&str>, usage: Usage, tokens: u64) -> u64 {
         if tokens == 0 {
             return 0;
         }
-        let usage = Usage {
-            prompt_tokens: tokens,
-            ..Usage::default()
-        };
-        self.list_price(model, served, usage).unwrap_or(0)
+        let prices = self.prices.read();
+        let more = prices.cost_of_more_input(model, served, &tokens_of(usage), tokens);
+        more.unwrap_or(0)
     }
 
     /// By how much the provider's own cache made a prompt cheaper.
     fn discount(&self, model: &str, served: Option<&str>, usage: Usage) -> u64 {
-        let _ = (model, served, usage);
-        0
+        if usage.cached_tokens == 0 {
+            return 0;
+        }
+        let prices = self.prices.read();
+        let discount = prices.cached_discount(model, served, &tokens_of(usage));
+        discount.unwrap_or(0)
+    }
+
+    /// The most tokens that a model reads and writes together, where that is known.
+    pub fn context_window(&self, model: &str) -> Option<u64> {
+        self.prices.read().context_window(model, None)
+    }
+
+    /// Takes over the prices that the upstream itself tells.
+    pub fn learn_prices(&self, fetched: &Fetched) {
+        let learned = self.prices.read().clone().with_fetched(fetched);
+        *self.prices.write() = learned;
+    }
+}
+
+fn tokens_of(usage: Usage) -> Tokens {
+    Tokens {
+        prompt: usage.prompt_tokens,
+        completion: usage.completion_tokens,
+        cached: usage.cached_tokens,
+        cache_write: usage.cache_write_tokens,
+        reasoning: usage.reasoning_tokens,
     }
 }

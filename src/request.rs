@@ -13,8 +13,7 @@ use crate::fingerprint::{self, Fingerprint, Scope};
 use crate::json::{Json, Node};
 use crate::metering::account::{self, Account};
 
-use aside::LONG;
-pub(crate) use aside::aside;
+pub(crate) use aside::{LONG, aside};
 pub use cache_control::{CacheControl, Verdict};
 pub use timings::{Stage, Timings};
 

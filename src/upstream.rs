@@ -9,13 +9,14 @@ use reqwest::Url;
 use tokio::time::Instant;
 use tower::Service;
 
-use crate::chat;
+use crate::chat::{self, Certainty};
 use crate::config;
 use crate::error::{ProxyError, Slow};
 use crate::layers::{ReplyFuture, ReplyResult};
 use crate::metering::Metrics;
+use crate::metering::tokens::count::overflows;
 use crate::reply::{Provenance, Reply, StreamKind, Streaming, Whole, Worth};
-use crate::request::{ProxyRequest, Socket};
+use crate::request::{ProxyRequest, Socket, aside};
 
 use failure::classify;
 use incoming::{Incoming, Limits};
@@ -101,6 +102,7 @@ impl Upstream {
             ..
         } = &*self.shared;
         let deadline = request.deadline;
+        refuse_overflow(&request, metrics)?;
         let asked = Instant::now();
         let permit = sockets.acquire(deadline).await?;
         let queued = asked.elapsed();
@@ -314,6 +316,38 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming, metrics: &Metri
         kind: StreamKind::Raw,
         frames: raw::read(incoming).await?,
     }))
+}
+
+/// Refuses a prompt that is surely longer than its model can read: whoever is asked would do the same, after the whole
+/// of it has been sent.
+fn refuse_overflow(request: &ProxyRequest, metrics: &Metrics) -> Result<(), ProxyError> {
+    let Some(json) = request.chat().and_then(|_| request.outgoing()) else {
+        return Ok(());
+    };
+    let model = request.model().unwrap_or_default();
+    let Some(window) = metrics.context_window(model) else {
+        return Ok(());
+    };
+    // A token is a byte at least.
+    if (json.text().len() as u64) < window {
+        return Ok(());
+    }
+    let Some(overflow) = aside(true, || overflows(model, json.root(), window)) else {
+        return Ok(());
+    };
+    let (tokens, about) = match overflow.certainty {
+        Certainty::Exact => (overflow.at_least, ""),
+        _ => (overflow.at_least, "about "),
+    };
+    let message = format!(
+        "the messages have {about}{tokens} tokens or more, and {model} reads {window} at most; send less of the \
+         conversation, or ask a model with a larger context window"
+    );
+    Err(ProxyError::reject(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "context_length_exceeded",
+        message,
+    ))
 }
 
 /// What an unusable answer means to the caller.

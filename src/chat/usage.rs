@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value, json};
 
 use super::answer::clip;
-use crate::money;
+use crate::metering::nano_usd;
 
 /// How sure the figures of a [`Usage`] are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -133,7 +133,7 @@ impl Usage {
 
 /// What OpenRouter says that a call cost: dollars, as a number that prints as it was written.
 pub(super) fn cost(usd: &Number) -> Option<u64> {
-    money::nano_usd(&usd.to_string())
+    nano_usd(&usd.to_string())
 }
 
 fn tokens(count: &Value) -> Option<u64> {

@@ -24,7 +24,6 @@ use names::Found;
 pub use fetched::Fetched;
 pub use model::Tokens;
 
-mod decimal;
 mod fetched;
 mod file;
 mod model;

@@ -5,7 +5,7 @@ use tokio::task::block_in_place;
 
 /// From so many bytes on a body is edited aside: it may take longer than a task may hold its thread, a
 /// millisecond or so.
-pub(super) const LONG: usize = 32 * 1024;
+pub(crate) const LONG: usize = 32 * 1024;
 
 /// Works off what takes long while other threads take over the tasks of this one, if there are other threads.
 pub(crate) fn aside<T>(is_long: bool, work: impl FnOnce() -> T) -> T {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::chat::Usage;
-use crate::metering::{Metrics, estimate_prompt};
-use crate::request::ProxyRequest;
+use crate::metering::Metrics;
+use crate::metering::tokens::count::count_prompt;
+use crate::request::{LONG, ProxyRequest, aside};
 
 /// An answer whose head is here: from now on its provider asks for money. Where it breaks off, or its client leaves, what
 /// it cost is estimated: the prompt, and as much of the answer as came.
@@ -52,8 +53,21 @@ impl Sale {
         self.is_open = false;
     }
 
+    /// The usage that nobody reported: the prompt as its model counts it, where that is known, and four bytes of text a
+    /// token, as `OpenAI` counts English.
+    fn count(&self, text: usize) -> Usage {
+        let model = self.request.model().unwrap_or_default();
+        let json = self.request.outgoing();
+        let prompt = json.map_or(0, |json| {
+            aside(json.text().len() > LONG, || {
+                count_prompt(model, json.root()).tokens
+            })
+        });
+        Usage::estimated(prompt, text)
+    }
+
     fn book(&self, usage: Option<Usage>, text: usize, served: Option<&Arc<str>>) -> Usage {
-        let usage = usage.unwrap_or_else(|| Usage::estimated(estimate_prompt(&self.request), text));
+        let usage = usage.unwrap_or_else(|| self.count(text));
         self.metrics.answered(&self.request, usage, served);
         usage
     }

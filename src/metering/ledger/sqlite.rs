@@ -82,7 +82,9 @@ impl Sqlite {
         times: [i64; 4],
         limit: usize,
     ) -> Result<Vec<(Vec<String>, Tally)>, Failed> {
-        let mut statement = self.connection.prepare_cached(&numbered(&schema::sums(by, limit)))?;
+        let mut statement = self
+            .connection
+            .prepare_cached(&numbered(&schema::sums(by, limit)))?;
         let mut found = statement.query(times)?;
         let mut sums = Vec::new();
         while let Some(row) = found.next()? {
@@ -110,7 +112,9 @@ impl Sqlite {
 
     /// Removes the rows before a time; their sums by hour stay.
     pub(super) fn forget(&mut self, before: i64) -> Result<usize, Failed> {
-        Ok(self.connection.execute(&numbered(schema::FORGET), [before])?)
+        Ok(self
+            .connection
+            .execute(&numbered(schema::FORGET), [before])?)
     }
 }
 

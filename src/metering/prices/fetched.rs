@@ -5,9 +5,9 @@ use std::{collections::HashSet, sync::Arc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::decimal::Decimal;
 use super::model::{Model, Price, Rates};
 use super::{BadPrices, Entry};
+use crate::metering::decimal::Decimal;
 
 /// The power of ten between USD and pico-USD.
 const POWER: i32 = 12;

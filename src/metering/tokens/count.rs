@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::families::Family;
+use crate::chat::Certainty;
 use crate::json::Node;
 
 /// The frame of a message, in tokens: `<|start|>`, role and separator, as `OpenAI`'s cookbook counts them.
@@ -26,15 +27,6 @@ pub struct Counted {
     pub tokens: u64,
     /// How sure that is.
     pub certainty: Certainty,
-}
-
-/// Whether a count is the real one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Certainty {
-    /// Counted with the model's own vocabulary.
-    Exact,
-    /// Near it; see [`families`](super::families) for how near.
-    Estimated,
 }
 
 /// A prompt that its model cannot take.
@@ -119,7 +111,9 @@ pub fn overflows(model: &str, root: &Node, window: u64) -> Option<Overflow> {
     each_text(root, &mut |text| {
         tokens += match certainty {
             Certainty::Exact => count_up_to(family, text, limit - tokens),
-            Certainty::Estimated => estimate_up_to(family, text, limit - tokens),
+            Certainty::Estimated | Certainty::Reported => {
+                estimate_up_to(family, text, limit - tokens)
+            }
         };
         if tokens > limit {
             ControlFlow::Break(())

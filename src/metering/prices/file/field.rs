@@ -4,8 +4,8 @@ use std::{collections::HashSet, sync::Arc};
 
 use toml::de::DeValue;
 
-use super::super::decimal::Decimal;
 use super::Value;
+use crate::metering::decimal::Decimal;
 
 /// What a price is given in, and how it becomes pico-USD.
 pub(super) struct Unit {

@@ -1,19 +1,24 @@
-//! Reads prices as they are written, digit for digit: a binary float would have rounded them already.
+//! Reads money as it is written, digit for digit: a binary float would have rounded it already.
 
 /// More digits than any price has; up to here the digits fit the integer they are gathered in.
 const MAX_DIGITS: usize = 30;
 
 /// A decimal number that is not negative: `digits` × 10^`exponent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Decimal {
+pub(crate) struct Decimal {
     digits: u128,
     exponent: i32,
+}
+
+/// An amount of dollars in nano-dollars, rounded half up; `None` if it is no amount, or a billion dollars or more.
+pub(crate) fn nano_usd(dollars: &str) -> Option<u64> {
+    Decimal::read(dollars)?.rounded(9)
 }
 
 impl Decimal {
     /// Reads a number such as `3`, `0.0375` or `3.75e-8`, as JSON and TOML write it; `None` if it is
     /// negative or no such number.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let (number, power) = match text.split_once(['e', 'E']) {
             Some((number, power)) => (number, power.parse::<i16>().ok()?),
             None => (text, 0),
@@ -42,13 +47,13 @@ impl Decimal {
     }
 
     /// The number × 10^`power`, if that is whole and below 10^18.
-    pub(super) fn exact(self, power: i32) -> Option<u64> {
+    pub(crate) fn exact(self, power: i32) -> Option<u64> {
         self.parts(power)
             .and_then(|(whole, rest)| rest.is_none().then_some(whole))
     }
 
     /// The number × 10^`power`, rounded half up, if that is below 10^18.
-    pub(super) fn rounded(self, power: i32) -> Option<u64> {
+    pub(crate) fn rounded(self, power: i32) -> Option<u64> {
         let (whole, rest) = self.parts(power)?;
         Some(whole + u64::from(rest == Some(Half::Upper)))
     }
