@@ -94,7 +94,8 @@ static DIGEST: LazyLock<String> = LazyLock::new(|| {
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
     let page = include_str!("page/index.html")
-        .replace("{assets}", &format!("{ASSETS}{}", *DIGEST))
+        // Relative, so that the page also works below a path of a proxy before this one.
+        .replace("{assets}", &format!("{}{}", &ASSETS[1..], *DIGEST))
         .replace("{version}", env!("CARGO_PKG_VERSION"));
     page.into()
 });
@@ -209,7 +210,7 @@ mod tests {
     #[test]
     fn the_document_names_files_of_this_version_and_has_nothing_inline() {
         let page = std::str::from_utf8(&DOCUMENT).unwrap();
-        assert!(page.contains(&format!("src=\"/assets/{}/main.js\"", *DIGEST)));
+        assert!(page.contains(&format!("src=\"assets/{}/main.js\"", *DIGEST)));
         assert!(!page.contains("{assets}") && !page.contains("{version}"));
         for word in page.split_whitespace() {
             let attribute = word.split_once("=\"").map(|(name, _)| name);

@@ -2,6 +2,9 @@
 
 import { $, say } from "./dom.js";
 
+/** Where the proxy is, which may be below a path of somebody else's. */
+export const HERE = new URL(".", document.baseURI);
+
 const KEY = "pegasus-nest-token";
 
 /** An answer that is no success. */
@@ -39,12 +42,12 @@ function keep(value) {
   $("token-enter").hidden = true;
 }
 
-/** Sends a request, with the token if there is one, and gives its response if it is a success. */
+/** Sends a request to a path of the proxy, with the token if there is one, and gives its response if it is a success. */
 export async function call(path, options = {}) {
   for (;;) {
     const shown = token;
     const headers = { ...options.headers, ...(shown && { authorization: `Bearer ${shown}` }) };
-    const response = await fetch(path, { ...options, headers, redirect: "error" });
+    const response = await fetch(new URL(path, HERE), { ...options, headers, redirect: "error" });
     if (response.ok) return response;
     const refusal = new Refused(response.status, await response.json().catch(() => null));
     if (!wantsToken(refusal, shown)) throw refusal;
@@ -64,7 +67,7 @@ function ask(why, signal) {
     const dialog = $("token-dialog");
     say($("token-why"), why
       ? `That token will not do: ${why}.`
-      : "The figures of this proxy are its operator's. Enter its admin token (auth.admin_token in its settings).");
+      : "The figures of this proxy are its operator's. Enter its admin token (auth.admin_token), or a client's where it has none.");
     $("token").value = "";
     dialog.returnValue = "";
     // Escape leaves the value empty, as the button does.

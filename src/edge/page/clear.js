@@ -29,7 +29,7 @@ function path(isDryRun) {
   if (model) query.set("model", model);
   if (age) query.set("older_than", age);
   if (isDryRun) query.set("dry_run", "true");
-  return `/api/clear-cache?${query}`;
+  return `api/clear-cache?${query}`;
 }
 
 async function countThem() {

@@ -19,7 +19,7 @@ export function follow(onState, onStatus) {
     if (document.hidden) return onStatus("paused", "paused while hidden");
     if (failures === 0) onStatus("connecting", "connecting");
     try {
-      const response = await call("/api/events", { headers: { accept: "text/event-stream" }, signal: attempt.signal });
+      const response = await call("api/events", { headers: { accept: "text/event-stream" }, signal: attempt.signal });
       await read(response.body, attempt, (state) => {
         failures = 0;
         onStatus("live", "live");
@@ -29,7 +29,8 @@ export function follow(onState, onStatus) {
     } catch (error) {
       if (attempt !== current || attempt.signal.aborted && document.hidden) return;
       if (error instanceof Denied) return onStatus("denied", "waits for a token");
-      // What a token cannot help with, time will not either, but a restarted proxy might.
+      // No token helps here, nor does time: the settings do.
+      if (error.status === 403) return onStatus("denied", error.message);
       const wait = Math.min(LONGEST_WAIT, 1000 * 2 ** failures) * (0.75 + Math.random() / 4);
       failures += 1;
       const why = error.status ? error.message : "no connection";

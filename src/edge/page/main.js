@@ -13,7 +13,7 @@ import * as tryit from "./tryit.js";
 import * as usage from "./usage.js";
 
 for (const part of [overview, river, usage, latency, tryit, clear]) part.setUp();
-for (const node of document.querySelectorAll(".origin")) node.textContent = location.origin;
+for (const node of document.querySelectorAll(".origin")) node.textContent = api.HERE.href.replace(/\/$/, "");
 
 const restart = follow(
   (state) => {

@@ -81,7 +81,7 @@ export const swatch = (name) =>
 /** What the figures rest on where that is not the upstream's own word. */
 function honesty(today) {
   const says = [];
-  if (today.estimatedRequests) says.push(`≈ ${count(today.estimatedRequests)} of ${plural(today.requests, "request")} rest on estimated token counts.`);
+  if (today.estimatedRequests) says.push(`≈ ${count(today.estimatedRequests)} of ${plural(today.requests, "request")} ${today.estimatedRequests === 1 ? "rests" : "rest"} on estimated token counts.`);
   if (today.unpricedRequests) says.push(`${plural(today.unpricedRequests, "request")} asked models without a known price and count as $0; Usage names them.`);
   say($("honesty"), says.join(" "));
 }

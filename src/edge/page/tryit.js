@@ -52,7 +52,7 @@ async function once(signal) {
   const model = $("try-model").value.trim();
   const body = JSON.stringify({ prompt: $("prompt").value, ...(model && { model }) });
   const began = performance.now();
-  const response = await call("/create", { method: "POST", headers: { "content-type": "application/json" }, body, signal });
+  const response = await call("create", { method: "POST", headers: { "content-type": "application/json" }, body, signal });
   const answer = await response.json();
   return { ms: performance.now() - began, timing: timing(response.headers.get("server-timing")), answer };
 }

@@ -55,9 +55,9 @@ async function refresh() {
   const group = chosen("group");
   try {
     const [overTime, grouped, savings] = await Promise.all([
-      json(`/api/usage?${query(`${range.unit},source`)}`),
-      json(`/api/usage?${query(`${group},source`)}`),
-      json(`/api/usage/savings?from=${new Date(range.from()).toISOString()}`),
+      json(`api/usage?${query(`${range.unit},source`)}`),
+      json(`api/usage?${query(`${group},source`)}`),
+      json(`api/usage/savings?from=${new Date(range.from()).toISOString()}`),
     ]);
     // An answer to an earlier choice must not overwrite that to a later one.
     if (turn !== latest) return;
@@ -153,7 +153,7 @@ function layers({ layers: all, certainty, unpricedModels }) {
 async function download() {
   const unit = RANGES[chosen("range")].unit;
   try {
-    const response = await call(`/api/usage?${query(`${unit},model,caller,source`)}&format=csv`);
+    const response = await call(`api/usage?${query(`${unit},model,caller,source`)}&format=csv`);
     const link = el("a", { href: URL.createObjectURL(await response.blob()), download: `pegasus-nest-usage-${chosen("range")}.csv` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);

@@ -1,5 +1,7 @@
 //! What can be done on the page: trying a prompt, clearing the cache, showing a token.
 
+use serde_json::json;
+
 use super::{Demo, LIVE, says, text};
 
 #[tokio::test]
@@ -143,5 +145,21 @@ async fn a_token_is_asked_for_and_stays_in_its_tab() {
             .all(|all| all.contains("status of 401") || all.contains("status of 403")),
         "{complaints:#?}"
     );
+    demo.browser.close().await;
+}
+
+#[tokio::test]
+async fn who_may_not_look_is_told_why_and_not_asked_for_a_token_that_does_not_exist() {
+    let demo = Demo::start("").await;
+    let browser = &demo.browser;
+    browser.send("Network.enable", json!({})).await;
+    let relayed = json!({"headers": {"x-forwarded-for": "192.0.2.1"}});
+    browser.send("Network.setExtraHTTPHeaders", relayed).await;
+    browser.open(&demo.process.url("/")).await;
+    browser
+        .until(&says("#status", "without auth.admin_token"))
+        .await;
+    let is_asking = browser.eval("document.querySelector('#token-dialog').open");
+    assert_eq!(is_asking.await, false);
     demo.browser.close().await;
 }

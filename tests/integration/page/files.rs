@@ -7,7 +7,7 @@ use crate::support::{Answer, Proxy, Upstream};
 /// The addresses of all files that the document names.
 fn assets(document: &Answer) -> Vec<String> {
     let page = String::from_utf8(document.body.to_vec()).unwrap();
-    let pieces = page.split("\"/assets/").skip(1);
+    let pieces = page.split("\"assets/").skip(1);
     pieces
         .map(|rest| format!("/assets/{}", rest.split('"').next().unwrap()))
         .collect()

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Demo, LIVE, exactly, says};
+use crate::support::{ask, ask_stream};
 
 /// How many pixels of the chart have each of two colours of the page.
 const PAINTED: &str = "(() => {
@@ -154,6 +155,52 @@ async fn a_hidden_tab_does_not_listen() {
         .until("document.querySelectorAll('#recent tbody tr').length === 1")
         .await;
     assert_eq!(browser.eval(LIVE).await, true);
+    demo.close().await;
+}
+
+/// Names of models come from clients.
+#[tokio::test]
+async fn what_clients_call_their_models_is_only_text() {
+    let demo = Demo::open("").await;
+    let browser = &demo.browser;
+    let name = "<img src=x onerror=console.error(1)>";
+    let mut request = ask("Who am I?");
+    request["model"] = name.into();
+    assert_eq!(demo.client.chat(&request).await.status, 200);
+    for place in ["#recent", "#usage-table", "#layers", "#breakers"] {
+        browser.until(&says(place, name)).await;
+    }
+    // Nobody knows what it costs, and that is said.
+    browser
+        .until(&says("#usage-table", "price unknown, counts as $0"))
+        .await;
+    browser
+        .until(&says("#layers", "Without a known price, so counted as $0"))
+        .await;
+    let images = browser.eval("document.querySelectorAll('main img').length");
+    assert_eq!(images.await, 0);
+    demo.close().await;
+}
+
+#[tokio::test]
+async fn estimates_are_marked() {
+    let demo = Demo::open("").await;
+    let browser = &demo.browser;
+    let mut request = ask_stream("Who leaves before the end?");
+    request["model"] = "openai/gpt-4o-mini".into();
+    let mut events = demo.client.stream(&request).await;
+    assert!(events.next().await.is_some());
+    drop(events);
+    browser.until(&says("#recent", "aborted")).await;
+    browser.until(&says("#recent", "≈")).await;
+    browser
+        .until(&says(
+            "#honesty",
+            "≈ 1 of 1 request rests on estimated token counts",
+        ))
+        .await;
+    browser.until(&says("#today-figure", "≈$")).await;
+    browser.until(&says("#usage-table", "≈")).await;
     demo.close().await;
 }
 
