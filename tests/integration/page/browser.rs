@@ -1,4 +1,4 @@
-//! A real Chromium, driven over its DevTools protocol through two pipes.
+//! A real Chromium, driven in its own protocol through two pipes.
 
 use std::collections::HashMap;
 use std::process::Stdio;
