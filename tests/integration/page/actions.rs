@@ -150,8 +150,10 @@ async fn who_may_not_look_is_told_why_and_not_asked_for_a_token_that_does_not_ex
     browser.send("Network.setExtraHTTPHeaders", relayed).await;
     browser.open(&demo.process.url("/")).await;
     browser
-        .until(&says("#status", "without auth.admin_token"))
+        .until("document.querySelector('#status').dataset.status === 'denied'")
         .await;
+    let why = says("#status", "without auth.admin_token");
+    assert_eq!(browser.eval(&why).await, true);
     let is_asking = browser.eval("document.querySelector('#token-dialog').open");
     assert_eq!(is_asking.await, false);
     demo.browser.close().await;
