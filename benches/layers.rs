@@ -108,6 +108,7 @@ fn identity(criterion: &mut Criterion) {
             |bench, json| {
                 bench.iter(|| {
                     fingerprint(
+                        None,
                         Scope::Anonymous,
                         "/chat/completions",
                         &none,
@@ -120,6 +121,7 @@ fn identity(criterion: &mut Criterion) {
         group.bench_with_input(BenchmarkId::new("alias", size), &body, |bench, body| {
             bench.iter(|| {
                 alias(
+                    None,
                     Scope::Anonymous,
                     "/chat/completions",
                     &none,
@@ -299,6 +301,7 @@ fn whole_stack(criterion: &mut Criterion) {
                 },
                 body: answer(),
                 answer: Some(Worth {
+                    served: None,
                     usage,
                     quality: Quality::Stop,
                 }),

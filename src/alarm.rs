@@ -3,9 +3,10 @@
 //! To register a timer with the runtime and take it back costs as much as to pass an event on. So the one that is
 //! registered stays where it is while its time moves away, and looks, when it goes off, whether it still should.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Goes off at a time that can be changed at no cost.
@@ -34,7 +35,8 @@ impl Alarm {
             sleep.as_mut().reset(due);
         }
         loop {
-            ready!(sleep.as_mut().poll(cx));
+            // A step that has used up what a task may do in a row must not keep the time from being up.
+            ready!(pin!(unconstrained(sleep.as_mut())).poll(cx));
             if sleep.deadline() >= due {
                 return Poll::Ready(());
             }
@@ -48,6 +50,7 @@ mod tests {
     use std::future::poll_fn;
     use std::time::Duration;
 
+    use tokio::task::coop::{consume_budget, has_budget_remaining};
     use tokio::time::{advance, timeout};
 
     use super::*;
@@ -69,6 +72,20 @@ mod tests {
         alarm.set(Instant::now() + STEP);
         poll_fn(|cx| alarm.poll(cx)).await;
         assert_eq!(begun.elapsed(), STEP / 2 * 5 + 2 * STEP);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_goes_off_beside_a_step_that_never_waits() {
+        let mut alarm = Alarm::new(Instant::now() + STEP);
+        assert!(poll_fn(|cx| Poll::Ready(alarm.poll(cx))).await.is_pending());
+        advance(2 * STEP).await;
+        poll_fn(|cx| {
+            while has_budget_remaining() {
+                let _ = pin!(consume_budget()).poll(cx);
+            }
+            alarm.poll(cx)
+        })
+        .await;
     }
 
     #[tokio::test(start_paused = true)]

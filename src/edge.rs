@@ -35,6 +35,7 @@ mod body;
 mod clear;
 mod create;
 mod dialect;
+mod encoding;
 mod events;
 mod exchange;
 mod figures;

@@ -7,9 +7,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::json::{Member, Node};
 
+use blocks::BLOCK;
+pub use blocks::{Blocks, Own};
+
+mod blocks;
+
 /// Changes whenever the same request would hash differently.
-const VERSION: &[u8] = b"pegasus-nest fingerprint 1";
-const ALIAS_VERSION: &[u8] = b"pegasus-nest alias 1";
+const VERSION: &[u8] = b"pegasus-nest fingerprint 2";
+const ALIAS_VERSION: &[u8] = b"pegasus-nest alias 2";
 const VARIANT_VERSION: &[u8] = b"pegasus-nest variant 1";
 const SCOPE_VERSION: &[u8] = b"pegasus-nest scope 1";
 
@@ -42,7 +47,7 @@ impl Fingerprint {
         if n == 0 {
             return self;
         }
-        let mut hash = Parts::new(VARIANT_VERSION);
+        let mut hash = Parts::new(VARIANT_VERSION, None);
         hash.part(&self.0);
         hash.part(&n.to_le_bytes());
         hash.finish()
@@ -90,12 +95,12 @@ impl Scope {
 
     /// A name for it that tells nothing of the credential's length or kind.
     pub fn digest(self) -> Fingerprint {
-        let mut hash = Parts::new(SCOPE_VERSION);
+        let mut hash = Parts::new(SCOPE_VERSION, None);
         self.hash(&mut hash);
         hash.finish()
     }
 
-    fn hash(self, hash: &mut Parts) {
+    fn hash(self, hash: &mut Parts<'_>) {
         match self {
             Self::Global => hash.part(b"global"),
             Self::Anonymous => hash.part(b"anonymous"),
@@ -110,15 +115,17 @@ pub fn digest(bytes: &[u8]) -> Fingerprint {
 }
 
 /// The identity of a chat request: the caller's scope, path and query, the headers that can change the answer and every
-/// field but those that only shape it and those that the proxy itself `injected`.
+/// field but those that only shape it and those that the proxy itself `injected`. What is `known` of long texts makes it
+/// cheaper, and no other.
 pub fn fingerprint(
+    known: Option<Own<'_>>,
     scope: Scope,
     path: &str,
     headers: &HeaderMap,
     root: &Node,
     injected: &[&str],
 ) -> Fingerprint {
-    let mut hash = Parts::new(VERSION);
+    let mut hash = Parts::new(VERSION, known);
     scope.hash(&mut hash);
     hash.part(path.as_bytes());
     hash.headers(headers);
@@ -134,8 +141,9 @@ pub fn fingerprint(
 }
 
 /// The identity of a body's bytes before compression, which leads a repeat to its entry without the
-/// compressor and the canonical form. `edit` names the compressor's version and level.
+/// compressor and the canonical form. `edit` names the compressor's version and level; `known` is as above.
 pub fn alias<'h>(
+    known: Option<Own<'_>>,
     scope: Scope,
     path: &str,
     headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
@@ -143,7 +151,7 @@ pub fn alias<'h>(
     injected: &[&str],
     body: &[u8],
 ) -> Fingerprint {
-    let mut hash = Parts::new(ALIAS_VERSION);
+    let mut hash = Parts::new(ALIAS_VERSION, known);
     scope.hash(&mut hash);
     hash.part(path.as_bytes());
     hash.headers(headers);
@@ -152,27 +160,45 @@ pub fn alias<'h>(
     for field in injected {
         hash.part(field.as_bytes());
     }
-    hash.part(body);
+    hash.long(body);
     hash.finish()
 }
 
 /// Hashes parts with their lengths in front, so that no two lists of parts run together to the same bytes.
-struct Parts(Sha256);
+struct Parts<'b> {
+    hash: Sha256,
+    known: Option<Own<'b>>,
+}
 
-impl Parts {
-    fn new(version: &[u8]) -> Self {
-        let mut parts = Self(Sha256::new());
+impl<'b> Parts<'b> {
+    fn new(version: &[u8], known: Option<Own<'b>>) -> Self {
+        let hash = Sha256::new();
+        let mut parts = Self { hash, known };
         parts.part(version);
         parts
     }
 
     fn count(&mut self, count: usize) {
-        self.0.update((count as u64).to_le_bytes());
+        self.hash.update((count as u64).to_le_bytes());
     }
 
     fn part(&mut self, bytes: &[u8]) {
         self.count(bytes.len());
-        self.0.update(bytes);
+        self.hash.update(bytes);
+    }
+
+    /// A part that may be long: whole blocks of it are hashed by their digests. The length in front says how many.
+    fn long(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+        for block in blocks {
+            let digest = match self.known {
+                Some(known) => known.digest(block),
+                None => blocks::digest(block),
+            };
+            self.hash.update(digest);
+        }
+        self.hash.update(rest);
     }
 
     fn headers<'h>(
@@ -194,19 +220,19 @@ impl Parts {
 
     fn node(&mut self, node: &Node) {
         match node {
-            Node::Null => self.0.update(b"n"),
-            Node::Bool(true) => self.0.update(b"t"),
-            Node::Bool(false) => self.0.update(b"f"),
+            Node::Null => self.hash.update(b"n"),
+            Node::Bool(true) => self.hash.update(b"t"),
+            Node::Bool(false) => self.hash.update(b"f"),
             Node::Number(digits) => {
-                self.0.update(b"#");
+                self.hash.update(b"#");
                 self.part(digits.as_bytes());
             }
             Node::String(text) => {
-                self.0.update(b"s");
-                self.part(text.value.as_bytes());
+                self.hash.update(b"s");
+                self.long(text.value.as_bytes());
             }
             Node::Array(items) => {
-                self.0.update(b"[");
+                self.hash.update(b"[");
                 self.count(items.len());
                 for item in items {
                     self.node(item);
@@ -219,7 +245,7 @@ impl Parts {
     fn object<'a>(&mut self, members: impl Iterator<Item = &'a Member>) {
         let mut sorted: Vec<_> = members.collect();
         sorted.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        self.0.update(b"{");
+        self.hash.update(b"{");
         self.count(sorted.len());
         for member in sorted {
             self.part(member.key.as_bytes());
@@ -228,7 +254,7 @@ impl Parts {
     }
 
     fn finish(self) -> Fingerprint {
-        Fingerprint(self.0.finalize().into())
+        Fingerprint(self.hash.finalize().into())
     }
 }
 

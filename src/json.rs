@@ -1,18 +1,21 @@
 //! The request's JSON, read once: a tree that keeps numbers as written and knows where its strings stand.
 //!
 //! `serde_json::Value` would sort keys, round numbers and forget positions, and a proxy that forwards
-//! bytes, hashes meanings and edits single strings can afford none of these. `serde_json` still does the
-//! checking; what is written here only walks text that is known to be valid.
+//! bytes, hashes meanings and edits single strings can afford none of these. What is taken and what is refused
+//! is what `serde_json` takes and refuses, in whose words a client is told what is wrong with its text.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
-use walk::Walk;
-pub(crate) use walk::end_of_string;
+pub(crate) use cursor::{Cursor, Fault};
+use tree::NoTree;
 
-mod walk;
+mod cursor;
+mod edit;
+mod escape;
+mod tree;
 
 /// More arrays and objects inside each other are refused: as many as `serde_json` reads into a value.
 const MAX_DEPTH: usize = 127;
@@ -87,14 +90,17 @@ pub enum ParseError {
 impl Json {
     /// Reads a body.
     pub fn parse(text: Bytes) -> Result<Self, ParseError> {
-        let utf8 = validate(&text)?;
-        let root = Walk::tree(utf8)?;
+        let root = match tree::of(utf8(&text)?) {
+            Ok(root) => root,
+            Err(reason) => return Err(explain(&text, reason)),
+        };
         Ok(Self { text, root })
     }
 
     /// Checks a body without making a tree of it: valid UTF-8, valid JSON, not too deep.
     pub fn check(text: &[u8]) -> Result<(), ParseError> {
-        let text = validate(text)?;
+        let text = utf8(text)?;
+        check_grammar(text)?;
         let (mut depth, mut deepest) = (0_usize, 0);
         let mut at = 0;
         let bytes = text.as_bytes();
@@ -124,91 +130,6 @@ impl Json {
     /// The outermost value.
     pub fn root(&self) -> &Node {
         &self.root
-    }
-
-    /// A copy in which some strings are replaced; every other byte stays as it is.
-    ///
-    /// `edits` are spans of this document's [`Text`]s, in ascending order, each with its new value.
-    #[must_use]
-    pub fn replace(&self, edits: Vec<(Range<usize>, String)>) -> Self {
-        let mut text = Vec::with_capacity(self.text.len());
-        let mut copied = 0;
-        let mut moved = Moved {
-            edits: Vec::with_capacity(edits.len()),
-            done: 0,
-        };
-        for (span, value) in edits {
-            text.extend_from_slice(&self.text[copied..span.start]);
-            let start = text.len();
-            // Nothing can fail here: a string is always JSON, and a vector takes all.
-            let _ = serde_json::to_writer(&mut text, &value);
-            copied = span.end;
-            moved.edits.push(Edit {
-                from: span,
-                to: start..text.len(),
-                value: value.into(),
-            });
-        }
-        text.extend_from_slice(&self.text[copied..]);
-        let root = moved.node(&self.root);
-        debug_assert_eq!(moved.done, moved.edits.len(), "an edit of no string");
-        Self {
-            text: text.into(),
-            root,
-        }
-    }
-}
-
-/// Where the strings of a text stand once some of them are replaced: the tree is moved, not read again.
-struct Moved {
-    edits: Vec<Edit>,
-    /// The edits that stand before the string at hand.
-    done: usize,
-}
-
-struct Edit {
-    from: Range<usize>,
-    to: Range<usize>,
-    value: Box<str>,
-}
-
-impl Moved {
-    /// Nodes are visited in the order of the text.
-    fn node(&mut self, node: &Node) -> Node {
-        match node {
-            Node::String(text) => Node::String(self.text(text)),
-            Node::Array(items) => Node::Array(items.iter().map(|item| self.node(item)).collect()),
-            Node::Object(members) => {
-                let member = |member: &Member| Member {
-                    key: member.key.clone(),
-                    value: self.node(&member.value),
-                };
-                Node::Object(members.iter().map(member).collect())
-            }
-            other => other.clone(),
-        }
-    }
-
-    fn text(&mut self, text: &Text) -> Text {
-        if let Some(edit) = self.edits.get_mut(self.done)
-            && edit.from == text.span
-        {
-            self.done += 1;
-            return Text {
-                value: std::mem::take(&mut edit.value),
-                span: edit.to.clone(),
-            };
-        }
-        // As far from the edit before it as it was.
-        let last = self
-            .done
-            .checked_sub(1)
-            .and_then(|last| self.edits.get(last));
-        let (from, to) = last.map_or((0, 0), |edit| (edit.from.end, edit.to.end));
-        Text {
-            value: text.value.clone(),
-            span: text.span.start - from + to..text.span.end - from + to,
-        }
     }
 }
 
@@ -299,12 +220,53 @@ impl Node {
     }
 }
 
-fn validate(text: &[u8]) -> Result<&str, ParseError> {
-    let text =
-        std::str::from_utf8(text).map_err(|error| ParseError::NotUtf8(error.valid_up_to()))?;
+fn utf8(text: &[u8]) -> Result<&str, ParseError> {
+    std::str::from_utf8(text).map_err(|error| ParseError::NotUtf8(error.valid_up_to()))
+}
+
+fn check_grammar(text: &str) -> Result<(), ParseError> {
     serde_json::from_str::<IgnoredAny>(text)
-        .map_err(|error| ParseError::Syntax(error.to_string()))?;
-    Ok(text)
+        .map(|_| ())
+        .map_err(|error| ParseError::Syntax(error.to_string()))
+}
+
+/// What to say of a text of which there is no tree. What is wrong with its grammar comes before all else, wherever it
+/// stands.
+fn explain(text: &[u8], reason: NoTree) -> ParseError {
+    let text = match utf8(text) {
+        Ok(text) => text,
+        Err(error) => return error,
+    };
+    if let Err(error) = check_grammar(text) {
+        return error;
+    }
+    match reason {
+        NoTree::TooDeep => ParseError::TooDeep,
+        NoTree::TooMany => ParseError::TooMany,
+        NoTree::DuplicateKey(key) => ParseError::DuplicateKey(key),
+        NoTree::Half(start) => {
+            let end = end_of_string(text.as_bytes(), start);
+            let read = serde_json::from_str::<String>(&text[start..end]);
+            let reason = read.err().map(|error| error.to_string());
+            ParseError::Syntax(format!("byte {start}: {}", reason.unwrap_or_default()))
+        }
+        // Never, as far as tests can tell: the two readers would have to disagree.
+        NoTree::Grammar => ParseError::Syntax("it breaks the grammar".to_owned()),
+    }
+}
+
+/// The place after the closing quote of the string that opens at `start`, in valid JSON; in other text, one that is not
+/// beyond its end.
+fn end_of_string(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(step) = memchr::memchr2(b'"', b'\\', &bytes[at..]) {
+        at += step;
+        if bytes[at] == b'"' {
+            return at + 1;
+        }
+        at = bytes.len().min(at + 2);
+    }
+    bytes.len()
 }
 
 #[cfg(test)]

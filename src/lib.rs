@@ -8,8 +8,8 @@
 //! - [`edge`] accepts connections, checks who is calling and makes a [`request::ProxyRequest`] of what they
 //!   say. It is the only part that knows axum.
 //! - [`stack`] is the sentence above as one builder; [`layers`] holds a file for each of its verbs. They know
-//!   neither axum nor reqwest.
-//! - [`upstream`] makes one attempt at the API behind us. It is the only part that knows reqwest.
+//!   neither axum nor the upstream's client.
+//! - [`upstream`] makes one attempt at the API behind us. It is the only part that knows how that is spoken to.
 //! - [`reply`] is what comes back, whole or as a stream, and tells where it came from.
 //!
 //! Beside the way stand the pure parts, which can be read by themselves: [`compressor`], [`fingerprint`],
@@ -47,9 +47,9 @@ pub async fn serve(
     listener: TcpListener,
     ready: impl FnOnce(),
     shutdown: impl Future<Output = ()>,
-) -> Result<(), reqwest::Error> {
+) -> Result<(), upstream::SetupError> {
     let mut stack = stack::build(&config)?;
-    stack.keep_books(&config.ledger).await;
+    stack.keep_books(&config.ledger);
     ready();
     let store = stack.store.clone();
     let books = stack.books.clone();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::chat::{Quality, Usage};
 use crate::error::ProxyError;
@@ -154,6 +154,29 @@ pub enum Excuse {
     Revalidating,
     /// The client said that it may be (`max-stale`).
     Accepted,
+}
+
+/// A header's value in memory of its own: as it was read it keeps all of the buffer that its head came in, which a stream
+/// would hold for as long as it lasts.
+pub(crate) fn detached(value: &HeaderValue) -> HeaderValue {
+    let copied = HeaderValue::from_bytes(value.as_bytes());
+    copied.map_or_else(
+        |_| value.clone(),
+        |mut copy| {
+            copy.set_sensitive(value.is_sensitive());
+            copy
+        },
+    )
+}
+
+impl Head {
+    /// The same, which keeps nothing in memory but itself.
+    pub(crate) fn detach(mut self) -> Self {
+        for value in self.headers.values_mut() {
+            *value = detached(value);
+        }
+        self
+    }
 }
 
 impl Reply {

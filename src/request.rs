@@ -1,24 +1,25 @@
 //! What flows through the stack: one client request, read once, cheap to clone.
 
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use tokio::time::Instant;
 
-use crate::compressor::{Level, Memo, Plan, Recall, Saving};
-use crate::fingerprint::{self, Fingerprint, Scope};
-use crate::json::{Json, Node};
-use crate::metering::account::{self, Account};
+use crate::compressor::Level;
+use crate::fingerprint::{Fingerprint, Scope};
+use crate::json::Json;
+use crate::metering::account::Account;
 
 pub(crate) use aside::{LONG, aside};
 pub use cache_control::{CacheControl, Verdict};
+pub use chat::{Chat, Edit, Edited, Saved};
 pub use timings::{Stage, Timings};
 
 mod aside;
 mod cache_control;
+mod chat;
 mod timings;
 
 /// A client's request on its way through the stack.
@@ -123,139 +124,11 @@ pub enum Content {
     },
 }
 
-/// A validated chat-completion request.
-pub struct Chat {
-    original: Json,
-    model: Arc<str>,
-    /// Whom the client attributes it to.
-    user: Option<Arc<str>>,
-    shape: Shape,
-    /// Fields that the proxy put in, which are not part of the request's identity.
-    injected: &'static [&'static str],
-    edit: OnceLock<Edit>,
-    edited: OnceLock<Option<Edited>>,
-    saved: OnceLock<Saved>,
-    alias: OnceLock<Fingerprint>,
-    question: OnceLock<Fingerprint>,
-    /// Which of several answers to one question it gets.
-    variant: OnceLock<u32>,
-}
-
-/// How a request's text is to be edited.
-#[derive(Clone)]
-pub struct Edit {
-    /// Who is compressed how.
-    pub plan: Plan,
-    /// What became of texts that came before, where that may be kept, and whose texts these are.
-    pub memo: Option<(Arc<Memo>, [u8; 32])>,
-    /// Does it.
-    pub apply: fn(&Json, &Plan, Option<Recall<'_>>) -> Option<Edited>,
-}
-
-/// A request's text after compression.
-pub struct Edited {
-    /// What goes upstream.
-    pub json: Json,
-    /// How much is gone.
-    pub saved: Saved,
-}
-
-/// What compression took out of one request.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Saved {
-    /// Characters of text before compression.
-    pub chars_before: u64,
-    /// Characters taken out.
-    pub chars: u64,
-    /// `o200k_base` tokens taken out.
-    pub tokens: u64,
-    /// The same by rule and kind of content.
-    pub savings: Arc<[Saving]>,
-}
-
 struct Shared {
     parts: Parts,
     content: Content,
     timings: Timings,
-}
-
-impl Chat {
-    /// A chat request from validated JSON. `injected` names the fields that the proxy added itself.
-    pub fn new(original: Json, injected: &'static [&'static str]) -> Self {
-        let root = original.root();
-        let model = root
-            .get("model")
-            .and_then(Node::as_str)
-            .unwrap_or_default()
-            .into();
-        let include_usage = root
-            .get("stream_options")
-            .and_then(|options| options.get("include_usage"))
-            .and_then(Node::as_bool)
-            .unwrap_or(false);
-        let shape = match root.get("stream").and_then(Node::as_bool) {
-            Some(true) => Shape::Stream { include_usage },
-            _ => Shape::Whole,
-        };
-        Self {
-            user: root
-                .get("user")
-                .and_then(Node::as_str)
-                .filter(|user| !user.is_empty())
-                .map(|user| account::clip(user).into()),
-            original,
-            model,
-            shape,
-            injected,
-            edit: OnceLock::new(),
-            edited: OnceLock::new(),
-            saved: OnceLock::new(),
-            alias: OnceLock::new(),
-            question: OnceLock::new(),
-            variant: OnceLock::new(),
-        }
-    }
-
-    /// The form in which the client wants its answer.
-    pub fn shape(&self) -> Shape {
-        self.shape
-    }
-
-    /// The model as the client named it.
-    pub fn model(&self) -> &str {
-        &self.model
-    }
-
-    /// Whom the client attributes it to; as much of the name as is kept.
-    pub fn user(&self) -> Option<&Arc<str>> {
-        self.user.as_ref()
-    }
-
-    /// Its sampling temperature; where it names none, that of `OpenAI`'s API.
-    pub fn temperature(&self) -> f64 {
-        let own = self.original.root().get("temperature");
-        own.and_then(Node::as_f64).unwrap_or(1.0)
-    }
-
-    /// Whether it is for a stream and does not say whether that is to end with its usage.
-    fn leaves_usage_open(&self) -> bool {
-        matches!(self.shape, Shape::Stream { .. })
-            && self.original.root().get("stream_options").is_none()
-    }
-
-    /// The fields that the proxy put in.
-    pub fn injected(&self) -> &'static [&'static str] {
-        self.injected
-    }
-}
-
-/// The same JSON object with a wish for the usage at the end of the stream.
-fn with_usage(json: &Bytes) -> Bytes {
-    const WISH: &[u8] = b",\"stream_options\":{\"include_usage\":true}}";
-    let Some(object) = json.trim_ascii_end().strip_suffix(b"}") else {
-        return json.clone();
-    };
-    [object, WISH].concat().into()
+    owner: OnceLock<Fingerprint>,
 }
 
 impl ProxyRequest {
@@ -266,6 +139,7 @@ impl ProxyRequest {
             parts,
             content,
             timings: Timings::default(),
+            owner: OnceLock::new(),
         };
         Self {
             shared: Arc::new(shared),
@@ -277,6 +151,14 @@ impl ProxyRequest {
     /// Method, path, headers, scope, deadline.
     pub fn parts(&self) -> &Parts {
         &self.shared.parts
+    }
+
+    /// The name of those who share answers with its caller.
+    pub fn owner(&self) -> Fingerprint {
+        *self
+            .shared
+            .owner
+            .get_or_init(|| self.parts().scope.digest())
     }
 
     /// The chat completion, if it is one.
@@ -306,7 +188,7 @@ impl ProxyRequest {
     /// Whether the client asks for an answer piece by piece.
     pub fn wants_stream(&self) -> bool {
         match &self.shared.content {
-            Content::Chat(chat) => matches!(chat.shape, Shape::Stream { .. }),
+            Content::Chat(chat) => matches!(chat.shape(), Shape::Stream { .. }),
             Content::Opaque { wants_stream, .. } => *wants_stream,
         }
     }
@@ -326,24 +208,7 @@ impl ProxyRequest {
 
     /// The JSON that goes upstream.
     pub fn outgoing(&self) -> Option<&Json> {
-        let chat = self.chat()?;
-        let edited = chat.edited.get_or_init(|| {
-            let edit = chat.edit.get()?;
-            let known = edit.memo.as_ref().map(|(memo, owner)| memo.of(*owner));
-            let begun = Instant::now();
-            let is_long = chat.original.text().len() >= LONG;
-            let edited = aside(is_long, || (edit.apply)(&chat.original, &edit.plan, known));
-            self.shared.timings.add(Stage::Compress, begun.elapsed());
-            if let Some(edited) = &edited {
-                let _ = chat.saved.set(edited.saved.clone());
-            }
-            edited
-        });
-        Some(
-            edited
-                .as_ref()
-                .map_or(&chat.original, |edited| &edited.json),
-        )
+        Some(self.chat()?.outgoing(self.timings()))
     }
 
     /// The bytes that go upstream: those of the client where nothing changed them.
@@ -351,11 +216,11 @@ impl ProxyRequest {
         match &self.shared.content {
             Content::Opaque { body, .. } => body.clone(),
             Content::Chat(chat) => {
-                let json = self.outgoing().unwrap_or(&chat.original);
+                let json = chat.outgoing(self.timings()).text();
                 if self.parts().asks_for_usage && chat.leaves_usage_open() {
-                    with_usage(json.text())
+                    chat::with_usage(json)
                 } else {
-                    json.text().clone()
+                    json.clone()
                 }
             }
         }
@@ -378,17 +243,7 @@ impl ProxyRequest {
 
     /// The identity of what goes upstream.
     pub fn question(&self) -> Option<Fingerprint> {
-        let chat = self.chat()?;
-        let json = self.outgoing()?;
-        let Parts {
-            scope,
-            path,
-            headers,
-            ..
-        } = self.parts();
-        Some(*chat.question.get_or_init(|| {
-            fingerprint::fingerprint(*scope, path, headers, json.root(), chat.injected)
-        }))
+        Some(self.chat()?.question(self.parts(), self.timings()))
     }
 
     /// The identity of the answer that it gets: of the question, and of the variant that was dealt to it.
@@ -418,25 +273,7 @@ impl ProxyRequest {
 
     /// The identity of what came in, which costs one hash and no compression.
     pub fn alias(&self) -> Option<Fingerprint> {
-        let chat = self.chat()?;
-        let Parts {
-            scope,
-            path,
-            headers,
-            ..
-        } = self.parts();
-        Some(*chat.alias.get_or_init(|| {
-            let plan = chat.edit.get().map(|edit| edit.plan).unwrap_or_default();
-            let body = chat.original.text();
-            fingerprint::alias(
-                *scope,
-                path,
-                headers.iter(),
-                &plan.name(),
-                chat.injected,
-                body,
-            )
-        }))
+        Some(self.chat()?.alias(self.parts()))
     }
 
     /// Whether the upstream may see this request twice without harm: questions, and the methods that

@@ -15,13 +15,13 @@ use crate::layers::dedup::{DedupLayer, Flights};
 use crate::layers::retry::RetryLayer;
 use crate::metering::Metrics;
 use crate::metering::books::Books;
-use crate::metering::ledger::{Group, Ledger};
+use crate::metering::ledger::Ledger;
 use crate::metering::overview::Overview;
 use crate::metering::tally::Tally;
 use crate::reply::Reply;
 use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
-use crate::upstream::Upstream;
+use crate::upstream::{SetupError, Upstream};
 
 /// A day in seconds.
 const DAY: i64 = 86_400;
@@ -53,7 +53,7 @@ pub struct Stack {
 }
 
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
-pub fn build(config: &Config) -> Result<Stack, reqwest::Error> {
+pub fn build(config: &Config) -> Result<Stack, SetupError> {
     let metrics = Arc::new(Metrics::new(config.metering.prices.clone()));
     let upstream = Upstream::new(&config.upstream, Arc::clone(&metrics))?;
     Ok(over(config, metrics, upstream))
@@ -124,7 +124,7 @@ where
 
 impl Stack {
     /// Keeps books from now on, and the ledger where one is configured and can be opened.
-    pub async fn keep_books(&mut self, config: &config::Ledger) {
+    pub fn keep_books(&mut self, config: &config::Ledger) {
         let ledger = config.place.as_ref().and_then(|place| {
             let opened = Ledger::open(place, config.retention);
             let failed = |error: &_| tracing::warn!(%error, %place, "the ledger cannot be opened; requests are not kept");
@@ -132,7 +132,7 @@ impl Stack {
         });
         let now = Timestamp::now();
         let (today, overall) = match &ledger {
-            Some(ledger) => sums_until(ledger, now).await,
+            Some(ledger) => sums_until(ledger, now),
             None => Default::default(),
         };
         let overview = Overview::new(now.as_second().div_euclid(DAY), today, overall);
@@ -145,11 +145,11 @@ impl Stack {
 }
 
 /// The sums of earlier processes: of today, and of all times.
-async fn sums_until(ledger: &Ledger, now: Timestamp) -> (Tally, Tally) {
+fn sums_until(ledger: &Ledger, now: Timestamp) -> (Tally, Tally) {
     let now = now.as_millisecond();
     let midnight = now - now.rem_euclid(DAY * 1_000);
-    let sums = async |from| {
-        let report = ledger.report(from, i64::MAX / 2, Vec::<Group>::new()).await;
+    let sums = |from| {
+        let report = ledger.report_now(from, i64::MAX / 2, &[]);
         let report =
             report.inspect_err(|error| tracing::warn!(%error, "the ledger cannot be read"));
         report
@@ -157,7 +157,7 @@ async fn sums_until(ledger: &Ledger, now: Timestamp) -> (Tally, Tally) {
             .and_then(|report| Some(report.lines.first()?.1))
             .unwrap_or_default()
     };
-    (sums(midnight).await, sums(0).await)
+    (sums(midnight), sums(0))
 }
 
 /// The tiers that are configured. Redis is connected to in the background.

@@ -35,6 +35,8 @@ mod tiered;
 pub struct Entry {
     /// The chat completion as JSON.
     pub body: Bytes,
+    /// The same in gzip, once a client has had it so.
+    pub gzip: Option<Bytes>,
     /// What it cost when it was made.
     pub usage: Usage,
     /// The model that was asked, as its client named it; of very long names the beginning.
@@ -75,12 +77,25 @@ impl Entry {
         let Worth { usage, served, .. } = worth.into();
         Self {
             body,
+            gzip: None,
             usage,
             model: clip(model).into(),
             served,
             scope,
             age_at_arrival: Duration::ZERO,
             arrived: Instant::now(),
+        }
+    }
+
+    /// The same answer with its body in gzip beside it.
+    fn with_gzip(&self, gzip: Bytes) -> Self {
+        Self {
+            body: self.body.clone(),
+            gzip: Some(gzip),
+            usage: self.usage,
+            model: Arc::clone(&self.model),
+            served: self.served.clone(),
+            ..*self
         }
     }
 

@@ -1,11 +1,11 @@
 //! One attempt at the upstream: a socket, a question, an answer that is whole or arrives as a stream.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use reqwest::Url;
 use tokio::time::Instant;
 use tower::Service;
 
@@ -16,27 +16,28 @@ use crate::layers::{ReplyFuture, ReplyResult};
 use crate::metering::Metrics;
 use crate::metering::tokens::count::overflows;
 use crate::reply::{Provenance, Reply, StreamKind, Streaming, Whole, Worth};
-use crate::request::{ProxyRequest, Socket, aside};
+use crate::request::{ProxyRequest, aside};
 
-use failure::classify;
+use client::{Client, Outgoing};
 use incoming::{Incoming, Limits};
 use key::OwnKey;
-use pool::Pool;
 use sale::Sale;
-use sockets::Sockets;
+use sockets::{SETTLE, Sockets};
 
+mod client;
 mod decode;
-mod dial;
 mod events;
 mod failure;
 mod headers;
+mod http1;
 mod incoming;
 mod key;
-mod pool;
+mod negotiated;
 mod raw;
 mod sale;
 mod sockets;
 
+pub use client::SetupError;
 pub(crate) use headers::nominated;
 
 /// The path of chat completions below `upstream.base_url`.
@@ -51,11 +52,7 @@ pub struct Upstream {
 struct Shared {
     config: config::Upstream,
     own_key: Option<OwnKey>,
-    /// Where chat completions go. Reading a URL takes longer than writing a request.
-    completions: Option<Url>,
-    pooled: Pool,
-    /// Made when first needed: most processes never meet a dead socket.
-    fresh: OnceLock<reqwest::Client>,
+    client: Client,
     sockets: Sockets,
     metrics: Arc<Metrics>,
 }
@@ -76,17 +73,16 @@ impl Shared {
 
 impl Upstream {
     /// A client for the configured upstream. Fails if the TLS library cannot be set up.
-    pub fn new(config: &config::Upstream, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
+    pub fn new(config: &config::Upstream, metrics: Arc<Metrics>) -> Result<Self, SetupError> {
         let own_key = config.api_key.as_ref().and_then(OwnKey::new);
         // There is one upstream, hence one host: of the two caps the smaller one decides.
         let cap = config.max_connections.min(config.max_connections_per_host);
+        let settle = if config.http2 { SETTLE } else { Duration::ZERO };
         let shared = Shared {
-            pooled: Pool::new(client(config, cap)?, config.max_connection_age),
-            fresh: OnceLock::new(),
+            client: Client::new(config, cap)?,
             config: config.clone(),
             own_key,
-            completions: url(config, COMPLETIONS).ok(),
-            sockets: Sockets::new(cap),
+            sockets: Sockets::new(cap, settle),
             metrics,
         };
         Ok(Self {
@@ -97,6 +93,7 @@ impl Upstream {
     async fn attempt(self, request: ProxyRequest) -> ReplyResult {
         let Shared {
             config,
+            client,
             sockets,
             metrics,
             ..
@@ -120,14 +117,8 @@ impl Upstream {
             ProxyError::Timeout(Slow::Total) if is_late => sockets.busy(),
             error => error,
         };
-        let (client, prepared) = self.prepare(&request)?;
-        let (sent, dialled) = dial::watch(client.execute(prepared), limits).await;
-        let response = sent
-            .map_err(overloaded)?
-            .map_err(|error| match classify(&error) {
-                ProxyError::ConnectionLost(detail) if !dialled => ProxyError::DeadSocket(detail),
-                error => error,
-            })?;
+        let sending = client.send(self.outgoing(&request), request.socket);
+        let response = limits.wait(sending).await.map_err(overloaded)??;
         let incoming = Incoming::new(response, Arc::clone(&self.shared), permit, limits);
         let status = incoming.status;
         if status.is_informational() || status.as_u16() >= 600 {
@@ -148,29 +139,12 @@ impl Upstream {
         }
     }
 
-    /// The client and what it is to send.
-    fn prepare(
-        &self,
-        request: &ProxyRequest,
-    ) -> Result<(reqwest::Client, reqwest::Request), ProxyError> {
-        let Shared {
-            config,
-            own_key,
-            completions,
-            pooled,
-            ..
-        } = &*self.shared;
+    /// What is to be sent.
+    fn outgoing<'a>(&self, request: &'a ProxyRequest) -> Outgoing<'a> {
         let parts = request.parts();
-        let client = match request.socket {
-            Socket::Pooled => {
-                let shared = Arc::clone(&self.shared);
-                pooled.client(move || client(&shared.config, shared.sockets.cap()))
-            }
-            Socket::Fresh => self.fresh_client()?.clone(),
-        };
         let mut headers = parts.headers.clone();
         // Never both: the client's own credential goes up only where the proxy has none.
-        let own = own_key.as_ref().map(OwnKey::header);
+        let own = self.shared.own_key.as_ref().map(OwnKey::header);
         if let Some(credential) = own.or(parts.authorization.as_ref()) {
             headers.insert(header::AUTHORIZATION, credential.clone());
         }
@@ -181,25 +155,12 @@ impl Upstream {
             decode::ACCEPTED
         };
         headers.insert(header::ACCEPT_ENCODING, encodings);
-        let url = match completions {
-            Some(url) if *parts.path == *COMPLETIONS => url.clone(),
-            _ => url(config, &parts.path)?,
-        };
-        let mut prepared = reqwest::Request::new(parts.method.clone(), url);
-        *prepared.headers_mut() = headers;
-        let body = request.body();
-        if !body.is_empty() || parts.method == Method::POST {
-            *prepared.body_mut() = Some(body.into());
+        Outgoing {
+            method: parts.method.clone(),
+            path: &parts.path,
+            headers,
+            body: request.body(),
         }
-        Ok((client, prepared))
-    }
-
-    fn fresh_client(&self) -> Result<&reqwest::Client, ProxyError> {
-        if let Some(client) = self.shared.fresh.get() {
-            return Ok(client);
-        }
-        let client = client(&self.shared.config, 0).map_err(|error| classify(&error))?;
-        Ok(self.shared.fresh.get_or_init(|| client))
     }
 
     /// The answer to a chat completion, whole or as events, whichever the upstream sends.
@@ -248,35 +209,6 @@ impl Service<ProxyRequest> for Upstream {
     fn call(&mut self, request: ProxyRequest) -> Self::Future {
         Box::pin(self.clone().attempt(request))
     }
-}
-
-fn client(config: &config::Upstream, max_idle: usize) -> Result<reqwest::Client, reqwest::Error> {
-    let builder = reqwest::Client::builder()
-        .connect_timeout(config.connect_timeout)
-        .pool_idle_timeout(config.idle_timeout)
-        .pool_max_idle_per_host(max_idle)
-        .tcp_nodelay(true)
-        .connector_layer(dial::Notice)
-        // What the proxy asks must reach the upstream that the operator named, and nobody else.
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .referer(false)
-        // The retry layer retries; a second retrier would multiply with it.
-        .retry(reqwest::retry::never());
-    // Over HTTP/1.1 a call is a socket, so that the caps count sockets.
-    if config.http2 {
-        builder
-    } else {
-        builder.http1_only()
-    }
-    .build()
-}
-
-/// The URL of a path below the upstream's.
-fn url(config: &config::Upstream, path: &str) -> Result<Url, ProxyError> {
-    let url = format!("{}{path}", config.base_url);
-    Url::parse(&url)
-        .map_err(|_| ProxyError::InvalidAnswer("the request cannot be put into a URL".into()))
 }
 
 /// Anything but a chat completion, and every error status: passed on as it is.

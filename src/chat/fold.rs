@@ -9,15 +9,39 @@ use super::merge::{finish_calls, merge_message, set};
 use super::usage::Usage;
 use super::watch::{MAX_CHOICES, deltas_of, too_many_choices};
 
+use plain::Repeated;
+
+mod plain;
+
 /// Folds the data of a stream's events, without `[DONE]`, into one `chat.completion`.
 ///
 /// Fails if a chunk is broken or reports an error, or if there is no choice. Whether the stream
 /// ended well is not asked here: an answer of a cut stream has a null `finish_reason`, so that
 /// [`read_answer`](super::read_answer) finds it [`Unfinished`](super::Quality::Unfinished).
 pub fn fold<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, Invalid> {
+    fold_by(chunks, plain::fold)
+}
+
+/// How a chunk is folded that needs no thorough reading.
+type Shortcut<'a> = fn(
+    &'a [u8],
+    &Map<String, Value>,
+    &mut BTreeMap<u64, Map<String, Value>>,
+    &mut Repeated<'a>,
+) -> Option<()>;
+
+fn fold_by<'a>(
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+    shortcut: Shortcut<'a>,
+) -> Result<Vec<u8>, Invalid> {
     let mut whole = Map::new();
     let mut choices = BTreeMap::<u64, Map<String, Value>>::new();
+    let mut repeated = Repeated::default();
     for data in chunks {
+        if shortcut(data, &whole, &mut choices, &mut repeated).is_some() {
+            continue;
+        }
+        repeated.flush(&mut whole);
         let parsed = parse_object(data)?;
         if parsed.mended {
             return Err(Invalid::new(
@@ -33,6 +57,7 @@ pub fn fold<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, I
         }
         fold_rest(&mut whole, parsed.object);
     }
+    repeated.flush(&mut whole);
     if choices.is_empty() {
         return Err(Invalid::new("the stream had no choices"));
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value, json};
@@ -154,11 +154,15 @@ pub fn with_usage(body: Bytes, usage: Usage) -> Bytes {
     if usage.certainty == Certainty::Reported || !body.ends_with(b"}") || has_usage(&body) {
         return body;
     }
-    let mut out = BytesMut::from(&body[..body.len() - 1]);
-    out.extend_from_slice(b",\"usage\":");
-    out.extend_from_slice(usage.to_json().to_string().as_bytes());
-    out.extend_from_slice(b"}");
-    out.freeze()
+    let usage = usage.to_json().to_string();
+    // Of just that size, for caches keep it.
+    let parts = [
+        &body[..body.len() - 1],
+        b",\"usage\":",
+        usage.as_bytes(),
+        b"}",
+    ];
+    parts.concat().into()
 }
 
 /// The usage and the model of another answer than a chat completion, such as embeddings, where it tells them.

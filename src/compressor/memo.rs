@@ -1,7 +1,8 @@
 //! What became of texts that come again and again: system prompts, and the earlier turns of each conversation.
 //!
 //! The compressor is a pure function, so its outcome can be looked up where it has been worked out. To look costs one
-//! hash and one comparison of the text, some thousandths of what the rules cost.
+//! hash and one comparison of the text, some thousandths of what the rules cost. The digests of such texts are kept
+//! beside, in blocks.
 
 use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::{Compressed, Compressor, Role};
+use crate::fingerprint::{Blocks, Own};
 
 /// Shorter texts are worked out sooner than found.
 const SHORTEST: usize = 128;
@@ -29,6 +31,7 @@ pub struct Memo {
     hasher: RandomState,
     marks: Box<[AtomicU32]>,
     known: Cache<u64, Arc<Known>, IsHash>,
+    blocks: Blocks,
 }
 
 /// A text and what becomes of it.
@@ -72,6 +75,7 @@ impl Memo {
             hasher: RandomState::default(),
             marks: (0..MARKS).map(|_| AtomicU32::new(0)).collect(),
             known: known.build_with_hasher(IsHash),
+            blocks: Blocks::new(),
         }
     }
 
@@ -80,8 +84,20 @@ impl Memo {
         Recall { memo: self, owner }
     }
 
+    /// The digests of the same.
+    pub fn blocks_of(&self, owner: [u8; 32]) -> Own<'_> {
+        self.blocks.of(owner)
+    }
+
+    /// How many blocks are known.
+    #[cfg(test)]
+    pub(crate) fn blocks(&self) -> usize {
+        self.blocks.kept()
+    }
+
     /// Forgets all texts.
     pub fn clear(&self) {
+        self.blocks.clear();
         self.known.invalidate_all();
         self.known.run_pending_tasks();
     }

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 
 use super::access::Context as Exchanged;
-use super::front::IsStream;
+use super::encoding::IsStream;
 use crate::alarm::Alarm;
 use crate::chat;
 use crate::error::{ProxyError, Slow};

@@ -1,8 +1,8 @@
 //! What every request passes on its way to a route, outermost first: its line in the log, a net under what panics,
 //! the checks; then, for whoever needs them, CORS, compression and the routes.
 //!
-//! A chat completion whose answer nobody wants compressed needs none of these last, whose boxed futures a hit would pay
-//! for: it goes straight to its handler.
+//! A chat completion needs the last of these only if pages of other origins may ask for one, and a hit would pay for their
+//! boxed futures: it goes straight to its handler, and is compressed, if at all, behind that.
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -15,9 +15,7 @@ use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use tower::util::{Either, option_layer};
 use tower::{Layer as _, ServiceExt as _};
-use tower_http::CompressionLevel;
-use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
-use tower_http::compression::{Compression, CompressionLayer};
+use tower_http::compression::Compression;
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
 
 use super::access::{Context, Line};
@@ -25,18 +23,12 @@ use super::auth::is_address;
 use super::body::is_json;
 use super::clear::Peer;
 use super::dialect::failure;
+use super::encoding::{self, Compressible};
 use super::linger::{self, Rest};
 use super::outgoing::{Answer, Outgoing};
 use super::{Edge, framing, openai, page};
 use crate::config;
 use crate::error::ProxyError;
-
-/// Smaller responses cost more to compress than they save, in bytes.
-const COMPRESS_ABOVE: u16 = 1024;
-
-/// Marks a response whose body is on the way: compressing it would hold it back.
-#[derive(Clone, Copy)]
-pub(super) struct IsStream;
 
 /// All that answers requests.
 pub struct Front {
@@ -49,10 +41,6 @@ pub struct Front {
 type Around = Either<Cors<Compressed>, Compressed>;
 type Compressed = Compression<Router, Compressible>;
 
-/// What is worth compressing.
-#[derive(Clone, Copy)]
-struct Compressible;
-
 // === impl Front ===
 
 impl Front {
@@ -60,12 +48,7 @@ impl Front {
     pub(super) fn new(edge: Edge, routes: Router) -> Self {
         let config: &config::Server = &edge.shared.config.server;
         let origins = config.cors_origins.clone();
-        let compressed = CompressionLayer::new()
-            .gzip(true)
-            // On answers of a few KiB the better levels cost twice the time for a few per cent.
-            .quality(CompressionLevel::Fastest)
-            .compress_when(Compressible)
-            .layer(routes);
+        let compressed = encoding::layer().layer(routes);
         let cors = option_layer((!origins.is_empty()).then(|| cors(origins.clone())));
         Self {
             around: cors.layer(compressed),
@@ -92,8 +75,13 @@ impl Front {
         } else {
             let handled = async {
                 if self.goes_straight(&request) {
+                    let takes_gzip = encoding::takes_gzip(request.headers());
                     let answer = openai::complete(&self.edge, line.context(), request).await;
-                    say_what_varies(answer)
+                    if takes_gzip {
+                        encoding::compress(answer).await
+                    } else {
+                        encoding::say_what_varies(answer)
+                    }
                 } else {
                     let context = line.context().clone();
                     Box::pin(self.go_around(request.map(Body::new), context, peer)).await
@@ -110,7 +98,6 @@ impl Front {
         self.origins.is_empty()
             && request.method() == Method::POST
             && request.uri().path() == openai::COMPLETIONS
-            && !request.headers().contains_key(header::ACCEPT_ENCODING)
     }
 
     async fn go_around(
@@ -129,42 +116,6 @@ impl Front {
             Err(never) => match never {},
         };
         response.map(|body| Outgoing::from(Body::new(body)))
-    }
-}
-
-/// An answer that others would have got compressed says so to them and to all (RFC 9110 section 12.5.5).
-fn say_what_varies(mut answer: Answer) -> Answer {
-    let is_as_it_is = answer.headers().contains_key(header::CONTENT_ENCODING)
-        || answer.headers().contains_key(header::CONTENT_RANGE);
-    let mut said = answer.headers().get_all(header::VARY).iter();
-    let is_said = said.any(|names| {
-        let names = names.as_bytes().to_ascii_lowercase();
-        memchr::memmem::find(&names, header::ACCEPT_ENCODING.as_str().as_bytes()).is_some()
-    });
-    if !is_as_it_is && !is_said && Compressible.should_compress(&answer) {
-        let name = HeaderValue::from_static("accept-encoding");
-        answer.headers_mut().append(header::VARY, name);
-    }
-    answer
-}
-
-// === impl Compressible ===
-
-impl Predicate for Compressible {
-    fn should_compress<B: http_body::Body>(&self, response: &Response<B>) -> bool {
-        // The answer to HEAD has the length of another's body, and none of its own.
-        let length = response.headers().get(header::CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        let is_long = length.map_or_else(
-            || SizeAbove::new(COMPRESS_ABOVE).should_compress(response),
-            |length| length >= COMPRESS_ABOVE.into(),
-        );
-        let is_text = NotForContentType::GRPC
-            .and(NotForContentType::IMAGES)
-            .and(NotForContentType::SSE);
-        is_long
-            && response.extensions().get::<IsStream>().is_none()
-            && is_text.should_compress(response)
     }
 }
 

@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use super::access::Context;
 use super::auth::Caller;
 use super::dialect::failure;
+use super::encoding::IsStream;
 use super::events;
 use super::exchange::Exchange;
-use super::front::IsStream;
 use super::outgoing::{Answer, Outgoing};
 use super::{Edge, body, headers, hold};
 use crate::chat::{self, Watch};
@@ -26,7 +26,7 @@ use crate::error::ProxyError;
 use crate::fingerprint::Fingerprint;
 use crate::json::Json;
 use crate::layers::cache::Asked;
-use crate::reply::{Frame, Reply, StreamKind, Streaming, Whole, Worth};
+use crate::reply::{Frame, Reply, StreamKind, Streaming, Whole, Worth, detached};
 use crate::request::{CacheControl, Chat, Content, Parts, ProxyRequest, Route, Shape};
 use crate::sse;
 
@@ -38,6 +38,9 @@ mod stream;
 
 /// No URL holds 64 KiB. Behind `upstream.base_url`, and escaped, a target grows to three times its length and some.
 const MAX_TARGET_BYTES: usize = 16 * 1024;
+
+/// What hyper reads at once at first (bytes).
+const READ_BUFFER: usize = 8 * 1024;
 
 /// The path of chat completions.
 pub(super) const COMPLETIONS: &str = "/v1/chat/completions";
@@ -73,7 +76,7 @@ where
 async fn try_complete<B>(
     edge: &Edge,
     context: &Context,
-    request: http::Request<B>,
+    mut request: http::Request<B>,
 ) -> Result<Answer, ProxyError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
@@ -81,18 +84,18 @@ where
     let mut caller = edge.enter(context, Route::ChatCompletions, request.headers())?;
     body::expect_json(request.headers())?;
     let path = path_and_query(request.uri())?;
-    let (head, body) = request.into_parts();
-    let incoming = head.headers;
-    let body = edge.body(&incoming, body).await?;
+    let incoming = std::mem::take(request.headers_mut());
+    // Whatever is left of the head goes here: it would keep the buffer that it was read into.
+    let body = edge.body(&incoming, request.into_body()).await?;
     // Not before the body is here: slow senders must not take the places of others.
     let place = edge.admit(&mut caller)?;
     let alias = edge.alias(Route::ChatCompletions, &path, &incoming, &caller, &body)?;
     if let Some(alias) = alias
-        && let Some(repeat) = edge.repeat(context, Route::ChatCompletions, alias)
+        && let Some(repeat) = edge.repeat(context, Route::ChatCompletions, alias, &incoming)
     {
         return Ok(repeat.map(|body| body.holding(place)));
     }
-    let json = Json::parse(body).map_err(|error| invalid_json(&error))?;
+    let json = Json::parse(unpinned(body)).map_err(|error| invalid_json(&error))?;
     chat::validate(json.root()).map_err(|fault| {
         let message = fault.to_string();
         ProxyError::reject_field(StatusCode::BAD_REQUEST, fault.param, message)
@@ -109,6 +112,7 @@ where
         Some(&chat),
         context,
     )?;
+    drop(incoming);
     let request = ProxyRequest::new(parts, Content::Chat(Box::new(chat)));
     if let Some(alias) = alias {
         request.remember_alias(alias);
@@ -260,7 +264,13 @@ fn relay(exchange: &Exchange, reply: Reply) -> Result<Response, ProxyError> {
                     &head.headers,
                 ));
             }
-            (head, Response::new(Body::from(body)))
+            let mut response = Response::new(Body::from(body));
+            // HEAD tells what GET would, whose body passes as it comes unless it is JSON or an error.
+            let is_head = exchange.request.parts().method == Method::HEAD;
+            if is_head && !is_error(head.status) && !is_plain_json(&head.headers) {
+                response.extensions_mut().insert(IsStream);
+            }
+            (head, response)
         }
         Reply::Stream(Streaming { head, frames, .. }) => {
             let chunks = frames.filter_map(|frame| async {
@@ -281,6 +291,17 @@ fn relay(exchange: &Exchange, reply: Reply) -> Result<Response, ProxyError> {
     Ok(response)
 }
 
+fn is_error(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+/// Whether a body is such JSON as is not passed on piece by piece.
+fn is_plain_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let essence = content_type.and_then(|value| value.to_str().ok()?.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
 fn is_openai_error(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Probe {
@@ -288,6 +309,16 @@ fn is_openai_error(body: &[u8]) -> bool {
         _error: IgnoredAny,
     }
     serde_json::from_slice::<Probe>(body).is_ok()
+}
+
+/// A body that keeps nothing in memory but itself. Most are slices of the buffer that they were read into, and that is
+/// several times as long; those which came in pieces have one of their own.
+fn unpinned(body: Bytes) -> Bytes {
+    if body.len() < READ_BUFFER {
+        Bytes::copy_from_slice(&body)
+    } else {
+        body
+    }
 }
 
 fn invalid_json(error: &impl ToString) -> ProxyError {
@@ -378,9 +409,9 @@ impl Edge {
             method,
             path,
             headers: headers::forwarded(incoming, &config.upstream.forward_headers)
-                .map(|(name, value)| (name.clone(), value.clone()))
+                .map(|(name, value)| (name.clone(), detached(value)))
                 .collect(),
-            authorization: caller.authorization,
+            authorization: caller.authorization.map(|value| detached(&value)),
             scope: caller.scope,
             cache_control,
             ttl: config.cache.ttl_of(route),

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
+use http::{HeaderMap, Response};
 use tokio::time::Instant;
 
 use super::Edge;
 use super::access::Context;
+use super::encoding::{self, COMPRESS_ABOVE, takes_gzip};
 use super::exchange::settle;
 use super::headers;
 use super::outgoing::{Answer, Outgoing};
@@ -22,15 +23,21 @@ impl Edge {
         context: &Context,
         route: Route,
         alias: Fingerprint,
+        incoming: &HeaderMap,
     ) -> Option<Answer> {
         let stack = &self.shared.stack;
         let begun = Instant::now();
+        let repeat = stack.repeats.as_ref()?.find(alias, route)?;
+        // What is kept in gzip costs such a client's hit no more than any other's.
+        let is_wanted = repeat.whole.body.len() >= COMPRESS_ABOVE.into() && takes_gzip(incoming);
+        let gzip = is_wanted.then(|| repeat.gzip()).flatten();
         let Repeat {
             whole,
             model,
             saved,
             user,
-        } = stack.repeats.as_ref()?.find(alias, route)?;
+            ..
+        } = repeat;
         let timings = Timings::default();
         timings.add(Stage::Cache, begun.elapsed());
         let provenance = whole.head.provenance;
@@ -49,7 +56,10 @@ impl Edge {
             bill.tokens_saved,
             context.begun(),
         );
-        let mut response = Response::new(Outgoing::from(whole.body));
+        if gzip.is_some() {
+            encoding::label(&mut head);
+        }
+        let mut response = Response::new(Outgoing::from(gzip.unwrap_or(whole.body)));
         *response.headers_mut() = head;
         Some(response)
     }

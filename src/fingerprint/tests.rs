@@ -10,9 +10,28 @@ mod spelling;
 
 const PATH: &str = "/chat/completions";
 
+/// Lengths around those of blocks.
+const LENGTHS: [usize; 8] = [
+    0,
+    1,
+    BLOCK - 1,
+    BLOCK,
+    BLOCK + 1,
+    2 * BLOCK - 1,
+    2 * BLOCK,
+    3 * BLOCK + 5,
+];
+
 fn of(text: &str) -> Fingerprint {
     let json = Json::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
-    fingerprint(Scope::Anonymous, PATH, &HeaderMap::new(), json.root(), &[])
+    fingerprint(
+        None,
+        Scope::Anonymous,
+        PATH,
+        &HeaderMap::new(),
+        json.root(),
+        &[],
+    )
 }
 
 #[test]
@@ -69,15 +88,22 @@ fn scopes_headers_and_injections_count_as_they_should() {
     ];
     let set: std::collections::HashSet<_> = scopes
         .iter()
-        .map(|s| fingerprint(*s, PATH, &none, json.root(), &[]))
+        .map(|s| fingerprint(None, *s, PATH, &none, json.root(), &[]))
         .collect();
     assert_eq!(set.len(), 4);
     let plain = |headers: &HeaderMap| {
-        fingerprint(Scope::Global, PATH, headers, json.root(), &["max_tokens"])
+        fingerprint(
+            None,
+            Scope::Global,
+            PATH,
+            headers,
+            json.root(),
+            &["max_tokens"],
+        )
     };
     assert_eq!(
         plain(&none),
-        fingerprint(Scope::Global, PATH, &none, other.root(), &[])
+        fingerprint(None, Scope::Global, PATH, &none, other.root(), &[])
     );
     let mut headers = HeaderMap::new();
     headers.insert("user-agent", "curl".parse().unwrap());
@@ -90,20 +116,96 @@ fn scopes_headers_and_injections_count_as_they_should() {
 #[test]
 fn an_alias_covers_bytes_level_scope_and_injections() {
     let none = HeaderMap::new();
-    let base = alias(Scope::Global, PATH, &none, b"1safe", &[], b"{}");
+    let base = alias(None, Scope::Global, PATH, &none, b"1safe", &[], b"{}");
     assert_ne!(
         base,
-        alias(Scope::Global, PATH, &none, b"1safe", &[], b"{ }")
-    );
-    assert_ne!(base, alias(Scope::Global, PATH, &none, b"1off", &[], b"{}"));
-    assert_ne!(
-        base,
-        alias(Scope::Anonymous, PATH, &none, b"1safe", &[], b"{}")
+        alias(None, Scope::Global, PATH, &none, b"1safe", &[], b"{ }")
     );
     assert_ne!(
         base,
-        alias(Scope::Global, PATH, &none, b"1safe", &["max_tokens"], b"{}")
+        alias(None, Scope::Global, PATH, &none, b"1off", &[], b"{}")
     );
+    assert_ne!(
+        base,
+        alias(None, Scope::Anonymous, PATH, &none, b"1safe", &[], b"{}")
+    );
+    assert_ne!(
+        base,
+        alias(
+            None,
+            Scope::Global,
+            PATH,
+            &none,
+            b"1safe",
+            &["max_tokens"],
+            b"{}"
+        )
+    );
+}
+
+fn alias_of(known: Option<Own<'_>>, body: &[u8]) -> Fingerprint {
+    alias(
+        known,
+        Scope::Global,
+        PATH,
+        &HeaderMap::new(),
+        b"1",
+        &[],
+        body,
+    )
+}
+
+fn said(known: Option<Own<'_>>, text: &[u8]) -> Fingerprint {
+    let text = std::str::from_utf8(text).unwrap();
+    let body = serde_json::json!({"messages": [{"role": "user", "content": text}]}).to_string();
+    let json = Json::parse(body.into()).unwrap();
+    fingerprint(
+        known,
+        Scope::Global,
+        PATH,
+        &HeaderMap::new(),
+        json.root(),
+        &[],
+    )
+}
+
+#[test]
+fn long_texts_are_told_apart_wherever_they_differ() {
+    let mut texts = Vec::new();
+    for length in LENGTHS {
+        let text = "x".repeat(length);
+        for at in LENGTHS.into_iter().filter(|at| *at < length) {
+            let mut other = text.clone();
+            other.replace_range(at..=at, "y");
+            texts.push(other);
+        }
+        texts.push(text);
+    }
+    for name in [said, alias_of] {
+        let names = texts.iter().map(|text| name(None, text.as_bytes()));
+        let set: std::collections::HashSet<_> = names.collect();
+        assert_eq!(set.len(), texts.len());
+    }
+    // Nor is a text what stands for it.
+    let block = [b'x'; BLOCK];
+    assert_ne!(
+        alias_of(None, &block),
+        alias_of(None, digest(&block).as_bytes())
+    );
+}
+
+#[test]
+fn what_is_known_changes_no_name() {
+    let blocks = Blocks::new();
+    let known = Some(blocks.of([1; 32]));
+    for length in LENGTHS {
+        let text = vec![b'x'; length];
+        for _ in 0..3 {
+            for name in [said, alias_of] {
+                assert_eq!(name(known, &text), name(None, &text));
+            }
+        }
+    }
 }
 
 proptest! {

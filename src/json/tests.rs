@@ -202,8 +202,43 @@ proptest! {
                 prop_assert_eq!(third, again);
                 prop_assert_eq!(Json::check(text.as_bytes()), Ok(()));
             }
-            (Err(ParseError::DuplicateKey(_)), Ok(_)) | (Err(_), Err(_)) => {}
+            (Err(error), Err(_)) => {
+                // What breaks the grammar is told in its words, whatever else is wrong further ahead.
+                let grammar = serde_json::from_str::<IgnoredAny>(&text).err();
+                let told = grammar.map(|error| ParseError::Syntax(error.to_string()));
+                prop_assert_eq!(&error, told.as_ref().unwrap_or(&error));
+            }
+            (Err(ParseError::DuplicateKey(_)), Ok(_)) => {}
             (Err(error), Ok(value)) => prop_assert!(false, "{error}: {text} is {value}"),
         }
     }
+}
+
+#[test]
+fn of_two_faults_that_of_the_grammar_is_told() {
+    let deep = "[".repeat(200);
+    for (text, told) in [
+        (
+            r#"{"a":1,"a":2"#,
+            "EOF while parsing an object at line 1 column 12",
+        ),
+        (r#"["\ud800",]"#, "expected value at line 1 column 11"),
+        (&deep, "EOF while parsing a list at line 1 column 200"),
+        ("\u{feff}{}", "expected value at line 1 column 1"),
+        ("{} {}", "trailing characters at line 1 column 4"),
+        ("[1e]", "invalid number at line 1 column 4"),
+        (r#"["\u12g4"]"#, "invalid escape at line 1 column 8"),
+        (
+            "[\"a\nb\"]",
+            "control character (\\u0000-\\u001F) found while parsing a string at line 1 column 3",
+        ),
+    ] {
+        let told = ParseError::Syntax(told.to_owned());
+        assert_eq!(parse(text).unwrap_err(), told, "{text}");
+    }
+    let half = parse(r#"{"a":"x","b":"\ud83d"}"#).unwrap_err();
+    assert_eq!(
+        half.to_string(),
+        "the body is not valid JSON: byte 13: unexpected end of hex escape at line 1 column 8"
+    );
 }

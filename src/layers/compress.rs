@@ -71,7 +71,7 @@ impl<S: Service<ProxyRequest>> Service<ProxyRequest> for Compress<S> {
             // What is not to be kept leaves no trace here either.
             memo: (self.memo.as_ref())
                 .filter(|_| !parts.cache_control.no_store)
-                .map(|memo| (Arc::clone(memo), *parts.scope.digest().as_bytes())),
+                .map(|memo| (Arc::clone(memo), *request.owner().as_bytes())),
             apply: compress_messages,
         });
         self.inner.call(request)
@@ -218,8 +218,14 @@ fn is_plain(message: &Node) -> bool {
             .all(|part| has_only(part, &["type", "text"]))
 }
 
+/// As many as `chars` gives, in chunks that the compiler counts at once.
 fn count_chars(text: &str) -> u64 {
-    text.chars().count() as u64
+    // Bytes that continue a character are those from 0x80 to 0xBF.
+    let begins = |byte: &u8| u8::from(!(0x80..0xC0).contains(byte));
+    let (chunks, rest) = text.as_bytes().as_chunks::<128>();
+    let chunks = chunks.iter();
+    let whole = chunks.map(|chunk| u64::from(chunk.iter().map(begins).sum::<u8>()));
+    whole.sum::<u64>() + rest.iter().map(|byte| u64::from(begins(byte))).sum::<u64>()
 }
 
 #[cfg(test)]
@@ -263,6 +269,16 @@ mod tests {
         assert_eq!(edited.saved.chars_before, 2 * wide().len() as u64);
         assert_eq!(edited.saved.tokens, 18);
         assert_eq!(edited.saved.savings[0].edits, 18);
+    }
+
+    #[test]
+    fn characters_are_counted_in_texts_of_any_length() {
+        for unit in ["a", "é", "漢", "😀", "a😀é\n"] {
+            for times in (0..300).chain([5_000]) {
+                let text = unit.repeat(times);
+                assert_eq!(count_chars(&text), text.chars().count() as u64);
+            }
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub struct PriceTable {
 /// A model of a file or a list, under each of its names, in lower case.
 #[derive(Clone, Debug)]
 struct Entry {
-    names: Vec<Box<str>>,
+    names: Vec<Arc<str>>,
     model: Model,
 }
 
@@ -54,8 +54,8 @@ struct Entry {
 struct Index {
     models: Vec<Model>,
     /// The first name of each model.
-    first: Vec<Box<str>>,
-    names: HashMap<Box<str>, usize>,
+    first: Vec<Arc<str>>,
+    names: HashMap<Arc<str>, usize>,
 }
 
 /// All that is wrong with a file of prices, in one line.
@@ -93,10 +93,7 @@ impl PriceTable {
     /// What a call costs in nano-dollars, by the model that served it if that has a price, else by the one that
     /// was asked for; `None` if neither has.
     pub fn cost(&self, model: &str, served: Option<&str>, tokens: &Tokens) -> Option<u64> {
-        Some(match self.priced(model, served)? {
-            Rated::Free => 0,
-            Rated::At(price) => price.cost(tokens),
-        })
+        Some(self.rated(model, served)?.cost(tokens))
     }
 
     /// What a call would have cost more with so many uncached tokens of input more; long prompts cost more a
@@ -108,8 +105,9 @@ impl PriceTable {
         tokens: &Tokens,
         by: u64,
     ) -> Option<u64> {
-        let more = self.cost(model, served, &tokens.with_more_prompt(by))?;
-        Some(more.saturating_sub(self.cost(model, served, tokens)?))
+        let rated = self.rated(model, served)?;
+        let more = rated.cost(&tokens.with_more_prompt(by));
+        Some(more.saturating_sub(rated.cost(tokens)))
     }
 
     /// What the provider's own cache saved: the call's cost, had it held nothing, less its cost.
@@ -119,15 +117,12 @@ impl PriceTable {
         served: Option<&str>,
         tokens: &Tokens,
     ) -> Option<u64> {
-        let uncached = self.cost(
-            model,
-            served,
-            &Tokens {
-                cached: 0,
-                ..*tokens
-            },
-        )?;
-        Some(uncached.saturating_sub(self.cost(model, served, tokens)?))
+        let rated = self.rated(model, served)?;
+        let uncached = rated.cost(&Tokens {
+            cached: 0,
+            ..*tokens
+        });
+        Some(uncached.saturating_sub(rated.cost(tokens)))
     }
 
     /// The most tokens that a prompt and its answer may have together.
@@ -149,7 +144,7 @@ impl PriceTable {
         priced?.as_of.as_deref()
     }
 
-    fn priced(&self, model: &str, served: Option<&str>) -> Option<Rated<'_>> {
+    fn rated(&self, model: &str, served: Option<&str>) -> Option<Rated<'_>> {
         // Who asks for the free variant does not pay, even if the answer names the model without the suffix.
         let served = served.filter(|_| !model.ends_with(":free"));
         served
@@ -198,6 +193,15 @@ enum Rated<'a> {
     At(&'a Price),
 }
 
+impl Rated<'_> {
+    fn cost(&self, tokens: &Tokens) -> u64 {
+        match self {
+            Self::Free => 0,
+            Self::At(price) => price.cost(tokens),
+        }
+    }
+}
+
 // === impl Index ===
 
 impl Index {
@@ -226,7 +230,7 @@ impl Index {
         }
         for entry in entries {
             self.models.push(entry.model.clone());
-            self.first.push(entry.names[0].clone());
+            self.first.push(Arc::clone(&entry.names[0]));
         }
         for (&old, &heir) in &heirs {
             let (olds, heirs) = self.models.split_at_mut(below);
@@ -237,7 +241,7 @@ impl Index {
         }
         for (at, entry) in entries.iter().enumerate() {
             for name in &entry.names {
-                self.names.insert(name.clone(), below + at);
+                self.names.insert(Arc::clone(name), below + at);
             }
         }
     }

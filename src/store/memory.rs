@@ -1,9 +1,14 @@
 //! The first tier: the answers of this process, bounded in entries and in bytes.
 
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use foldhash::quality::RandomState;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::Mutex;
@@ -29,6 +34,9 @@ mod value;
 const ENTRY_OVERHEAD: u64 = 576;
 /// Several spellings of one request lead to one entry.
 const ALIASES_PER_ENTRY: u64 = 4;
+
+/// What is kept by digests. The standard library's hash would cost ten times as much, for keys that are hashes.
+type ByName<V> = Cache<Fingerprint, V, RandomState>;
 
 /// The bounds of a [`Memory`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +71,7 @@ pub struct Memory {
 struct Shared {
     limits: Limits,
     entries: Shelf,
-    aliases: Cache<Fingerprint, Spelling>,
+    aliases: ByName<Spelling>,
     /// What became of texts; it is kept and cleared with the answers.
     memo: Arc<Memo>,
     /// What the entries weigh together, and what became of others.
@@ -102,7 +110,7 @@ impl Memory {
             .eviction_policy(EvictionPolicy::lru())
             .max_capacity(limits.max_entries.saturating_mul(ALIASES_PER_ENTRY))
             .time_to_live(limits.life.min(MOKA_LONGEST))
-            .build();
+            .build_with_hasher(RandomState::default());
         let shared = Shared {
             limits,
             entries,
@@ -185,6 +193,27 @@ impl Memory {
         Ok(())
     }
 
+    /// The body of an entry that was found under this fingerprint, in gzip. Made when it is first asked for, and then kept
+    /// with the entry, which from then on weighs what both weigh.
+    pub fn gzip(&self, fingerprint: Fingerprint, entry: &SharedEntry) -> io::Result<Bytes> {
+        if let Some(gzip) = &entry.gzip {
+            return Ok(gzip.clone());
+        }
+        let gzip = compress(&entry.body)?;
+        let both = Arc::new(entry.with_gzip(gzip.clone()));
+        let _storing = self.shared.clears.lock();
+        let Shared { entries, books, .. } = &*self.shared;
+        let is_there = entries
+            .get(fingerprint)
+            .is_some_and(|known| Arc::ptr_eq(&known, entry));
+        // Not where it was cleared or followed by another in the meantime.
+        if is_there && entries.could_hold(&both) {
+            entries.insert(fingerprint, both);
+            books.same_again();
+        }
+        Ok(gzip)
+    }
+
     /// Grows with everything that a snapshot would show.
     pub fn changes(&self) -> u64 {
         self.shared.changes.load(Ordering::Relaxed)
@@ -257,9 +286,20 @@ impl Memory {
     }
 }
 
-/// What an entry costs in bytes: its body, its model's name and an allowance for what stands around it.
+/// What an entry costs in bytes: its body in either form, its model's name and an allowance for what stands around it.
 fn weight(entry: &Entry) -> u64 {
-    (entry.body.len() + entry.model.len()) as u64 + ENTRY_OVERHEAD
+    let gzip = entry.gzip.as_ref().map_or(0, Bytes::len);
+    (entry.body.len() + gzip + entry.model.len()) as u64 + ENTRY_OVERHEAD
+}
+
+/// At the level that the edge has for all else.
+fn compress(body: &[u8]) -> io::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 2), Compression::fast());
+    encoder.write_all(body)?;
+    let mut gzip = encoder.finish()?;
+    // It stays for as long as the entry does.
+    gzip.shrink_to_fit();
+    Ok(gzip.into())
 }
 
 /// moka refuses longer lives (1,000 years).

@@ -1,20 +1,19 @@
 //! A response's body, decompressed piece by piece where it is compressed.
 //!
-//! The client library's own decompression ends at the end of a gzip member and drops what follows it in the same
+//! reqwest's own decompression ends at the end of a gzip member and drops what follows it in the same
 //! packet: an answer of two members, which RFC 1952 allows, was cut and looked complete.
 
+use std::future::poll_fn;
 use std::io;
 use std::mem::replace;
 
 use async_compression::tokio::bufread::{GzipDecoder, ZlibDecoder};
 use bytes::{Bytes, BytesMut};
-use futures_util::TryStreamExt as _;
-use futures_util::stream::BoxStream;
 use http::{HeaderMap, HeaderValue, header};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
 use tokio_util::io::StreamReader;
 
-use super::failure::classify;
+use super::client::Arriving;
 use crate::error::ProxyError;
 
 /// What an answer may be compressed with.
@@ -26,7 +25,7 @@ const PIECE: usize = 16 * 1024;
 /// A body on its way.
 pub(super) enum Body {
     /// As it comes, whatever it is.
-    Plain(reqwest::Response),
+    Plain(Arriving),
     /// Compressed, and not a byte of it read.
     Compressed(Encoding, Source),
     /// Compressed with gzip, in one member or in several.
@@ -45,21 +44,18 @@ pub(super) enum Encoding {
 }
 
 /// The bytes as they come.
-type Source = StreamReader<BoxStream<'static, io::Result<Bytes>>, Bytes>;
+type Source = StreamReader<Arriving, Bytes>;
 
 impl Body {
-    /// The body of a response; of its headers, those that say how it is compressed are no longer true of what is
+    /// The body of a response with these headers; those that say how it is compressed are no longer true of what is
     /// read here, and go.
-    pub(super) fn of(mut response: reqwest::Response) -> (Self, HeaderMap) {
-        let mut headers = std::mem::take(response.headers_mut());
-        let Some(encoding) = Encoding::of(&headers) else {
-            return (Self::Plain(response), headers);
+    pub(super) fn of(arriving: Arriving, headers: &mut HeaderMap) -> Self {
+        let Some(encoding) = Encoding::of(headers) else {
+            return Self::Plain(arriving);
         };
         headers.remove(header::CONTENT_ENCODING);
         headers.remove(header::CONTENT_LENGTH);
-        let bytes = response.bytes_stream().map_err(io::Error::other);
-        let source = StreamReader::new(Box::pin(bytes) as BoxStream<'static, _>);
-        (Self::Compressed(encoding, source), headers)
+        Self::Compressed(encoding, StreamReader::new(arriving))
     }
 
     /// The next piece; `None` after the last.
@@ -81,14 +77,14 @@ impl Body {
             };
             *self = begun;
         }
+        if let Self::Plain(arriving) = self {
+            return poll_fn(|cx| arriving.poll_chunk(cx)).await.transpose();
+        }
         let mut piece = BytesMut::with_capacity(PIECE);
         let read = match self {
-            Self::Plain(response) => {
-                return response.chunk().await.map_err(|error| classify(&error));
-            }
             Self::Gzip(decoder) => decoder.read_buf(&mut piece).await,
             Self::Deflate(decoder) => decoder.read_buf(&mut piece).await,
-            Self::Compressed(..) | Self::Ended => return Ok(None),
+            Self::Plain(_) | Self::Compressed(..) | Self::Ended => return Ok(None),
         };
         if read.map_err(|error| failed(&error))? > 0 {
             return Ok(Some(piece.freeze()));
@@ -120,7 +116,7 @@ impl Encoding {
 /// What a failed read means: the connection's failure travels inside.
 fn failed(error: &io::Error) -> ProxyError {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
-    cause.map_or_else(undecodable, classify)
+    cause.cloned().unwrap_or_else(undecodable)
 }
 
 fn undecodable() -> ProxyError {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::stream::unfold;
+use http::HeaderMap;
 use tokio::time::timeout;
 
 use super::incoming::Incoming;
@@ -51,6 +52,8 @@ pub(super) async fn read(
     if wants_stream {
         incoming.begin_stream();
     }
+    // What goes on has been taken; the rest would keep the buffer that it was read into.
+    incoming.headers = HeaderMap::new();
     let sale = Sale::begin(request, &incoming.shared.metrics);
     let max_bytes = incoming.max_bytes();
     let decoder = Decoder::new(max_bytes);

@@ -7,10 +7,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::Shared;
+use super::client::Arriving;
 use super::decode::Body;
 use super::headers;
 use super::key::OwnKey;
@@ -54,18 +55,19 @@ pub(super) struct Limits {
 impl Incoming {
     /// A response of which the head is here.
     pub(super) fn new(
-        response: reqwest::Response,
+        response: Response<Arriving>,
         shared: Arc<Shared>,
         permit: SocketPermit,
         limits: Limits,
     ) -> Self {
-        let (status, length) = (response.status(), response.content_length());
-        let (body, mut headers) = Body::of(response);
+        let (head, arriving) = response.into_parts();
+        let (mut headers, length) = (head.headers, arriving.length());
+        let body = Body::of(arriving, &mut headers);
         if let Some(key) = &shared.own_key {
             key.strip(&mut headers);
         }
         Self {
-            status,
+            status: head.status,
             headers,
             length: length.filter(|_| matches!(body, Body::Plain(_))),
             shared,

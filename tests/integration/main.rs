@@ -7,6 +7,7 @@ mod support;
 mod binary;
 mod breaker;
 mod cache;
+mod certificates;
 mod compression;
 mod create;
 mod dedup;

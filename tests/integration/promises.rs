@@ -38,6 +38,9 @@ mod upstreams;
 /// Retries without long waits, so that a test of something else need not sit through them.
 const SETTINGS: &str = "[retry]\nbase_delay = \"1ms\"\nmax_delay = \"2ms\"\n";
 
+/// Streams are not asked for their usage, so that what goes up is what came.
+const AS_SENT: (&str, &str) = ("PEGASUS_METERING__STREAM_USAGE", "false");
+
 /// The binary before a scripted upstream, and a client of it.
 pub(crate) struct Nest {
     client: Client,
@@ -61,7 +64,9 @@ impl Nest {
         settings: &str,
         environment: &[(&str, &str)],
     ) -> Self {
-        let process = Process::start(settings, &["--upstream", base_url], environment).await;
+        let mut all = vec![AS_SENT];
+        all.extend_from_slice(environment);
+        let process = Process::start(settings, &["--upstream", base_url], &all).await;
         Self {
             client: Client::new(process.address()),
             process,

@@ -12,12 +12,14 @@ use crate::support::{
     text_of, within,
 };
 
+mod connections;
 mod encodings;
 mod errors;
 mod framing;
 mod headers;
 mod hostile;
 mod sockets;
+mod tls;
 
 async fn start(settings: &str) -> (Upstream, Proxy) {
     let upstream = Upstream::start().await;

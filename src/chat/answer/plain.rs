@@ -1,185 +1,269 @@
-//! The answer that most are: some text, finished, and what it used. It is judged without a tree of all its values; whatever
-//! else there is in it is left to the thorough reading.
+//! The answer that most are: some text, finished, and what it used. It is judged in one reading, of which nothing is kept;
+//! whatever else there is in it is left to the thorough reading.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::Number;
+use super::{Answer, GOOD_ENDINGS, PROMISES, Quality, Usage, clip};
+use crate::chat::Certainty;
+use crate::json::{Cursor, Fault};
+use crate::metering::nano_usd;
 
-use super::{Answer, GOOD_ENDINGS, PROMISES, Quality, Usage};
-use crate::chat::object::Object;
-use crate::chat::usage::{self, Certainty};
-use crate::json::end_of_string;
+/// More arrays and objects inside each other are for the thorough reading, which takes 127.
+const DEEPEST: usize = 100;
+/// Digits of a number that every float holds, and those of its exponent.
+const LONGEST: (usize, usize) = (200, 2);
 
-#[derive(Deserialize)]
-struct Plain<'a> {
-    #[serde(borrow)]
-    choices: Vec<Object<Choice<'a>>>,
-    usage: Option<Object<Counts>>,
-    error: Option<IgnoredAny>,
-    object: Option<Cow<'a, str>>,
-    model: Option<Cow<'a, str>>,
-}
+/// There is something in the answer that no plain one has.
+struct Odd;
 
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow)]
-    message: Object<Message<'a>>,
-    #[serde(borrow)]
-    finish_reason: Cow<'a, str>,
-    error: Option<IgnoredAny>,
-    object: Option<IgnoredAny>,
-}
-
-/// Fields that are null are as if they were not there.
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    content: Cow<'a, str>,
-    tool_calls: Option<IgnoredAny>,
-    function_call: Option<IgnoredAny>,
-    refusal: Option<IgnoredAny>,
-    audio: Option<IgnoredAny>,
-    images: Option<IgnoredAny>,
-    reasoning: Option<IgnoredAny>,
-    reasoning_content: Option<IgnoredAny>,
-    reasoning_details: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct Counts {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    total_tokens: u64,
-    prompt_tokens_details: Option<Object<Details>>,
-    prompt_cache_hit_tokens: Option<IgnoredAny>,
-    cached_tokens: Option<IgnoredAny>,
-    /// What else providers call the first two.
-    input_tokens: Option<IgnoredAny>,
-    output_tokens: Option<IgnoredAny>,
-    cache_creation_input_tokens: Option<IgnoredAny>,
-    completion_tokens_details: Option<Object<Reasoning>>,
-    cost: Option<Number>,
-}
-
-#[derive(Deserialize)]
-struct Details {
-    cached_tokens: Option<u64>,
-    cache_write_tokens: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Reasoning {
-    reasoning_tokens: Option<u64>,
-}
+type Read<T> = Result<T, Odd>;
 
 /// What there is to know of a plain answer; `None` of any other, be it good or bad.
 pub(super) fn read(body: &[u8]) -> Option<Answer> {
-    if !is_harmless(body) {
-        return None;
-    }
-    let Object(plain): Object<Plain<'_>> =
-        serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
-    let is_error = plain.error.is_some() || plain.object.as_deref() == Some("error");
-    if is_error || plain.choices.is_empty() {
-        return None;
-    }
-    let mut text = 0;
-    for Object(choice) in &plain.choices {
-        let Object(message) = &choice.message;
-        let has_more = message.tool_calls.is_some()
-            || message.function_call.is_some()
-            || message.refusal.is_some()
-            || message.audio.is_some()
-            || message.images.is_some()
-            || message.reasoning.is_some()
-            || message.reasoning_content.is_some()
-            || message.reasoning_details.is_some()
-            || choice.error.is_some()
-            || choice.object.is_some();
-        // A call that was promised and is not there makes a bad answer.
-        let is_finished = GOOD_ENDINGS.iter().any(|ending| {
-            !PROMISES.contains(ending) && choice.finish_reason.eq_ignore_ascii_case(ending)
-        });
-        if has_more || !is_finished || message.content.trim_ascii().is_empty() {
-            return None;
-        }
-        text += message.content.len();
-    }
-    let usage = match plain.usage {
-        None => None,
-        Some(Object(counts)) => Some(counts.read()?),
+    let mut reader = Reader {
+        cursor: Cursor::new(std::str::from_utf8(body).ok()?),
+        scratch: String::new(),
     };
-    Some(Answer {
-        usage,
-        model: plain.model.as_deref().map(super::clip),
-        quality: Quality::Stop,
-        text,
-    })
+    let answer = reader.answer().ok()?;
+    reader.cursor.end().ok()?;
+    Some(answer)
 }
 
-/// Whether nothing can hide in what is skipped that the thorough reading would not take: half characters, numbers that
-/// no float holds, brackets without end.
-fn is_harmless(body: &[u8]) -> bool {
-    const DEEPEST: usize = 100;
-    /// Of the parts of a number that is sure to be one: its digits, and those of its exponent.
-    const LONGEST: (usize, usize) = (200, 2);
-    if [b"\\ud", b"\\uD"]
-        .iter()
-        .any(|half| memchr::memmem::find(body, *half).is_some())
-    {
-        return false;
-    }
-    let (mut at, mut brackets, mut digits, mut is_exponent) = (0, 0, 0, false);
-    while let Some(&byte) = body.get(at) {
-        match byte {
-            // Strings are most of an answer, and need no look but the one above.
-            b'"' => {
-                at = end_of_string(body, at);
-                continue;
-            }
-            b'{' | b'[' => brackets += 1,
-            b'e' | b'E' => (digits, is_exponent) = (0, true),
-            b'+' | b'-' => {}
-            b'0'..=b'9' => digits += 1,
-            _ => (digits, is_exponent) = (0, false),
-        }
-        let longest = if is_exponent { LONGEST.1 } else { LONGEST.0 };
-        if digits > longest || brackets > DEEPEST {
-            return false;
-        }
-        at += 1;
-    }
-    true
+/// Reads what must be there, and checks the rest; whatever it does not expect ends it. A field that stands twice is not
+/// expected, nor is one that is another than null where it would make the answer another.
+struct Reader<'a> {
+    cursor: Cursor<'a>,
+    scratch: String,
 }
 
-impl Counts {
-    fn read(self) -> Option<Usage> {
-        let has_more = self.prompt_cache_hit_tokens.is_some()
-            || self.cached_tokens.is_some()
-            || self.input_tokens.is_some()
-            || self.output_tokens.is_some()
-            || self.cache_creation_input_tokens.is_some();
-        if has_more || self.total_tokens == 0 {
-            return None;
-        }
-        let (cached, written) = match self.prompt_tokens_details {
-            Some(Object(details)) => (details.cached_tokens, details.cache_write_tokens),
-            None => (None, None),
-        };
-        let reasoning = self
-            .completion_tokens_details
-            .and_then(|Object(details)| details.reasoning_tokens);
-        Some(Usage {
-            prompt_tokens: self.prompt_tokens,
-            completion_tokens: self.completion_tokens,
-            total_tokens: self.total_tokens,
-            cached_tokens: cached.unwrap_or(0).min(self.prompt_tokens),
-            cache_write_tokens: written.unwrap_or(0).min(self.prompt_tokens),
-            reasoning_tokens: reasoning.unwrap_or(0).min(self.completion_tokens),
-            cost_nano_usd: self.cost.as_ref().and_then(usage::cost),
-            certainty: Certainty::Reported,
+impl Reader<'_> {
+    fn answer(&mut self) -> Read<Answer> {
+        let (mut text, mut usage, mut object, mut model) = (None, None, None, None);
+        self.members(|reader, key| match key {
+            "choices" => once(&mut text, reader.choices()?),
+            "usage" => once(&mut usage, reader.usage()?),
+            "object" => once(&mut object, reader.kind()?),
+            "model" => once(&mut model, reader.model()?),
+            "error" => reader.null(),
+            _ => reader.skip(DEEPEST),
+        })?;
+        Ok(Answer {
+            usage: usage.flatten(),
+            model: model.flatten(),
+            quality: Quality::Stop,
+            text: text.ok_or(Odd)?,
         })
     }
+
+    /// The name of what this is, as long as it is no error.
+    fn kind(&mut self) -> Read<()> {
+        if self.cursor.peek() == b'n' {
+            return self.null();
+        }
+        (self.string()? != "error").then_some(()).ok_or(Odd)
+    }
+
+    fn model(&mut self) -> Read<Option<Arc<str>>> {
+        if self.cursor.peek() == b'"' {
+            return Ok(Some(clip(self.string()?)));
+        }
+        self.skip(DEEPEST)?;
+        Ok(None)
+    }
+
+    /// The bytes of text in all choices, one at least.
+    fn choices(&mut self) -> Read<usize> {
+        let (mut text, mut is_first) = (0, true);
+        self.cursor.expect(b'[')?;
+        while self.cursor.next(b']', &mut is_first)? {
+            text += self.choice()?;
+        }
+        // Each of them has some.
+        (text > 0).then_some(text).ok_or(Odd)
+    }
+
+    fn choice(&mut self) -> Read<usize> {
+        let (mut text, mut ending) = (None, None);
+        self.members(|reader, key| match key {
+            "message" => once(&mut text, reader.message()?),
+            "finish_reason" => once(&mut ending, reader.ending()?),
+            "error" | "object" => reader.null(),
+            _ => reader.skip(DEEPEST),
+        })?;
+        ending.and(text).ok_or(Odd)
+    }
+
+    /// A reason with which finished answers end.
+    fn ending(&mut self) -> Read<()> {
+        let reason = self.string()?;
+        // A call that was promised and is not there makes a bad answer.
+        let is_good = GOOD_ENDINGS
+            .iter()
+            .any(|ending| !PROMISES.contains(ending) && reason.eq_ignore_ascii_case(ending));
+        is_good.then_some(()).ok_or(Odd)
+    }
+
+    fn message(&mut self) -> Read<usize> {
+        let mut text = None;
+        self.members(|reader, key| match key {
+            "content" => once(&mut text, reader.content()?),
+            "tool_calls" | "function_call" | "refusal" | "audio" | "images" | "reasoning"
+            | "reasoning_content" | "reasoning_details" => reader.null(),
+            _ => reader.skip(DEEPEST),
+        })?;
+        text.ok_or(Odd)
+    }
+
+    /// The bytes of a text that is not blank.
+    fn content(&mut self) -> Read<usize> {
+        let content = self.string()?;
+        if content.trim_ascii().is_empty() {
+            return Err(Odd);
+        }
+        Ok(content.len())
+    }
+
+    fn usage(&mut self) -> Read<Option<Usage>> {
+        if self.cursor.peek() == b'n' {
+            return self.null().map(|()| None);
+        }
+        let (mut prompt, mut completion, mut total) = (None, None, None);
+        let (mut of_prompt, mut of_completion, mut cost) = (None, None, None);
+        self.members(|reader, key| match key {
+            "prompt_tokens" => once(&mut prompt, reader.count()?),
+            "completion_tokens" => once(&mut completion, reader.count()?),
+            "total_tokens" => once(&mut total, reader.count()?),
+            "prompt_tokens_details" => {
+                let parts = reader.parts(["cached_tokens", "cache_write_tokens"])?;
+                once(&mut of_prompt, parts)
+            }
+            "completion_tokens_details" => {
+                once(&mut of_completion, reader.parts(["reasoning_tokens"])?)
+            }
+            "cost" => once(&mut cost, reader.cost()?),
+            // What else providers call these.
+            "prompt_cache_hit_tokens"
+            | "cached_tokens"
+            | "input_tokens"
+            | "output_tokens"
+            | "cache_creation_input_tokens" => reader.null(),
+            _ => reader.skip(DEEPEST),
+        })?;
+        let prompt_tokens = prompt.ok_or(Odd)?;
+        let completion_tokens = completion.ok_or(Odd)?;
+        let [cached, written] = of_prompt.unwrap_or_default();
+        let [reasoning] = of_completion.unwrap_or_default();
+        Ok(Some(Usage {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: total.filter(|total| *total > 0).ok_or(Odd)?,
+            cached_tokens: cached.min(prompt_tokens),
+            cache_write_tokens: written.min(prompt_tokens),
+            reasoning_tokens: reasoning.min(completion_tokens),
+            cost_nano_usd: cost.flatten(),
+            certainty: Certainty::Reported,
+        }))
+    }
+
+    /// These counts out of an object, zero where they are not there.
+    fn parts<const N: usize>(&mut self, names: [&str; N]) -> Read<[u64; N]> {
+        let mut counts = [None; N];
+        if self.cursor.peek() == b'n' {
+            self.null()?;
+            return Ok([0; N]);
+        }
+        self.members(|reader, key| {
+            let Some(at) = names.iter().position(|name| *name == key) else {
+                return reader.skip(DEEPEST);
+            };
+            let is_null = reader.cursor.peek() == b'n';
+            let count = if is_null {
+                reader.null().map(|()| 0)?
+            } else {
+                reader.count()?
+            };
+            once(&mut counts[at], count)
+        })?;
+        Ok(counts.map(Option::unwrap_or_default))
+    }
+
+    /// An amount of dollars; one with more digits than a float holds is for the thorough reading, which rounds it.
+    fn cost(&mut self) -> Read<Option<u64>> {
+        if self.cursor.peek() == b'n' {
+            return self.null().map(|()| None);
+        }
+        let text = self.cursor.number()?;
+        if text.len() > 15 {
+            return Err(Odd);
+        }
+        Ok(nano_usd(text))
+    }
+
+    fn count(&mut self) -> Read<u64> {
+        self.cursor.number()?.parse().map_err(|_| Odd)
+    }
+
+    fn null(&mut self) -> Read<()> {
+        Ok(self.cursor.word("null")?)
+    }
+
+    fn string(&mut self) -> Read<&str> {
+        Ok(self.cursor.string(&mut self.scratch)?)
+    }
+
+    /// The members of an object, each with its key, behind which `each` takes the value.
+    fn members(&mut self, mut each: impl FnMut(&mut Self, &str) -> Read<()>) -> Read<()> {
+        // Takes no memory unless a key is written with escapes.
+        let (mut scratch, mut is_first) = (String::new(), true);
+        self.cursor.expect(b'{')?;
+        while self.cursor.next(b'}', &mut is_first)? {
+            let key = self.cursor.string(&mut scratch)?;
+            self.cursor.expect(b':')?;
+            each(self, key)?;
+        }
+        Ok(())
+    }
+
+    /// Goes over what need not be known. Nothing may hide in it that the thorough reading would not take.
+    fn skip(&mut self, deepest: usize) -> Read<()> {
+        match self.cursor.peek() {
+            b'{' => {
+                let deepest = deepest.checked_sub(1).ok_or(Odd)?;
+                self.members(|reader, _| reader.skip(deepest))
+            }
+            b'[' => {
+                let (deepest, mut is_first) = (deepest.checked_sub(1).ok_or(Odd)?, true);
+                self.cursor.expect(b'[')?;
+                while self.cursor.next(b']', &mut is_first)? {
+                    self.skip(deepest)?;
+                }
+                Ok(())
+            }
+            b'"' => self.string().map(|_| ()),
+            b't' => Ok(self.cursor.word("true")?),
+            b'f' => Ok(self.cursor.word("false")?),
+            b'n' => self.null(),
+            _ => is_float(self.cursor.number()?).then_some(()).ok_or(Odd),
+        }
+    }
 }
+
+impl From<Fault> for Odd {
+    fn from(_: Fault) -> Self {
+        Self
+    }
+}
+
+/// Notes what a field says, which must not have been said.
+fn once<T>(place: &mut Option<T>, value: T) -> Read<()> {
+    place.replace(value).is_none().then_some(()).ok_or(Odd)
+}
+
+/// Whether a float is sure to hold this number.
+fn is_float(number: &str) -> bool {
+    let exponent = number.split(['e', 'E']).nth(1).unwrap_or_default();
+    number.len() <= LONGEST.0 && exponent.trim_start_matches(['+', '-']).len() <= LONGEST.1
+}
+
+#[cfg(test)]
+mod tests;

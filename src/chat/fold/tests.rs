@@ -1,6 +1,8 @@
 use super::*;
 use crate::chat::{Quality, read_answer};
 
+mod shortcut;
+
 fn fold_all(chunks: &[Value]) -> Result<Value, Invalid> {
     let chunks: Vec<_> = chunks
         .iter()

@@ -81,6 +81,11 @@ impl Cache {
         !self.ttl_of(route).is_zero() && !self.max_temperature.is_some_and(is_too_hot)
     }
 
+    /// Whether it takes all requests to this endpoint, whatever their bodies.
+    pub fn takes_all(&self, route: Route) -> bool {
+        !self.ttl_of(route).is_zero() && self.max_temperature.is_none()
+    }
+
     /// The longest time for which any answer is fresh.
     pub fn longest_ttl(&self) -> Duration {
         let ttls = Route::ALL.map(|route| self.ttl_of(route));

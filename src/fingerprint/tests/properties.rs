@@ -251,7 +251,7 @@ impl Asked {
     fn fingerprint(&self, spelling: Spelling) -> Fingerprint {
         let text = self.body.spell(spelling);
         let json = Json::parse(text.into()).unwrap();
-        fingerprint(self.scope, self.path, &self.headers, json.root(), &[])
+        fingerprint(None, self.scope, self.path, &self.headers, json.root(), &[])
     }
 }
 

@@ -221,7 +221,7 @@ impl Slot {
             body,
             worth,
             self.request.model().unwrap_or_default(),
-            self.request.parts().scope.digest(),
+            self.request.owner(),
         );
         let Recorder { store, metrics, .. } = &*self.recorder;
         let kept = store.keep(self.fingerprint, entry, self.begun, &mut self.lease);

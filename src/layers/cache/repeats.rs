@@ -6,14 +6,22 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use super::answers::{Answers, Look, whole};
-use crate::compressor::Level;
+use crate::compressor::{Level, Memo};
 use crate::config::{self, Compression};
 use crate::fingerprint::{self, Fingerprint, Scope};
 use crate::reply::{Tier, Whole};
 use crate::request::{CacheControl, Route, Saved};
+use crate::store::{Memory, SharedEntry};
+
+/// The longest body that is compressed in one step (bytes): 2 ms.
+const MAX_AT_ONCE: usize = 256 * 1024;
+
+/// From so many bytes on a body has blocks that may be known.
+const LONG: usize = 8 * 1024;
 
 /// Finds the answers to repeats.
 #[derive(Clone)]
@@ -21,6 +29,7 @@ pub struct Repeats {
     answers: Arc<Answers>,
     compression: Arc<Compression>,
     cache: Arc<config::Cache>,
+    memo: Arc<Memo>,
 }
 
 /// What is known of a chat completion before its body is read.
@@ -40,7 +49,7 @@ pub struct Asked<'a, H> {
 }
 
 /// The answer to a repeat.
-pub struct Repeat {
+pub struct Repeat<'a> {
     /// The answer.
     pub whole: Whole,
     /// The model that was asked.
@@ -49,6 +58,10 @@ pub struct Repeat {
     pub saved: Saved,
     /// Whom its client attributes it to.
     pub user: Option<Arc<str>>,
+    /// The same answer as it is kept.
+    entry: SharedEntry,
+    question: Fingerprint,
+    memory: &'a Memory,
 }
 
 impl Repeats {
@@ -58,6 +71,7 @@ impl Repeats {
         cache: config::Cache,
     ) -> Self {
         Self {
+            memo: answers.store.memory.memo(),
             answers,
             compression: Arc::new(compression),
             cache: Arc::new(cache),
@@ -70,7 +84,11 @@ impl Repeats {
         H: Iterator<Item = (&'h HeaderName, &'h HeaderValue)>,
     {
         let plan = self.compression.plan(asked.route, asked.level);
+        // What is not to be kept leaves no trace; and few short bodies are worth the owner's name.
+        let is_kept = self.cache.takes_all(asked.route) && asked.body.len() >= LONG;
+        let known = is_kept.then(|| self.memo.blocks_of(*asked.scope.digest().as_bytes()));
         fingerprint::alias(
+            known,
             asked.scope,
             asked.path,
             asked.headers,
@@ -81,7 +99,7 @@ impl Repeats {
     }
 
     /// The answer to a repeat of a request that made no demands of the cache, and wants it whole.
-    pub fn find(&self, alias: Fingerprint, route: Route) -> Option<Repeat> {
+    pub fn find(&self, alias: Fingerprint, route: Route) -> Option<Repeat<'_>> {
         let ttl = self.cache.ttl_of(route);
         if ttl.is_zero() || self.answers.deals() {
             return None;
@@ -98,8 +116,66 @@ impl Repeats {
                 model: Arc::clone(&entry.model),
                 saved: known.saved,
                 user: known.user,
+                entry,
+                question: known.question,
+                memory,
             }),
             _ => None,
         }
+    }
+}
+
+impl Repeat<'_> {
+    /// The answer's body in gzip, which is made but once; `None` of one so long that to make it at once would keep others
+    /// waiting.
+    pub fn gzip(&self) -> Option<Bytes> {
+        if self.entry.body.len() > MAX_AT_ONCE {
+            return None;
+        }
+        self.memory.gzip(self.question, &self.entry).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::layers::cache::CacheLayer;
+    use crate::store::{Limits, Memory, Store};
+
+    /// How many blocks are known after the same body has come three times, and after a clear.
+    fn blocks(settings: &str, length: usize) -> (usize, usize) {
+        let config = Config::from_toml(settings).unwrap();
+        let memory = Memory::new(Limits::from(&config.cache));
+        let store = Store::new(memory.clone(), None, None);
+        let layer = CacheLayer::new(&config, Some(store), Arc::default());
+        let repeats = layer.repeats(&config).unwrap();
+        let body = vec![b'x'; length];
+        let headers = HeaderMap::new();
+        for _ in 0..3 {
+            repeats.alias(Asked {
+                route: Route::ChatCompletions,
+                scope: Scope::Anonymous,
+                path: "/chat/completions",
+                headers: headers.iter(),
+                level: None,
+                body: &body,
+            });
+        }
+        let known = memory.memo().blocks();
+        memory.memo().clear();
+        (known, memory.memo().blocks())
+    }
+
+    #[tokio::test]
+    async fn blocks_of_what_may_be_kept_are_known_and_no_others() {
+        assert_eq!(blocks("", 2 * LONG), (1, 0));
+        assert_eq!(blocks("", LONG - 1), (0, 0));
+        // Of these nobody knows before the body is read whether they may be kept.
+        assert_eq!(blocks("[cache]\nmax_temperature = 0.5", 2 * LONG), (0, 0));
+        let off = "[cache]\nroutes = [\"/v1/chat/completions=0s\"]";
+        assert_eq!(blocks(off, 2 * LONG), (0, 0));
     }
 }

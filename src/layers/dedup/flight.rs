@@ -15,7 +15,7 @@ use super::air::{self, Air};
 use crate::error::ProxyError;
 use crate::fingerprint::Fingerprint;
 use crate::layers::ReplyResult;
-use crate::reply::{self, Ending, Frame, Reply, StreamKind, Whole};
+use crate::reply::{self, Ending, Frame, Reply, StreamKind, Streaming, Whole};
 
 /// All flights that are under way. Cheap to clone.
 #[derive(Clone)]
@@ -107,16 +107,18 @@ impl Default for Flights {
 /// Makes the call and tells all seats what it yields. Whatever ends this early, a panic in the call included, the
 /// pilot lands the flight when it is dropped.
 async fn fly(pilot: Pilot, call: impl Future<Output = ReplyResult>) {
-    let mut stream = match call.await {
+    let Streaming {
+        head,
+        kind,
+        mut frames,
+    } = match call.await {
         Ok(Reply::Stream(stream)) => stream,
         Ok(Reply::Whole(whole)) => return pilot.land(Item::head(Ok(Head::Whole(whole)))),
         Err(error) => return pilot.land(Item::head(Err(error))),
     };
-    pilot.append(Item::head(Ok(Head::Stream {
-        head: stream.head.clone(),
-        kind: stream.kind,
-    })));
-    while let Some(frame) = stream.frames.next().await {
+    let head = head.detach();
+    pilot.append(Item::head(Ok(Head::Stream { head, kind })));
+    while let Some(frame) = frames.next().await {
         match frame {
             Ok(Frame::Chunk(chunk)) => pilot.append(Item::Chunk(chunk)),
             Ok(Frame::End(ending)) => return pilot.land(Item::end(Ok(ending))),

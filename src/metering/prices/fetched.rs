@@ -46,7 +46,7 @@ impl Fetched {
         let mut unread = list.data.len().saturating_sub(MAX_MODELS);
         for model in list.data.iter().take(MAX_MODELS) {
             match read(model, &as_of) {
-                Some(entry) if seen.insert(entry.names[0].clone()) => entries.push(entry),
+                Some(entry) if seen.insert(Arc::clone(&entry.names[0])) => entries.push(entry),
                 _ => unread += 1,
             }
         }

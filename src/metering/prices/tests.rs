@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::model::Rates;
 use super::*;
 
 const MILLION: u64 = 1_000_000;
@@ -117,8 +118,6 @@ fn every_entry_of_the_table_is_sane() {
         }
     }
 }
-
-use model::Rates;
 
 #[test]
 fn parts_have_prices_of_their_own() {
@@ -251,6 +250,18 @@ fn an_own_price_holds_for_all_names_of_the_model() {
     );
     assert_eq!(two.cost("gpt-4o", None, &tokens(1, 0)), Some(1000));
     assert_eq!(two.cost("openai/gpt-4o", None, &tokens(1, 0)), Some(3000));
+}
+
+#[test]
+fn of_two_own_prices_the_one_for_the_first_name_holds_for_the_others() {
+    let prices = table(
+        "[models.\"anthropic/claude-3.5-haiku\"]\ninput = 3\noutput = 4\n\
+         [models.claude-3-5-haiku-latest]\ninput = 1\noutput = 2",
+    );
+    let cost = |model| prices.cost(model, None, &tokens(1, 0));
+    assert_eq!(cost("anthropic/claude-3.5-haiku"), Some(3000));
+    assert_eq!(cost("claude-3-5-haiku-latest"), Some(1000));
+    assert_eq!(cost("claude-3-5-haiku-20241022"), Some(3000));
 }
 
 #[test]

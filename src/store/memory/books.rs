@@ -59,6 +59,15 @@ impl Books {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Notes that what was replaced last is the same answer in one form more.
+    pub(super) fn same_again(&self) {
+        let less = |replaced: u64| Some(replaced.saturating_sub(1));
+        // Never an error: there is always something to put in its place.
+        let _ = self
+            .replaced
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// What the entries weigh together.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::books::{Books, Cause};
-use super::{ENTRY_OVERHEAD, Limits, weight};
+use super::{ByName, ENTRY_OVERHEAD, Limits, weight};
 use crate::fingerprint::Fingerprint;
 use crate::store::SharedEntry;
 
 /// The least recently used goes first.
 pub(super) struct Lru {
-    cache: Cache<Fingerprint, SharedEntry>,
+    cache: ByName<SharedEntry>,
     books: Arc<Books>,
     scale: Scale,
 }
@@ -53,7 +54,7 @@ impl Lru {
                     RemovalCause::Explicit => {}
                 }
             })
-            .build();
+            .build_with_hasher(RandomState::default());
         Self {
             cache,
             books: Arc::clone(books),

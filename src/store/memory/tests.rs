@@ -238,3 +238,51 @@ async fn a_clear_of_many_is_done_at_once() {
         assert_eq!(memory.evictions().cleared, 5_000);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn gzip_is_made_once_and_weighed_with_its_entry() {
+    for eviction in BOTH {
+        let memory = Memory::new(Limits { eviction, ..LIMITS });
+        put(&memory, 1, 10_000);
+        let plain = memory.bytes();
+        let first = memory.gzip(key(1), &memory.find(key(1)).unwrap()).unwrap();
+        let entry = memory.find(key(1)).unwrap();
+        let again = memory.gzip(key(1), &entry).unwrap();
+        assert_eq!(again.as_ptr(), first.as_ptr());
+        assert_eq!(entry.body, vec![b'x'; 10_000]);
+        assert_eq!(memory.bytes(), plain + first.len() as u64);
+        assert_eq!(
+            (memory.len(), memory.evictions()),
+            (1, Evictions::default())
+        );
+        memory.clear(&Filter::default());
+        assert_eq!(memory.bytes(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn gzip_of_what_is_kept_no_more_is_not_kept() {
+    for eviction in BOTH {
+        let memory = Memory::new(Limits { eviction, ..LIMITS });
+        put(&memory, 1, 2_000);
+        let old = memory.find(key(1)).unwrap();
+        memory.clear(&Filter::default());
+        memory.gzip(key(1), &old).unwrap();
+        assert!(memory.is_empty());
+        put(&memory, 1, 3_000);
+        memory.gzip(key(1), &old).unwrap();
+        let new = memory.find(key(1)).unwrap();
+        assert_eq!((new.body.len(), &new.gzip), (3_000, &None));
+        // Both forms together are more than all the store.
+        let mut dice = Dice(7);
+        let noise: Vec<u8> = (0..2_500).flat_map(|_| dice.next().to_le_bytes()).collect();
+        let large = Entry::new(noise.into(), Usage::default(), "", digest(b"all"));
+        memory
+            .store(key(2), large.into(), memory.generation())
+            .unwrap();
+        let gzip = memory.gzip(key(2), &memory.find(key(2)).unwrap()).unwrap();
+        assert!(gzip.len() > 10_000);
+        assert!(memory.find(key(2)).unwrap().gzip.is_none());
+        assert!(memory.bytes() <= LIMITS.max_bytes);
+    }
+}

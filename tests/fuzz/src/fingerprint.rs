@@ -37,11 +37,19 @@ pub fn holds(input: &[u8]) {
 }
 
 fn of(root: &Node) -> Fingerprint {
-    fingerprint(Scope::Global, PATH, &HeaderMap::new(), root, &[])
+    fingerprint(None, Scope::Global, PATH, &HeaderMap::new(), root, &[])
 }
 
 fn alias_of(body: &[u8], edit: &[u8]) -> Fingerprint {
-    alias(Scope::Global, PATH, &HeaderMap::new(), edit, &[], body)
+    alias(
+        None,
+        Scope::Global,
+        PATH,
+        &HeaderMap::new(),
+        edit,
+        &[],
+        body,
+    )
 }
 
 fn another_spelling_is_the_same(json: &Json, spelling: usize) {
@@ -62,8 +70,9 @@ fn another_spelling_is_the_same(json: &Json, spelling: usize) {
     )]);
     let root = json.root();
     let others = [
-        fingerprint(Scope::Anonymous, PATH, &HeaderMap::new(), root, &[]),
+        fingerprint(None, Scope::Anonymous, PATH, &HeaderMap::new(), root, &[]),
         fingerprint(
+            None,
             Scope::of(Some(json.text())),
             PATH,
             &HeaderMap::new(),
@@ -71,13 +80,14 @@ fn another_spelling_is_the_same(json: &Json, spelling: usize) {
             &[],
         ),
         fingerprint(
+            None,
             Scope::Global,
             "/chat/completions?",
             &HeaderMap::new(),
             root,
             &[],
         ),
-        fingerprint(Scope::Global, PATH, &headers, root, &[]),
+        fingerprint(None, Scope::Global, PATH, &headers, root, &[]),
         expected.variant(1),
         expected.variant(2),
         alias_of(json.text(), b""),

@@ -1,7 +1,9 @@
 //! A repeat of the very bytes is answered without being read: nobody may notice but by the clock.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 
+use flate2::read::GzDecoder;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -177,6 +179,95 @@ async fn a_repeat_ends_with_its_life_and_with_a_clear() {
         .json();
     assert_eq!(cleared["cleared"], 1);
     assert_eq!(send(&proxy, &body, &[]).await.header("x-cache"), "MISS");
+}
+
+fn unzip(answer: &Answer) -> Vec<u8> {
+    let mut body = Vec::new();
+    assert_eq!(answer.header("content-encoding"), "gzip");
+    GzDecoder::new(&answer.body[..])
+        .read_to_end(&mut body)
+        .unwrap();
+    body
+}
+
+/// What says how a body is framed, which matters to nobody but the two ends of a connection.
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
+
+#[tokio::test]
+async fn a_repeat_in_gzip_is_any_other_hit_in_gzip() {
+    let cors = "[server]\ncors_origins = [\"https://a.example\"]";
+    for settings in ["", cors] {
+        let (upstream, proxy) = start(settings).await;
+        upstream.set(Act::json(200, &completion(&"long ".repeat(1_000))));
+        let body = ask("q").to_string();
+        send(&proxy, &body, &[]).await;
+        let plain = send(&proxy, &body, &[]).await;
+        let mut seen = Vec::new();
+        // Spelled differently it has to be read, and is compressed afresh; then it is a repeat.
+        for body in [&format!(" {body}"), &body, &body] {
+            for accepted in ["gzip, deflate", "br, GZIP;q=0.5"] {
+                let before = counters(&proxy).await;
+                let answer = send(&proxy, body, &[("accept-encoding", accepted)]).await;
+                let after = counters(&proxy).await;
+                let moved: Vec<i64> = after.iter().zip(&before).map(|(a, b)| a - b).collect();
+                assert_eq!(answer.header("x-cache"), "HIT");
+                assert_eq!(unzip(&answer), plain.body);
+                let mut told = told(&answer);
+                told.retain(|name, _| !FRAMING.contains(&name.as_str()));
+                seen.push((told, moved));
+            }
+        }
+        assert!(seen[0].0["vary"].contains(&"accept-encoding".to_owned()));
+        for other in &seen[1..] {
+            assert_eq!(*other, seen[0]);
+        }
+        // And whoever takes none still gets it as it is.
+        assert_eq!(send(&proxy, &body, &[]).await.body, plain.body);
+        assert_eq!(upstream.calls(), 1);
+    }
+}
+
+#[tokio::test]
+async fn gzip_goes_with_its_answer() {
+    let (upstream, proxy) = start("").await;
+    let body = ask("q").to_string();
+    let gzip = ("accept-encoding", "gzip");
+    for (text, ending) in [("one ", "cleared"), ("two ", "renewed"), ("three ", "")] {
+        let answer = completion(&text.repeat(1_000));
+        upstream.set(Act::json(200, &answer));
+        // The first one brings it: in place of what was cleared, or over what is there.
+        let wish = [gzip, ("cache-control", "no-cache")];
+        let all = if text == "three " {
+            &wish[..]
+        } else {
+            &wish[..1]
+        };
+        send(&proxy, &body, all).await;
+        for _ in 0..2 {
+            let hit = send(&proxy, &body, &[gzip]).await;
+            assert_eq!(hit.header("x-cache"), "HIT");
+            let hit: Value = serde_json::from_slice(&unzip(&hit)).unwrap();
+            assert_eq!(hit, answer, "{text}");
+        }
+        if ending == "cleared" {
+            proxy.post("/api/clear-cache", &Value::Null, &[]).await;
+        }
+    }
+}
+
+/// So long that to compress it in one step would keep others waiting.
+#[tokio::test]
+async fn a_very_long_answer_is_gzipped_as_it_goes() {
+    let (upstream, proxy) = start("").await;
+    upstream.set(Act::json(200, &completion(&"long ".repeat(100_000))));
+    let body = ask("q").to_string();
+    let plain = send(&proxy, &body, &[]).await;
+    for _ in 0..2 {
+        let hit = send(&proxy, &body, &[("accept-encoding", "gzip")]).await;
+        assert_eq!(hit.header("x-cache"), "HIT");
+        assert_eq!(hit.header("content-length"), "");
+        assert_eq!(unzip(&hit), plain.body);
+    }
 }
 
 /// The upstream's own word on what its answer varies by is enough.

@@ -45,6 +45,43 @@ async fn answers_over_1_kib_are_gzipped_for_those_who_take_it() {
     assert_eq!(unzip(&answer)["response"], "long ".repeat(1_000));
 }
 
+/// What GET would say, HEAD says without a body (RFC 9110 section 9.3.2).
+#[tokio::test]
+async fn head_is_told_of_gzip_as_get_is() {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start("", &upstream).await;
+    let lines = "line\n".repeat(1_000);
+    let json = Value::from(lines.as_str()).to_string();
+    // A file passes as it comes, whoever asks for it.
+    for (path, content_type, body, may_be_gzip) in [
+        ("/", "", "", true),
+        ("/v1/models", "application/json", json.as_str(), true),
+        ("/v1/files/1/content", "text/plain", lines.as_str(), false),
+    ] {
+        upstream.set(Act::response(200, &[("content-type", content_type)], body));
+        for accepted in ["gzip, deflate", "identity"] {
+            let ask = async |method| {
+                let request = proxy.request(method, path);
+                proxy.send(request.header(GZIP.0, accepted)).await
+            };
+            let (get, head) = (ask(Method::GET).await, ask(Method::HEAD).await);
+            assert_eq!((get.status, head.status), (200, 200), "{path}");
+            assert!(!get.body.is_empty() && head.body.is_empty(), "{path}");
+            for name in ["content-encoding", "vary", "content-type"] {
+                assert_eq!(head.header(name), get.header(name), "{path}: {name}");
+            }
+            let is_gzip = may_be_gzip && accepted != "identity";
+            let coding = if is_gzip { "gzip" } else { "" };
+            assert_eq!(head.header("content-encoding"), coding, "{path}");
+            let varies = if may_be_gzip { "accept-encoding" } else { "" };
+            assert_eq!(head.header("vary"), varies, "{path}");
+            // The length of a compressed body is not known beforehand, and that of the other would be wrong.
+            let has_length = head.headers.contains_key("content-length");
+            assert_eq!(has_length, !is_gzip, "{path}: {head:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn small_answers_and_streams_are_never_gzipped() {
     let upstream = Upstream::start().await;

@@ -2,7 +2,6 @@
 
 use std::process::Stdio;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -10,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
 use super::source;
+use crate::certificates::Certificates;
 use crate::process::Process;
 use crate::support::{Proxy, RedisServer, Upstream, ask, within};
 
@@ -41,20 +41,8 @@ async fn a_password_is_shown_and_never_told() {
 
 #[tokio::test]
 async fn tls_is_spoken_and_the_certificate_checked() {
-    let directory = TempDir::new().unwrap();
-    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_key = KeyPair::generate().unwrap();
-    let ca = params.self_signed(&ca_key).unwrap();
-    let issuer = Issuer::new(params, ca_key);
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let leaf = leaf.signed_by(&key, &issuer).unwrap();
-    std::fs::write(path("ca.pem"), ca.pem()).unwrap();
-    std::fs::write(path("leaf.pem"), leaf.pem()).unwrap();
-    std::fs::write(path("leaf.key"), key.serialize_pem()).unwrap();
-
+    let certificates = Certificates::new();
+    let path = |name| certificates.path(name);
     let port = free_port().await.to_string();
     let _redis = RedisServer::with(&[
         "--tls-port",
@@ -78,9 +66,6 @@ async fn tls_is_spoken_and_the_certificate_checked() {
     let ca = path("ca.pem");
     let mut trusting = Process::start(&settings, &[], &[("SSL_CERT_FILE", &ca)]).await;
     trusting.wait_for("redis: connected").await;
-    let other = CertificateParams::new(Vec::new()).unwrap();
-    let other = other.self_signed(&KeyPair::generate().unwrap()).unwrap();
-    std::fs::write(path("other.pem"), other.pem()).unwrap();
     let other = path("other.pem");
     let mut careful = Process::start(&settings, &[], &[("SSL_CERT_FILE", &other)]).await;
     careful.wait_for("redis: off").await;

@@ -33,7 +33,7 @@ pub(super) struct Reader<'t> {
     /// Mistakes and their lines.
     pub(super) wrong: Vec<(usize, String)>,
     /// The names that there were, in lower case.
-    seen: HashSet<Box<str>>,
+    seen: HashSet<Arc<str>>,
 }
 
 impl<'t> Reader<'t> {
@@ -46,11 +46,11 @@ impl<'t> Reader<'t> {
     }
 
     /// A name in lower case; each stands once in a file.
-    pub(super) fn name(&mut self, at: usize, name: &str) -> Box<str> {
-        let lower: Box<str> = name.to_ascii_lowercase().into();
+    pub(super) fn name(&mut self, at: usize, name: &str) -> Arc<str> {
+        let lower: Arc<str> = name.to_ascii_lowercase().into();
         if name.trim().is_empty() {
             self.fail(at, "a name is empty".to_owned());
-        } else if !self.seen.insert(lower.clone()) {
+        } else if !self.seen.insert(Arc::clone(&lower)) {
             self.fail(at, format!("the name {name:?} is there twice"));
         }
         lower

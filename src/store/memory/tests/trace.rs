@@ -68,7 +68,7 @@ fn saved(limits: Limits) -> (u64, u64) {
     let mut dice = Dice(20_261_126);
     let answers = answers(&mut dice);
     let memory = Memory::new(limits);
-    let text = bytes::Bytes::from(vec![b'x'; LONGEST]);
+    let text = Bytes::from(vec![b'x'; LONGEST]);
     let (mut saved, mut all) = (0, 0);
     for asked in requests(&mut dice) {
         let Answer { key, size, usage } = &answers[asked];

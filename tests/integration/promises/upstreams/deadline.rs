@@ -48,10 +48,6 @@ fn slow() -> Vec<(&'static str, Act)> {
         ),
         ("crawling hints", Act::bytes("").crawl(hint, BEAT)),
         (
-            "hints for ever",
-            Act::bytes("").flood_raw("HTTP/1.1 103 Early Hints\r\n\r\n"),
-        ),
-        (
             "a stream without an event",
             Act::stream().then(End::Silence),
         ),
@@ -91,6 +87,27 @@ async fn p14_whatever_is_slow_ends_at_the_deadline_with_a_504() {
             before.calls + doors,
             "{fault}: no second attempt"
         );
+    }
+}
+
+/// A flood that never waits would keep a thread busy until the deadline.
+#[tokio::test]
+async fn p14_informational_answers_for_ever_are_not_read_until_the_deadline() {
+    let (upstream, nest) = start("breaker.enabled = false").await;
+    upstream.set(Act::bytes("").flood_raw("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100)));
+    for door in Door::ALL {
+        let what = format!("{door:?}");
+        let before = upstream.counts();
+        let outcome = door.ask(&nest, &what).await;
+        outcome.assert_refused(&what);
+        assert_eq!(outcome.status, 502, "{what}: {outcome:?}");
+        let code = outcome.code.as_deref();
+        assert_eq!(code, Some("upstream_invalid_answer"), "{what}");
+        let after = upstream
+            .wait_for("the hang-up", |now| now.hang_ups > before.hang_ups)
+            .await;
+        let sent = after.written - before.written;
+        assert!(sent < 16 << 20, "{what}: {sent} bytes were taken");
     }
 }
 

@@ -5,9 +5,6 @@ use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
 
-use super::incoming::Limits;
-use crate::error::ProxyError;
-
 tokio::task_local! {
     /// Whether the attempt that runs in this task has opened a connection.
     static DIALLED: Cell<bool>;
@@ -48,13 +45,10 @@ impl<S: Service<R>, R> Service<R> for Noticed<S> {
 }
 
 /// Waits for the head of an answer, and tells whether a connection was opened for it.
-pub(super) async fn watch<T>(
-    sending: impl Future<Output = T>,
-    limits: Limits,
-) -> (Result<T, ProxyError>, bool) {
+pub(super) async fn watch<T>(sending: impl Future<Output = T>) -> (T, bool) {
     DIALLED
         .scope(Cell::new(false), async {
-            let sent = limits.wait(sending).await;
+            let sent = sending.await;
             (sent, DIALLED.with(Cell::get))
         })
         .await

@@ -1,0 +1,196 @@
+//! A chat completion, and what is worked out of it at most once: the text that goes upstream, and its identities.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::aside::{LONG, aside};
+use super::{Parts, Shape, Stage, Timings};
+use crate::compressor::{Memo, Plan, Recall, Saving};
+use crate::fingerprint::{self, Fingerprint, Own};
+use crate::json::{Json, Node};
+use crate::metering::account;
+
+/// A validated chat-completion request.
+pub struct Chat {
+    pub(super) original: Json,
+    pub(super) model: Arc<str>,
+    /// Whom the client attributes it to.
+    user: Option<Arc<str>>,
+    shape: Shape,
+    /// Fields that the proxy put in, which are not part of the request's identity.
+    injected: &'static [&'static str],
+    pub(super) edit: OnceLock<Edit>,
+    edited: OnceLock<Option<Edited>>,
+    pub(super) saved: OnceLock<Saved>,
+    pub(super) alias: OnceLock<Fingerprint>,
+    question: OnceLock<Fingerprint>,
+    /// Which of several answers to one question it gets.
+    pub(super) variant: OnceLock<u32>,
+}
+
+/// How a request's text is to be edited.
+#[derive(Clone)]
+pub struct Edit {
+    /// Who is compressed how.
+    pub plan: Plan,
+    /// What became of texts that came before, where that may be kept, and whose texts these are.
+    pub memo: Option<(Arc<Memo>, [u8; 32])>,
+    /// Does it.
+    pub apply: fn(&Json, &Plan, Option<Recall<'_>>) -> Option<Edited>,
+}
+
+/// A request's text after compression.
+pub struct Edited {
+    /// What goes upstream.
+    pub json: Json,
+    /// How much is gone.
+    pub saved: Saved,
+}
+
+/// What compression took out of one request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// Characters of text before compression.
+    pub chars_before: u64,
+    /// Characters taken out.
+    pub chars: u64,
+    /// `o200k_base` tokens taken out.
+    pub tokens: u64,
+    /// The same by rule and kind of content.
+    pub savings: Arc<[Saving]>,
+}
+
+/// The same JSON object with a wish for the usage at the end of the stream.
+pub(super) fn with_usage(json: &Bytes) -> Bytes {
+    const WISH: &[u8] = b",\"stream_options\":{\"include_usage\":true}}";
+    let Some(object) = json.trim_ascii_end().strip_suffix(b"}") else {
+        return json.clone();
+    };
+    [object, WISH].concat().into()
+}
+
+impl Chat {
+    /// A chat request from validated JSON. `injected` names the fields that the proxy added itself.
+    pub fn new(original: Json, injected: &'static [&'static str]) -> Self {
+        let root = original.root();
+        let model = root
+            .get("model")
+            .and_then(Node::as_str)
+            .unwrap_or_default()
+            .into();
+        let include_usage = root
+            .get("stream_options")
+            .and_then(|options| options.get("include_usage"))
+            .and_then(Node::as_bool)
+            .unwrap_or(false);
+        let shape = match root.get("stream").and_then(Node::as_bool) {
+            Some(true) => Shape::Stream { include_usage },
+            _ => Shape::Whole,
+        };
+        let user = root.get("user").and_then(Node::as_str);
+        Self {
+            user: user
+                .filter(|user| !user.is_empty())
+                .map(|user| account::clip(user).into()),
+            original,
+            model,
+            shape,
+            injected,
+            edit: OnceLock::new(),
+            edited: OnceLock::new(),
+            saved: OnceLock::new(),
+            alias: OnceLock::new(),
+            question: OnceLock::new(),
+            variant: OnceLock::new(),
+        }
+    }
+
+    /// The form in which the client wants its answer.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The model as the client named it.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Whom the client attributes it to; as much of the name as is kept.
+    pub fn user(&self) -> Option<&Arc<str>> {
+        self.user.as_ref()
+    }
+
+    /// Its sampling temperature; where it names none, that of `OpenAI`'s API.
+    pub fn temperature(&self) -> f64 {
+        let own = self.original.root().get("temperature");
+        own.and_then(Node::as_f64).unwrap_or(1.0)
+    }
+
+    /// The fields that the proxy put in.
+    pub fn injected(&self) -> &'static [&'static str] {
+        self.injected
+    }
+
+    /// Whether it is for a stream and does not say whether that is to end with its usage.
+    pub(super) fn leaves_usage_open(&self) -> bool {
+        matches!(self.shape, Shape::Stream { .. })
+            && self.original.root().get("stream_options").is_none()
+    }
+
+    /// The JSON that goes upstream, edited when somebody needs it for the first time.
+    pub(super) fn outgoing(&self, timings: &Timings) -> &Json {
+        let edited = self.edited.get_or_init(|| {
+            let edit = self.edit.get()?;
+            let known = edit.memo.as_ref().map(|(memo, owner)| memo.of(*owner));
+            let begun = Instant::now();
+            let is_long = self.original.text().len() >= LONG;
+            let edited = aside(is_long, || (edit.apply)(&self.original, &edit.plan, known));
+            timings.add(Stage::Compress, begun.elapsed());
+            if let Some(edited) = &edited {
+                let _ = self.saved.set(edited.saved.clone());
+            }
+            edited
+        });
+        edited
+            .as_ref()
+            .map_or(&self.original, |edited| &edited.json)
+    }
+
+    /// The identity of what goes upstream.
+    pub(super) fn question(&self, parts: &Parts, timings: &Timings) -> Fingerprint {
+        *self.question.get_or_init(|| {
+            fingerprint::fingerprint(
+                self.known(),
+                parts.scope,
+                &parts.path,
+                &parts.headers,
+                self.outgoing(timings).root(),
+                self.injected,
+            )
+        })
+    }
+
+    /// The identity of what came in.
+    pub(super) fn alias(&self, parts: &Parts) -> Fingerprint {
+        *self.alias.get_or_init(|| {
+            let plan = self.edit.get().map(|edit| edit.plan).unwrap_or_default();
+            fingerprint::alias(
+                self.known(),
+                parts.scope,
+                &parts.path,
+                parts.headers.iter(),
+                &plan.name(),
+                self.injected,
+                self.original.text(),
+            )
+        })
+    }
+
+    /// The digests of texts that came before, where they may be kept.
+    fn known(&self) -> Option<Own<'_>> {
+        let (memo, owner) = self.edit.get()?.memo.as_ref()?;
+        Some(memo.blocks_of(*owner))
+    }
+}
