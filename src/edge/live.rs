@@ -155,6 +155,7 @@ impl Edge {
             "bypass": of(Source::Bypass),
             "upstream": of(Source::Upstream),
             "unanswered": of(Source::None),
+            "refusedByBreaker": known.refused_by_breaker,
             "retries": m.retries.get(),
             "failures": m.failures.get(),
             "inFlight": self.resources().in_flight,

@@ -23,8 +23,12 @@ struct Demo {
 impl Demo {
     /// Starts both; the page is not open yet.
     async fn start(toml: &str) -> Self {
-        let (process, browser) =
-            tokio::join!(Process::start(toml, &["--demo"], &[]), Browser::start());
+        Self::with(toml, &["--demo"]).await
+    }
+
+    /// The same with other options.
+    async fn with(toml: &str, options: &[&str]) -> Self {
+        let (process, browser) = tokio::join!(Process::start(toml, options, &[]), Browser::start());
         Self {
             client: Client::new(process.address()),
             process,

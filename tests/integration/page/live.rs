@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Demo, LIVE, exactly, says};
-use crate::support::{ask, ask_stream};
+use crate::support::{Act, Upstream, ask, ask_stream};
 
 /// How many pixels of the chart have each of two colours of the page.
 const PAINTED: &str = "(() => {
@@ -201,6 +201,43 @@ async fn estimates_are_marked() {
         .await;
     browser.until(&says("#today-figure", "≈$")).await;
     browser.until(&says("#usage-table", "≈")).await;
+    demo.close().await;
+}
+
+#[tokio::test]
+async fn what_a_breaker_stops_leaves_the_river_there() {
+    let upstream = Upstream::start().await;
+    for _ in 0..2 {
+        upstream.once(Act::error(500, &[]));
+    }
+    let settings = "[retry]\nmax_attempts = 1\n[breaker]\nfailure_threshold = 2\n[cache]\nstale_if_error = \"0s\"";
+    let url = format!("http://{}/v1", upstream.address);
+    let demo = Demo::with(settings, &["--upstream", &url]).await;
+    let browser = &demo.browser;
+    for prompt in ["one", "two", "three", "four"] {
+        demo.client.chat(&ask(prompt)).await;
+    }
+    browser.open(&demo.process.url("/")).await;
+    for (place, what) in [
+        ("#breakers", "1 breaker of 1 not closed"),
+        ("#recent", "503 circuit_open"),
+        ("#resources", "0 of 100"),
+        // This is no demo.
+        ("#try-cost", "may cost money"),
+    ] {
+        browser.until(&says(place, what)).await;
+    }
+    let river = browser
+        .eval("document.querySelector('#river svg').getAttribute('aria-label')")
+        .await;
+    assert!(
+        river
+            .as_str()
+            .unwrap()
+            .contains("50.0 % stopped by a breaker"),
+        "{river}"
+    );
+    assert_eq!(upstream.calls(), 2);
     demo.close().await;
 }
 
