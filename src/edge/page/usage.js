@@ -99,7 +99,7 @@ function buckets(rows, { unit, steps, from }) {
 function gather(rows, group) {
   const sums = new Map();
   for (const row of rows) {
-    const name = row[group] || "–";
+    const name = row[group] || (group === "model" ? "no model" : "nobody");
     if (!sums.has(name)) sums.set(name, { name, ...none() });
     put(sums.get(name), row);
   }
