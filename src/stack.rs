@@ -21,7 +21,7 @@ use crate::metering::tally::Tally;
 use crate::reply::Reply;
 use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
-use crate::upstream::{SetupError, Upstream};
+use crate::upstream::{SetupError, Sockets, Upstream};
 
 /// A day in seconds.
 const DAY: i64 = 86_400;
@@ -50,13 +50,18 @@ pub struct Stack {
     pub ledger: Option<Ledger>,
     /// What is known of those of this process.
     pub overview: Option<Overview>,
+    /// The sockets to the upstream; `None` where something else stands for it.
+    pub sockets: Option<Sockets>,
 }
 
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
 pub fn build(config: &Config) -> Result<Stack, SetupError> {
     let metrics = Arc::new(Metrics::new(config.metering.prices.clone()));
     let upstream = Upstream::new(&config.upstream, Arc::clone(&metrics))?;
-    Ok(over(config, metrics, upstream))
+    let sockets = upstream.sockets();
+    let mut stack = over(config, metrics, upstream);
+    stack.sockets = Some(sockets);
+    Ok(stack)
 }
 
 /// Builds the layers over a leaf, which makes one attempt at the upstream or stands for it.
@@ -119,6 +124,7 @@ where
         books: None,
         ledger: None,
         overview: None,
+        sockets: None,
     }
 }
 

@@ -22,7 +22,7 @@ use client::{Client, Outgoing};
 use incoming::{Incoming, Limits};
 use key::OwnKey;
 use sale::Sale;
-use sockets::{SETTLE, Sockets};
+use sockets::SETTLE;
 
 mod client;
 mod decode;
@@ -39,6 +39,7 @@ mod sockets;
 
 pub use client::SetupError;
 pub(crate) use headers::nominated;
+pub use sockets::{SocketUse, Sockets};
 
 /// The path of chat completions below `upstream.base_url`.
 const COMPLETIONS: &str = "/chat/completions";
@@ -88,6 +89,11 @@ impl Upstream {
         Ok(Self {
             shared: Arc::new(shared),
         })
+    }
+
+    /// The sockets to it.
+    pub fn sockets(&self) -> Sockets {
+        self.shared.sockets.clone()
     }
 
     async fn attempt(self, request: ProxyRequest) -> ReplyResult {

@@ -12,6 +12,7 @@ use crate::metering::account::Source;
 use crate::metering::exposition::{Exposition, Kind, dollars};
 use crate::metering::overview::{Histogram, Known, Overview};
 use crate::metering::tally::{Figure, Tally};
+use crate::upstream::SocketUse;
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(edge): State<Edge>) -> Response {
@@ -345,6 +346,29 @@ fn resources(text: &mut Exposition, edge: &Edge) {
         ("process_open_fds", "Open descriptors.", descriptors),
     ] {
         text.single(name, Kind::Gauge, help, value);
+    }
+    if let Some(sockets) = &stack.sockets {
+        let SocketUse {
+            in_use,
+            waiting,
+            limit,
+        } = sockets.usage();
+        let name = "pegasus_nest_upstream_sockets";
+        text.metric(
+            name,
+            Kind::Gauge,
+            "Calls that have an upstream socket, and that wait for one.",
+        );
+        for (state, count) in [("in_use", in_use), ("waiting", waiting)] {
+            text.sample(name, &[("state", state)], count);
+        }
+        let name = "pegasus_nest_upstream_sockets_limit";
+        text.single(
+            name,
+            Kind::Gauge,
+            "Upstream sockets that may be in use at once.",
+            limit,
+        );
     }
     let name = "pegasus_nest_ledger_dropped_total";
     text.single(

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::Edge;
 use crate::metering::books::Books;
 use crate::metering::ledger::Ledger;
+use crate::upstream::SocketUse;
 
 /// What the process holds at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,10 @@ impl Resources {
             "inFlight": self.in_flight,
             "ledgerQueue": self.books_waiting,
             "ledgerDropped": self.rows_dropped + self.rows_lost,
+            "upstreamSockets": stack.sockets.as_ref().map(|sockets| {
+                let SocketUse { in_use, waiting, limit } = sockets.usage();
+                json!({"inUse": in_use, "waiting": waiting, "limit": limit})
+            }),
             "cacheEntries": stack.store.memory.len(),
             "cacheBytes": stack.store.memory.bytes(),
         })

@@ -49,6 +49,8 @@ pub struct Known {
     pub first_token: Histogram,
     /// What the proxy added to the way of a request.
     pub added: Histogram,
+    /// How many requests an open circuit turned away.
+    pub refused_by_breaker: u64,
     /// The last requests, the newest first.
     pub recent: VecDeque<Row>,
 }
@@ -147,6 +149,7 @@ impl Known {
             self.today.1.add(&tally);
         }
         self.series(row).add(&tally);
+        self.refused_by_breaker += u64::from(row.error == Some("circuit_open"));
         let took = &row.took;
         if row.source != Source::None {
             self.total[row.source as usize].add(took.total);

@@ -1,6 +1,7 @@
 //! The cap on upstream sockets; reqwest has none (reqwest#1089, #1517).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -13,13 +14,29 @@ use crate::error::ProxyError;
 /// again a moment later; who dialled in that moment would open one socket too many.
 pub(super) const SETTLE: Duration = Duration::from_millis(1);
 
-/// So many sockets may be busy at once.
-pub(super) struct Sockets {
+/// So many sockets may be busy at once. Cheap to clone.
+#[derive(Clone)]
+pub struct Sockets {
     free: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
     cap: usize,
     /// How long a socket counts as busy after its body's end.
     settle: Duration,
 }
+
+/// How the sockets are used at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketUse {
+    /// So many calls have one.
+    pub in_use: usize,
+    /// So many calls wait for one.
+    pub waiting: usize,
+    /// So many may be in use at once.
+    pub limit: usize,
+}
+
+/// A call that waits in line.
+struct Waiting<'a>(&'a AtomicUsize);
 
 /// The use of one socket, until the body has ended.
 pub(super) struct SocketPermit {
@@ -34,8 +51,18 @@ impl Sockets {
         let cap = cap.min(Semaphore::MAX_PERMITS);
         Self {
             free: Arc::new(Semaphore::new(cap)),
+            waiting: Arc::default(),
             cap,
             settle,
+        }
+    }
+
+    /// How they are used at the moment.
+    pub fn usage(&self) -> SocketUse {
+        SocketUse {
+            in_use: self.cap.saturating_sub(self.free.available_permits()),
+            waiting: self.waiting.load(Ordering::Relaxed),
+            limit: self.cap,
         }
     }
 
@@ -52,6 +79,7 @@ impl Sockets {
         let permit = if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
             permit
         } else {
+            let _waiting = Waiting::begin(&self.waiting);
             let queued = timeout_at(deadline, Arc::clone(&self.free).acquire_owned()).await;
             queued.map_err(|_| self.busy())?.map_err(|_| self.busy())?
         };
@@ -60,6 +88,19 @@ impl Sockets {
             settle: self.settle,
             scarce: self.cap / 2,
         })
+    }
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -85,7 +126,33 @@ impl Drop for SocketPermit {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use super::*;
+
+    #[tokio::test]
+    async fn who_has_a_socket_and_who_waits_is_counted() {
+        let sockets = Sockets::new(1, Duration::ZERO);
+        let used = |in_use, waiting| SocketUse {
+            in_use,
+            waiting,
+            limit: 1,
+        };
+        let later = Instant::now() + Duration::from_secs(60);
+        assert_eq!(sockets.usage(), used(0, 0));
+        let held = sockets.acquire(later).await.unwrap();
+        {
+            let mut queued = pin!(sockets.acquire(later));
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(queued.as_mut().poll(&mut cx).is_pending());
+            assert_eq!(sockets.usage(), used(1, 1));
+        }
+        // Whoever gives up waits no more.
+        assert_eq!(sockets.usage(), used(1, 0));
+        drop(held);
+        assert_eq!(sockets.usage(), used(0, 0));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn more_than_the_cap_wait_inside_their_deadline() {
