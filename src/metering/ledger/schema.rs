@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use crate::metering::hand::HOUR;
 use crate::metering::tally::Tally;
 
 /// Changes with the tables; a ledger of a later version is refused.
@@ -12,9 +13,6 @@ pub(super) const VERSION: i64 = 1;
 
 /// What requests can be grouped by, as the tables name it.
 pub(super) const DIMENSIONS: [&str; 5] = ["model", "caller", "\"user\"", "endpoint", "source"];
-
-/// An hour in milliseconds.
-pub(super) const HOUR: i64 = 3_600_000;
 
 fn columns(prefix: &str, suffix: &str) -> String {
     let mut text = String::new();
