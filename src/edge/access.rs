@@ -283,7 +283,7 @@ impl Drop for Line {
         });
         let broken_off = error.is_some() && *status == Some(200);
         // Nobody looks for these, and a page loads twenty of them.
-        if path.starts_with("/health") || path.starts_with(page::ASSETS) {
+        if path.starts_with("/health") || path == "/metrics" || path.starts_with(page::ASSETS) {
             tell!(debug);
         } else if broken_off || status.is_some_and(|status| status >= 500) {
             tell!(warn);

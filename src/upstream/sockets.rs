@@ -139,7 +139,7 @@ mod tests {
             waiting,
             limit: 1,
         };
-        let later = Instant::now() + Duration::from_secs(60);
+        let later = Instant::now() + Duration::from_mins(1);
         assert_eq!(sockets.usage(), used(0, 0));
         let held = sockets.acquire(later).await.unwrap();
         {
