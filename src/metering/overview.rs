@@ -179,7 +179,8 @@ impl Known {
             let mut models: Vec<_> = self.by.keys().map(|series| &series.model).collect();
             models.dedup();
             let is_known = models.contains(&&series.model);
-            if !is_known && models.len() >= MODELS {
+            // Names that no model answers to must not take the places of those that do.
+            if !is_known && (models.len() >= MODELS || row.usage().is_none()) {
                 series.model = "other".into();
             }
         }
