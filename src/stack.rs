@@ -42,6 +42,8 @@ pub struct Stack {
     pub circuits: Circuits,
     /// The calls that are shared.
     pub flights: Flights,
+    /// The leaf; `None` where another one stands for it.
+    pub upstream: Option<Upstream>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// Where requests that are over are entered; nowhere where nobody reads it.
@@ -56,7 +58,9 @@ pub struct Stack {
 pub fn build(config: &Config) -> Result<Stack, SetupError> {
     let metrics = Arc::new(Metrics::new(config.metering.prices.clone()));
     let upstream = Upstream::new(&config.upstream, Arc::clone(&metrics))?;
-    Ok(over(config, metrics, upstream))
+    let mut stack = over(config, metrics, upstream.clone());
+    stack.upstream = Some(upstream);
+    Ok(stack)
 }
 
 /// Builds the layers over a leaf, which makes one attempt at the upstream or stands for it.
@@ -115,6 +119,7 @@ where
         store,
         circuits,
         flights,
+        upstream: None,
         metrics,
         books: None,
         ledger: None,

@@ -39,6 +39,7 @@ mod sockets;
 
 pub use client::SetupError;
 pub(crate) use headers::nominated;
+pub use sockets::SocketUse;
 
 /// The path of chat completions below `upstream.base_url`.
 const COMPLETIONS: &str = "/chat/completions";
@@ -88,6 +89,14 @@ impl Upstream {
         Ok(Self {
             shared: Arc::new(shared),
         })
+    }
+
+    /// How its sockets are used at present.
+    pub fn sockets(&self) -> SocketUse {
+        SocketUse {
+            idle: self.shared.client.idle(),
+            ..self.shared.sockets.in_use()
+        }
     }
 
     async fn attempt(self, request: ProxyRequest) -> ReplyResult {

@@ -1,6 +1,7 @@
 //! The cap on upstream sockets; reqwest has none (reqwest#1089, #1517).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -17,9 +18,27 @@ pub(super) const SETTLE: Duration = Duration::from_millis(1);
 pub(super) struct Sockets {
     free: Arc<Semaphore>,
     cap: usize,
+    /// Calls in line for one.
+    waiting: AtomicUsize,
     /// How long a socket counts as busy after its body's end.
     settle: Duration,
 }
+
+/// How the sockets are used at present. With `upstream.http2` a socket is a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SocketUse {
+    /// Those of calls under way.
+    pub in_use: usize,
+    /// Those that are kept for the next call; `None` where nobody but the library knows.
+    pub idle: Option<usize>,
+    /// Calls in line for one.
+    pub waiting: usize,
+    /// The most there may be.
+    pub limit: usize,
+}
+
+/// A place in the line.
+struct Turn<'s>(&'s AtomicUsize);
 
 /// The use of one socket, until the body has ended.
 pub(super) struct SocketPermit {
@@ -35,7 +54,18 @@ impl Sockets {
         Self {
             free: Arc::new(Semaphore::new(cap)),
             cap,
+            waiting: AtomicUsize::new(0),
             settle,
+        }
+    }
+
+    /// How they are used at present; of those that are idle it knows nothing.
+    pub(super) fn in_use(&self) -> SocketUse {
+        SocketUse {
+            in_use: self.cap.saturating_sub(self.free.available_permits()),
+            idle: None,
+            waiting: self.waiting.load(Ordering::Relaxed),
+            limit: self.cap,
         }
     }
 
@@ -52,6 +82,7 @@ impl Sockets {
         let permit = if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
             permit
         } else {
+            let _turn = Turn::take(&self.waiting);
             let queued = timeout_at(deadline, Arc::clone(&self.free).acquire_owned()).await;
             queued.map_err(|_| self.busy())?.map_err(|_| self.busy())?
         };
@@ -60,6 +91,19 @@ impl Sockets {
             settle: self.settle,
             scarce: self.cap / 2,
         })
+    }
+}
+
+impl<'s> Turn<'s> {
+    fn take(waiting: &'s AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -85,6 +129,8 @@ impl Drop for SocketPermit {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -103,5 +149,31 @@ mod tests {
                 .await
                 .is_ok()
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_line_is_as_long_as_those_who_stand_in_it() {
+        let sockets = Sockets::new(1, Duration::ZERO);
+        let used = |in_use, waiting| SocketUse {
+            in_use,
+            waiting,
+            limit: 1,
+            idle: None,
+        };
+        assert_eq!(sockets.in_use(), used(0, 0));
+        let later = Instant::now() + Duration::from_secs(1);
+        let held = sockets.acquire(later).await.unwrap();
+        assert_eq!(sockets.in_use(), used(1, 0));
+        let mut second = Box::pin(sockets.acquire(later));
+        let mut third = Box::pin(sockets.acquire(later));
+        assert!((&mut second).now_or_never().is_none());
+        assert!((&mut third).now_or_never().is_none());
+        assert_eq!(sockets.in_use(), used(1, 2));
+        // One gives up, the other gets its turn.
+        drop(third);
+        assert_eq!(sockets.in_use(), used(1, 1));
+        drop(held);
+        let _held = second.await.unwrap();
+        assert_eq!(sockets.in_use(), used(1, 0));
     }
 }
