@@ -100,6 +100,17 @@ impl Upstream {
     }
 
     async fn attempt(self, request: ProxyRequest) -> ReplyResult {
+        let result = self.ask(request).await;
+        let has_failed = match &result {
+            Ok(reply) => reply.head().status.is_server_error(),
+            Err(error) => error.is_upstream_failure(),
+        };
+        let failed = &self.shared.metrics.failed_attempts;
+        failed.add(u64::from(has_failed));
+        result
+    }
+
+    async fn ask(&self, request: ProxyRequest) -> ReplyResult {
         let Shared {
             config,
             client,

@@ -15,6 +15,8 @@ use crate::request::Route;
 const RECENT: usize = 50;
 /// Models with sums of their own. Their names come from clients; what is beyond is summed up as `other`.
 const MODELS: usize = 100;
+/// More bytes than any model's name has: a longer one is nobody's, and no label.
+const LONGEST: usize = 1_024;
 /// A day in milliseconds.
 const DAY: i64 = 86_400_000;
 
@@ -49,6 +51,8 @@ pub struct Known {
     pub first_token: Histogram,
     /// What the proxy added to the way of a request.
     pub added: Histogram,
+    /// Requests by the status of their response and the code of what went wrong, which is empty where nothing did.
+    pub responses: BTreeMap<(u16, &'static str), u64>,
     /// The last requests, the newest first.
     pub recent: VecDeque<Row>,
 }
@@ -147,6 +151,8 @@ impl Known {
             self.today.1.add(&tally);
         }
         self.series(row).add(&tally);
+        let outcome = (row.status, row.error.unwrap_or_default());
+        *self.responses.entry(outcome).or_default() += 1;
         let took = &row.took;
         if row.source != Source::None {
             self.total[row.source as usize].add(took.total);
@@ -166,6 +172,9 @@ impl Known {
             endpoint: row.endpoint.map_or("", Route::as_str),
             source: row.source.as_str(),
         };
+        if !is_label(&series.model) {
+            series.model = "other".into();
+        }
         if !self.by.contains_key(&series) {
             let mut models: Vec<_> = self.by.keys().map(|series| &series.model).collect();
             models.dedup();
@@ -176,6 +185,11 @@ impl Known {
         }
         self.by.entry(series).or_default()
     }
+}
+
+/// Whether a model's name is fit to be a label.
+pub fn is_label(model: &str) -> bool {
+    model.len() <= LONGEST
 }
 
 // === impl Histogram ===
@@ -262,6 +276,8 @@ mod tests {
         for n in 0..1_000 {
             overview.read(&[row(n, &format!("m{n}")), row(n, "m0")]);
         }
+        // Nor does their length: what is too long is no name.
+        overview.read(&[row(0, &"m".repeat(100_000)), row(0, "m0")]);
         let known = overview.known();
         assert_eq!(known.by.len(), MODELS + 1);
         let sum = |model: &str| {
@@ -274,11 +290,12 @@ mod tests {
         };
         assert_eq!(
             (sum("m0"), sum("m99"), sum("m100"), sum("other")),
-            (1_001, 1, 0, 900)
+            (1_002, 1, 0, 901)
         );
         assert_eq!(known.recent.len(), RECENT);
         assert_eq!(known.recent[0].model.as_deref(), Some("m0"));
-        assert_eq!(known.recent[1].model.as_deref(), Some("m999"));
+        assert_eq!(known.recent[3].model.as_deref(), Some("m999"));
+        assert_eq!(known.responses, BTreeMap::from([((0, ""), 2_002)]));
     }
 
     #[test]
