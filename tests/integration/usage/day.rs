@@ -188,6 +188,7 @@ async fn a_day_of_two_thousand_requests_comes_to_the_same_by_all_counts() {
     assert_eq!(state["overall"]["requests"], sums.requests);
     assert_eq!(state["stack"]["cache"], sums.hits);
     assert_eq!(state["recent"].as_array().unwrap().len(), 50);
+    assert_eq!(state["resources"]["upstreamSockets"]["limit"], 100);
 }
 
 /// What the provider's cache saved: once for each call, and each question was one call.
