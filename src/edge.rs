@@ -56,6 +56,7 @@ mod quota;
 mod repeat;
 mod resources;
 mod server;
+mod summary;
 mod usage;
 
 /// What the routes share. Cheap to clone.

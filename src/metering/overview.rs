@@ -98,6 +98,11 @@ impl Overview {
         self.shared.lock().clone()
     }
 
+    /// The sums of all times.
+    pub fn overall(&self) -> Tally {
+        self.shared.lock().overall
+    }
+
     /// Tells when there is more to know.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
