@@ -273,6 +273,8 @@ pub struct Log {
     /// A valid `EnvFilter`.
     pub level: String,
     pub format: LogFormat,
+    /// How often a line sums up what happened; zero: never.
+    pub summary_interval: Duration,
 }
 
 /// The shape of a log line.

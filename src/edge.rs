@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::extract::State;
@@ -55,6 +56,7 @@ mod quota;
 mod repeat;
 mod resources;
 mod server;
+mod summary;
 mod usage;
 
 /// What the routes share. Cheap to clone.
@@ -71,6 +73,8 @@ struct Shared {
     body_room: Arc<Semaphore>,
     draining: AtomicBool,
     started: Instant,
+    /// The same on people's clocks.
+    began: SystemTime,
 }
 
 impl Edge {
@@ -84,6 +88,7 @@ impl Edge {
             body_room: body::room(config.server.max_body_bytes),
             draining: AtomicBool::new(false),
             started: Instant::now(),
+            began: SystemTime::now(),
             stack,
             config,
         };

@@ -146,6 +146,7 @@ mod tests {
         let log = |format| Log {
             level: "off".to_owned(),
             format,
+            summary_interval: Duration::ZERO,
         };
         let _first = init(&log(LogFormat::Text));
         let _second = init(&log(LogFormat::Json));

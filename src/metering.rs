@@ -77,6 +77,8 @@ pub struct Metrics {
     pub failures: Counter,
     /// Attempts that were sent upstream.
     pub attempts: Counter,
+    /// Of these, the ones that the upstream failed: without an answer, or with one whose status says so.
+    pub failed_attempts: Counter,
     /// Attempts after the first, after a backoff.
     pub retries: Counter,
     /// Attempts on a fresh socket because a pooled one was dead.

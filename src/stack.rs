@@ -21,7 +21,7 @@ use crate::metering::tally::Tally;
 use crate::reply::Reply;
 use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
-use crate::upstream::{SetupError, Sockets, Upstream};
+use crate::upstream::{SetupError, Upstream};
 
 /// A day in seconds.
 const DAY: i64 = 86_400;
@@ -42,6 +42,8 @@ pub struct Stack {
     pub circuits: Circuits,
     /// The calls that are shared.
     pub flights: Flights,
+    /// The leaf; `None` where another one stands for it.
+    pub upstream: Option<Upstream>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// Where requests that are over are entered; nowhere where nobody reads it.
@@ -50,17 +52,14 @@ pub struct Stack {
     pub ledger: Option<Ledger>,
     /// What is known of those of this process.
     pub overview: Option<Overview>,
-    /// The sockets to the upstream; `None` where something else stands for it.
-    pub sockets: Option<Sockets>,
 }
 
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
 pub fn build(config: &Config) -> Result<Stack, SetupError> {
     let metrics = Arc::new(Metrics::new(config.metering.prices.clone()));
     let upstream = Upstream::new(&config.upstream, Arc::clone(&metrics))?;
-    let sockets = upstream.sockets();
-    let mut stack = over(config, metrics, upstream);
-    stack.sockets = Some(sockets);
+    let mut stack = over(config, metrics, upstream.clone());
+    stack.upstream = Some(upstream);
     Ok(stack)
 }
 
@@ -120,11 +119,11 @@ where
         store,
         circuits,
         flights,
+        upstream: None,
         metrics,
         books: None,
         ledger: None,
         overview: None,
-        sockets: None,
     }
 }
 

@@ -22,7 +22,7 @@ use client::{Client, Outgoing};
 use incoming::{Incoming, Limits};
 use key::OwnKey;
 use sale::Sale;
-use sockets::SETTLE;
+use sockets::{SETTLE, Sockets};
 
 mod client;
 mod decode;
@@ -39,7 +39,7 @@ mod sockets;
 
 pub use client::SetupError;
 pub(crate) use headers::nominated;
-pub use sockets::{SocketUse, Sockets};
+pub use sockets::SocketUse;
 
 /// The path of chat completions below `upstream.base_url`.
 const COMPLETIONS: &str = "/chat/completions";
@@ -91,12 +91,26 @@ impl Upstream {
         })
     }
 
-    /// The sockets to it.
-    pub fn sockets(&self) -> Sockets {
-        self.shared.sockets.clone()
+    /// How its sockets are used at present.
+    pub fn sockets(&self) -> SocketUse {
+        SocketUse {
+            idle: self.shared.client.idle(),
+            ..self.shared.sockets.in_use()
+        }
     }
 
     async fn attempt(self, request: ProxyRequest) -> ReplyResult {
+        let result = self.ask(request).await;
+        let has_failed = match &result {
+            Ok(reply) => reply.head().status.is_server_error(),
+            Err(error) => error.is_upstream_failure(),
+        };
+        let failed = &self.shared.metrics.failed_attempts;
+        failed.add(u64::from(has_failed));
+        result
+    }
+
+    async fn ask(&self, request: ProxyRequest) -> ReplyResult {
         let Shared {
             config,
             client,

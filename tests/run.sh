@@ -48,6 +48,7 @@ as_root() {
 install_packages() {
     local packages=()
     has redis-server || packages+=(redis-server)
+    has prometheus && has promtool || packages+=(prometheus)
     has curl || packages+=(curl ca-certificates)
     has cc || packages+=(gcc libc6-dev)
     find_python || packages+=(python3 python3-venv)
@@ -72,6 +73,7 @@ install_packages() {
 
     local still=()
     has redis-server || still+=("redis-server")
+    has prometheus && has promtool || still+=("prometheus with promtool")
     has curl || still+=("curl")
     has cc || still+=("a C compiler")
     find_python || still+=("Python 3.11 or newer with venv")

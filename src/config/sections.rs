@@ -231,6 +231,7 @@ impl Log {
                 "json" => Ok(LogFormat::Json),
                 _ => Err("expected text or json".to_owned()),
             }),
+            summary_interval: reader.delay("log.summary_interval"),
         }
     }
 }

@@ -133,6 +133,7 @@ fn defaults_are_those_of_the_contract() {
     assert!(!config.auth.allow_anonymous);
     assert_eq!(config.log.level, "info");
     assert_eq!(config.log.format, LogFormat::Text);
+    assert_eq!(config.log.summary_interval, seconds(300));
     assert_eq!(
         config
             .metering

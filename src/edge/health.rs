@@ -63,6 +63,7 @@ pub(super) async fn detailed(State(edge): State<Edge>) -> Json<Value> {
             "pid": std::process::id(),
         },
         "memory": {"rss": resources.resident_bytes, "heapUsed": resources.heap_bytes},
+        "resources": resources.to_json(&edge),
         "circuitBreakers": circuits(&edge),
         "upstream": {
             "baseUrl": config.upstream.base_url,

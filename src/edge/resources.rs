@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Edge;
 use crate::metering::books::Books;
 use crate::metering::ledger::Ledger;
-use crate::upstream::SocketUse;
+use crate::upstream::{SocketUse, Upstream};
 
 /// What the process holds at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(super) struct Resources {
     pub(super) heap_bytes: u64,
     /// Open descriptors; zero where the system does not tell.
     pub(super) descriptors: u64,
+    /// Sockets to the upstream; none where something else stands for it.
+    pub(super) sockets: SocketUse,
     /// Requests that are worked on.
     pub(super) in_flight: u64,
     /// Rows that wait for the ledger.
@@ -37,6 +39,11 @@ impl Edge {
             resident_bytes,
             heap_bytes,
             descriptors: descriptors(),
+            sockets: shared
+                .stack
+                .upstream
+                .as_ref()
+                .map_or_else(SocketUse::default, Upstream::sockets),
             in_flight: shared.config.server.max_in_flight.saturating_sub(free) as u64,
             books_waiting: books.map_or(0, |books| books.waiting() as u64),
             rows_dropped: books.map_or(0, Books::dropped),
@@ -46,20 +53,23 @@ impl Edge {
 }
 
 impl Resources {
-    /// As the page reads them.
+    /// As the page and operators read them.
     pub(super) fn to_json(self, edge: &Edge) -> Value {
         let stack = &edge.shared.stack;
+        let SocketUse {
+            in_use,
+            idle,
+            waiting,
+            limit,
+        } = self.sockets;
         json!({
             "residentBytes": self.resident_bytes,
             "heapBytes": self.heap_bytes,
             "descriptors": self.descriptors,
+            "upstreamSockets": {"inUse": in_use, "idle": idle, "waiting": waiting, "limit": limit},
             "inFlight": self.in_flight,
             "ledgerQueue": self.books_waiting,
             "ledgerDropped": self.rows_dropped + self.rows_lost,
-            "upstreamSockets": stack.sockets.as_ref().map(|sockets| {
-                let SocketUse { in_use, waiting, limit } = sockets.usage();
-                json!({"inUse": in_use, "waiting": waiting, "limit": limit})
-            }),
             "cacheEntries": stack.store.memory.len(),
             "cacheBytes": stack.store.memory.bytes(),
         })

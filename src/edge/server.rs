@@ -25,6 +25,7 @@ use super::front::Front;
 use super::outgoing::Answer;
 use super::patient::Patient;
 use super::peers::Peers;
+use super::summary::sum_up;
 use crate::config;
 
 /// More headers, or more bytes of them, get 431.
@@ -46,6 +47,7 @@ pub async fn run(edge: Edge, listener: TcpListener, shutdown: impl Future<Output
     let mut tasks = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     let mut sweeper = pin!(sweep(&edge));
+    let mut summaries = pin!(sum_up(&edge));
     let mut troubles = Troubles::default();
     loop {
         let next = async {
@@ -56,6 +58,7 @@ pub async fn run(edge: Edge, listener: TcpListener, shutdown: impl Future<Output
         let (permit, accepted) = tokio::select! {
             () = &mut shutdown => break,
             () = &mut sweeper => break,
+            () = &mut summaries => break,
             next = next => next,
         };
         match accepted {

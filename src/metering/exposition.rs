@@ -90,7 +90,7 @@ impl Exposition {
 }
 
 /// Microseconds as seconds, exactly.
-fn seconds(micros: u64) -> String {
+pub fn seconds(micros: u64) -> String {
     decimal(micros, 6)
 }
 

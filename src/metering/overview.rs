@@ -16,6 +16,8 @@ use crate::request::Route;
 const RECENT: usize = 50;
 /// Models with sums of their own. Their names come from clients; what is beyond is summed up as `other`.
 const MODELS: usize = 100;
+/// More bytes than any model's name has: a longer one is nobody's, and no label.
+const LONGEST: usize = 1_024;
 /// A day in milliseconds.
 const DAY: i64 = 86_400_000;
 
@@ -52,6 +54,8 @@ pub struct Known {
     pub added: Histogram,
     /// How many requests an open circuit turned away.
     pub refused_by_breaker: u64,
+    /// Requests by the status of their response and the code of what went wrong, which is empty where nothing did.
+    pub responses: BTreeMap<(u16, &'static str), u64>,
     /// The last requests, the newest first.
     pub recent: VecDeque<Row>,
 }
@@ -95,6 +99,11 @@ impl Overview {
     /// All that is known.
     pub fn known(&self) -> Known {
         self.shared.lock().clone()
+    }
+
+    /// The sums of all times.
+    pub fn overall(&self) -> Tally {
+        self.shared.lock().overall
     }
 
     /// Tells when there is more to know.
@@ -156,6 +165,8 @@ impl Known {
 
     fn time(&mut self, row: &Row) {
         self.refused_by_breaker += u64::from(row.error == Some("circuit_open"));
+        let outcome = (row.status, row.error.unwrap_or_default());
+        *self.responses.entry(outcome).or_default() += 1;
         let took = &row.took;
         if row.source != Source::None {
             self.total[row.source as usize].add(took.total);
@@ -175,6 +186,9 @@ impl Known {
             endpoint: row.endpoint.map_or("", Route::as_str),
             source: row.source.as_str(),
         };
+        if !is_label(&series.model) {
+            series.model = "other".into();
+        }
         if !self.by.contains_key(&series) {
             let mut models: Vec<_> = self.by.keys().map(|series| &series.model).collect();
             models.dedup();
@@ -186,6 +200,11 @@ impl Known {
         }
         self.by.entry(series).or_default()
     }
+}
+
+/// Whether a model's name is fit to be a label.
+pub fn is_label(model: &str) -> bool {
+    model.len() <= LONGEST
 }
 
 // === impl Histogram ===
@@ -279,6 +298,8 @@ mod tests {
         for n in 0..1_000 {
             read(&mut overview, &[row(n, &format!("m{n}")), row(n, "m0")]);
         }
+        // Nor does their length: what is too long is no name.
+        overview.read(&[row(0, &"m".repeat(100_000)), row(0, "m0")]);
         let known = overview.known();
         assert_eq!(known.by.len(), MODELS + 1);
         let sum = |model: &str| {
@@ -291,11 +312,12 @@ mod tests {
         };
         assert_eq!(
             (sum("m0"), sum("m99"), sum("m100"), sum("other")),
-            (1_001, 1, 0, 900)
+            (1_002, 1, 0, 901)
         );
         assert_eq!(known.recent.len(), RECENT);
         assert_eq!(known.recent[0].model.as_deref(), Some("m0"));
-        assert_eq!(known.recent[1].model.as_deref(), Some("m999"));
+        assert_eq!(known.recent[3].model.as_deref(), Some("m999"));
+        assert_eq!(known.responses, BTreeMap::from([((0, ""), 2_002)]));
     }
 
     #[test]

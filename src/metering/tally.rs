@@ -158,6 +158,16 @@ impl Tally {
         }
     }
 
+    /// What came after an earlier sum; of the longest nobody knows.
+    #[must_use]
+    pub fn since(mut self, earlier: &Self) -> Self {
+        for (sum, before) in self.0.iter_mut().zip(earlier.0) {
+            *sum = sum.saturating_sub(before);
+        }
+        self.0[Figure::Longest as usize] = 0;
+        self
+    }
+
     /// What was saved, by what saved it.
     pub fn savings(&self) -> [(&'static str, u64); 5] {
         [
@@ -310,5 +320,8 @@ mod tests {
         assert_eq!(json["latencyMs"]["mean"], 2.0);
         assert_eq!(json["latencyMs"]["max"], 2.5);
         assert_eq!(json["reportedRequests"], 2);
+        let since = sum.since(&Tally::of(&row(Source::Upstream)));
+        assert_eq!((since.get(Figure::Cost), since.saved()), (7, 10));
+        assert_eq!(since.get(Figure::Longest), 0);
     }
 }

@@ -62,6 +62,14 @@ impl Client {
         })
     }
 
+    /// How many connections wait for a call, where that is known.
+    pub(super) fn idle(&self) -> Option<usize> {
+        match self {
+            Self::Http1(client) => Some(client.idle()),
+            Self::Negotiated(_) => None,
+        }
+    }
+
     /// Sends a request and waits for the head of its answer.
     pub(super) async fn send(
         &self,

@@ -60,6 +60,11 @@ impl Http1 {
         })
     }
 
+    /// How many connections wait for a call.
+    pub(super) fn idle(&self) -> usize {
+        self.pool.idle()
+    }
+
     /// Sends a request and waits for the head of its answer.
     pub(super) async fn send(
         &self,

@@ -14,29 +14,31 @@ use crate::error::ProxyError;
 /// again a moment later; who dialled in that moment would open one socket too many.
 pub(super) const SETTLE: Duration = Duration::from_millis(1);
 
-/// So many sockets may be busy at once. Cheap to clone.
-#[derive(Clone)]
-pub struct Sockets {
+/// So many sockets may be busy at once.
+pub(super) struct Sockets {
     free: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
     cap: usize,
+    /// Calls in line for one.
+    waiting: AtomicUsize,
     /// How long a socket counts as busy after its body's end.
     settle: Duration,
 }
 
-/// How the sockets are used at the moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the sockets are used at present. With `upstream.http2` a socket is a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SocketUse {
-    /// So many calls have one.
+    /// Those of calls under way.
     pub in_use: usize,
-    /// So many calls wait for one.
+    /// Those that are kept for the next call; `None` where nobody but the library knows.
+    pub idle: Option<usize>,
+    /// Calls in line for one.
     pub waiting: usize,
-    /// So many may be in use at once.
+    /// The most there may be.
     pub limit: usize,
 }
 
-/// A call that waits in line.
-struct Waiting<'a>(&'a AtomicUsize);
+/// A place in the line.
+struct Turn<'s>(&'s AtomicUsize);
 
 /// The use of one socket, until the body has ended.
 pub(super) struct SocketPermit {
@@ -51,16 +53,17 @@ impl Sockets {
         let cap = cap.min(Semaphore::MAX_PERMITS);
         Self {
             free: Arc::new(Semaphore::new(cap)),
-            waiting: Arc::default(),
             cap,
+            waiting: AtomicUsize::new(0),
             settle,
         }
     }
 
-    /// How they are used at the moment.
-    pub fn usage(&self) -> SocketUse {
+    /// How they are used at present; of those that are idle it knows nothing.
+    pub(super) fn in_use(&self) -> SocketUse {
         SocketUse {
             in_use: self.cap.saturating_sub(self.free.available_permits()),
+            idle: None,
             waiting: self.waiting.load(Ordering::Relaxed),
             limit: self.cap,
         }
@@ -79,7 +82,7 @@ impl Sockets {
         let permit = if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
             permit
         } else {
-            let _waiting = Waiting::begin(&self.waiting);
+            let _turn = Turn::take(&self.waiting);
             let queued = timeout_at(deadline, Arc::clone(&self.free).acquire_owned()).await;
             queued.map_err(|_| self.busy())?.map_err(|_| self.busy())?
         };
@@ -91,14 +94,14 @@ impl Sockets {
     }
 }
 
-impl<'a> Waiting<'a> {
-    fn begin(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
+impl<'s> Turn<'s> {
+    fn take(waiting: &'s AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -126,33 +129,9 @@ impl Drop for SocketPermit {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-    use std::task::{Context, Waker};
+    use futures_util::FutureExt as _;
 
     use super::*;
-
-    #[tokio::test]
-    async fn who_has_a_socket_and_who_waits_is_counted() {
-        let sockets = Sockets::new(1, Duration::ZERO);
-        let used = |in_use, waiting| SocketUse {
-            in_use,
-            waiting,
-            limit: 1,
-        };
-        let later = Instant::now() + Duration::from_mins(1);
-        assert_eq!(sockets.usage(), used(0, 0));
-        let held = sockets.acquire(later).await.unwrap();
-        {
-            let mut queued = pin!(sockets.acquire(later));
-            let mut cx = Context::from_waker(Waker::noop());
-            assert!(queued.as_mut().poll(&mut cx).is_pending());
-            assert_eq!(sockets.usage(), used(1, 1));
-        }
-        // Whoever gives up waits no more.
-        assert_eq!(sockets.usage(), used(1, 0));
-        drop(held);
-        assert_eq!(sockets.usage(), used(0, 0));
-    }
 
     #[tokio::test(start_paused = true)]
     async fn more_than_the_cap_wait_inside_their_deadline() {
@@ -170,5 +149,31 @@ mod tests {
                 .await
                 .is_ok()
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_line_is_as_long_as_those_who_stand_in_it() {
+        let sockets = Sockets::new(1, Duration::ZERO);
+        let used = |in_use, waiting| SocketUse {
+            in_use,
+            waiting,
+            limit: 1,
+            idle: None,
+        };
+        assert_eq!(sockets.in_use(), used(0, 0));
+        let later = Instant::now() + Duration::from_secs(1);
+        let held = sockets.acquire(later).await.unwrap();
+        assert_eq!(sockets.in_use(), used(1, 0));
+        let mut second = Box::pin(sockets.acquire(later));
+        let mut third = Box::pin(sockets.acquire(later));
+        assert!((&mut second).now_or_never().is_none());
+        assert!((&mut third).now_or_never().is_none());
+        assert_eq!(sockets.in_use(), used(1, 2));
+        // One gives up, the other gets its turn.
+        drop(third);
+        assert_eq!(sockets.in_use(), used(1, 1));
+        drop(held);
+        let _held = second.await.unwrap();
+        assert_eq!(sockets.in_use(), used(1, 0));
     }
 }

@@ -70,6 +70,8 @@ pub struct Permit {
 pub struct Snapshot {
     /// Upstream and model.
     pub name: String,
+    /// The model alone.
+    pub model: Arc<str>,
     /// `CLOSED`, `OPEN` or `HALF_OPEN`.
     pub state: &'static str,
     /// Consecutive failures.
@@ -216,7 +218,7 @@ impl Circuit {
         }
     }
 
-    fn snapshot(&self, settings: Settings, upstream: &str, model: &str) -> Snapshot {
+    fn snapshot(&self, settings: Settings, upstream: &str, model: &Arc<str>) -> Snapshot {
         let (state, next_attempt_in) = match self.state {
             State::Closed => ("CLOSED", None),
             State::Open { since } => (
@@ -227,6 +229,7 @@ impl Circuit {
         };
         Snapshot {
             name: format!("{upstream}/{model}"),
+            model: Arc::clone(model),
             state,
             failure_count: self.failures,
             last_failure: self.last_failure,

@@ -59,6 +59,11 @@ impl Pool {
         }
     }
 
+    /// How many connections wait for a call.
+    pub(super) fn idle(&self) -> usize {
+        self.idle.lock().resting.len()
+    }
+
     /// Keeps a connection whose exchange has ended for the next one, if it is good for one.
     pub(super) fn put(self: &Arc<Self>, mut connection: Box<Connection>) {
         if !connection.is_idle() {

@@ -29,9 +29,22 @@ async fn the_cap_holds_however_many_call() {
     upstream
         .wait_for("four calls at once", |counts| counts.busy == 4)
         .await;
+    let sockets = async || {
+        let health = proxy.get("/health/detailed").await.json();
+        let sockets = &health["resources"]["upstreamSockets"];
+        ["inUse", "idle", "waiting", "limit"].map(|key| sockets[key].as_u64().unwrap())
+    };
+    within("the others in line", async {
+        while sockets().await != [4, 0, 36, 4] {}
+    })
+    .await;
     gate.open();
     let texts = within("all callers", callers.join_all()).await;
     assert!(texts.iter().all(|text| text == "Hello."));
+    within("the end of their use", async {
+        while !matches!(sockets().await, [0, 1..=4, 0, 4]) {}
+    })
+    .await;
     let counts = upstream.counts();
     assert_eq!((counts.calls, counts.peak_busy), (40, 4));
     assert!(counts.peak_open <= 5, "{counts:?}");

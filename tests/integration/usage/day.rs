@@ -204,6 +204,7 @@ async fn the_statistics_and_the_page_agree(proxy: &Proxy, sums: &Sums, asked: &[
     assert_eq!(state["overall"]["requests"], sums.requests);
     assert_eq!(state["stack"]["cache"], sums.hits);
     assert_eq!(state["recent"].as_array().unwrap().len(), 50);
+    assert_eq!(state["resources"]["upstreamSockets"]["limit"], 100);
 }
 
 /// What the provider's cache saved: once for each call, and each question was one call.

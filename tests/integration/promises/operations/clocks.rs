@@ -18,8 +18,9 @@ const READS: [&str; 6] = [
 ];
 
 /// Who may, how often, and for whom.
-const READERS: [(&str, usize, &str); 13] = [
+const READERS: [(&str, usize, &str); 14] = [
     ("demo/chat.rs", 1, "`created` in the demo's answers"),
+    ("edge.rs", 1, "when the process began, for Prometheus"),
     ("edge/access.rs", 1, "when a request came, for the ledger"),
     ("edge/admin.rs", 1, "a timestamp for people"),
     ("edge/clear.rs", 1, "a timestamp for people"),
