@@ -72,7 +72,7 @@ pub async fn serve(
     if let Some(books) = books {
         // Calls that nobody waits for any more are being broken off, and are in the books then.
         let broken_off = async {
-            while flights.len() > 0 {
+            while !flights.is_empty() {
                 tokio::task::yield_now().await;
             }
         };
