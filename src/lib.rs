@@ -53,17 +53,20 @@ pub async fn serve(
     ready();
     let store = stack.store.clone();
     let books = stack.books.clone();
+    let budgets = stack.budgets.clone();
     let prices = metering::fetch::keep_prices(&config, &stack);
     tokio::select! {
         biased;
         // Before anybody is served: a clear must find the answers of an earlier process read, or being read.
         never = store.upkeep() => match never {},
         never = prices => match never {},
+        never = budgets.keep_others_informed() => match never {},
         () = edge::run(edge::Edge::new(config, stack), listener, shutdown) => {}
     }
     if let Some(books) = books {
         books.settled().await;
     }
+    budgets.tell_others().await;
     store.close().await;
     Ok(())
 }

@@ -4,11 +4,12 @@
 //! the calls upstream. When the last of them is done the account closes, and goes into the [`Books`] as one row. So a
 //! call whose client left is in the row of that client, whoever else got its answer, and no call is in two.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
 use super::books::Books;
+use super::budget::Budget;
 use crate::chat::Usage;
 use crate::fingerprint::{Fingerprint, Scope};
 use crate::reply::Provenance;
@@ -20,6 +21,8 @@ pub struct Account {
     row: Mutex<Row>,
     /// Where it goes at the end; nowhere where nobody keeps books.
     books: Option<Books>,
+    /// What its calls are paid from, where that has an end.
+    budget: OnceLock<Arc<Budget>>,
 }
 
 /// One request, as it stands in the books.
@@ -138,12 +141,23 @@ impl Account {
         Arc::new(Self {
             row: Mutex::new(row),
             books: Some(books),
+            budget: OnceLock::new(),
         })
     }
 
     /// Writes something down.
     pub fn note(&self, write: impl FnOnce(&mut Row)) {
         write(&mut self.row.lock());
+    }
+
+    /// From now on its calls are paid from this budget.
+    pub fn pay_from(&self, budget: Arc<Budget>) {
+        let _ = self.budget.set(budget);
+    }
+
+    /// What its calls are paid from, where that has an end.
+    pub fn budget(&self) -> Option<&Arc<Budget>> {
+        self.budget.get()
     }
 
     /// One more attempt upstream.
@@ -153,13 +167,18 @@ impl Account {
 
     /// A call that this request began has brought an answer, or as much of it as came.
     pub fn paid(&self, usage: Usage, served: Option<&Arc<str>>, cost: Option<u64>, discount: u64) {
+        let mut came = 0;
         self.note(|row| {
+            came = row.at;
             row.usage = Some(usage);
             row.served = served.cloned();
             row.is_priced = cost.is_some();
             row.cost = row.cost.saturating_add(cost.unwrap_or(0));
             row.saved.provider_cache = row.saved.provider_cache.saturating_add(discount);
         });
+        if let Some(budget) = self.budget() {
+            budget.charge(came, cost.unwrap_or(0));
+        }
     }
 }
 

@@ -18,7 +18,7 @@ const READS: [&str; 6] = [
 ];
 
 /// Who may, how often, and for whom.
-const READERS: [(&str, usize, &str); 13] = [
+const READERS: [(&str, usize, &str); 14] = [
     ("demo/chat.rs", 1, "`created` in the demo's answers"),
     ("edge/access.rs", 1, "when a request came, for the ledger"),
     ("edge/admin.rs", 1, "a timestamp for people"),
@@ -38,6 +38,11 @@ const READERS: [(&str, usize, &str); 13] = [
     ("layers/retry.rs", 1, "a Retry-After that is a date"),
     ("logging/line.rs", 1, "the time of a line in the log"),
     ("metering/fetch.rs", 1, "of which day fetched prices are"),
+    (
+        "metering/budget/purses.rs",
+        1,
+        "which day's and month's budget it is",
+    ),
     ("stack.rs", 1, "which sums of the ledger are today's"),
     (
         "store/snapshot/moment.rs",
