@@ -86,7 +86,8 @@ where
         let budgets = self.budgets.clone();
         Either::Right(Either::Right(Box::pin(async move {
             let begun = Instant::now();
-            budgets.sync(&budget).await;
+            let waited = request.timings().of(Stage::Redis);
+            budgets.sync(&budget, waited).await;
             request.timings().add(Stage::Redis, begun.elapsed());
             budget.admit()?;
             inner.oneshot(request).await

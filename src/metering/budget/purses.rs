@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{Budget, Clock, DAY, Period, Sheet};
 use crate::config::Client;
@@ -112,10 +112,10 @@ impl Budgets {
     }
 
     /// Learns what other instances have spent of a budget, and tells them what this one has. Where Redis does not
-    /// answer, what is known already stands.
-    pub(crate) async fn sync(&self, budget: &Budget) {
+    /// answer, what is known already stands. A request that has `waited` for it so long has only the rest of its time.
+    pub(crate) async fn sync(&self, budget: &Budget, waited: Duration) {
         if let Some(sharing) = &self.sharing {
-            sharing.sync(budget, false).await;
+            sharing.sync(budget, false, waited).await;
         }
     }
 
@@ -139,7 +139,7 @@ impl Budgets {
         };
         let mut is_told = true;
         for budget in &*self.all {
-            is_told &= sharing.sync(budget, true).await;
+            is_told &= sharing.sync(budget, true, Duration::ZERO).await;
         }
         is_told
     }
@@ -148,7 +148,8 @@ impl Budgets {
 // === impl Sharing ===
 
 impl Sharing {
-    async fn sync(&self, budget: &Budget, only_news: bool) -> bool {
+    async fn sync(&self, budget: &Budget, only_news: bool, waited: Duration) -> bool {
+        let begun_at = Instant::now();
         let mut is_answered = true;
         for sheet in budget.sheets(only_news) {
             let Sheet {
@@ -157,7 +158,10 @@ impl Sharing {
             let purse = format!("{}:{begun}:{}", period.as_str(), budget.client());
             // A day longer than it is of use: the clocks of the machines may differ.
             let until = sheet.ends + DAY;
-            match self.redis.spend(&purse, &self.field, own, until).await {
+            let waited = waited.saturating_add(begun_at.elapsed());
+            let left = self.redis.timeout().saturating_sub(waited);
+            let spent = self.redis.spend(&purse, &self.field, own, until, left);
+            match spent.await {
                 Some(others) => budget.learn(&sheet, others),
                 None => is_answered = false,
             }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use redis::Script;
 
@@ -29,18 +30,19 @@ pub(super) fn script() -> &'static Script {
 
 impl Redis {
     /// Notes that the process of this name has spent so much (nano-dollars), until a time in milliseconds since 1970, and
-    /// gives what all others have. `None` where Redis does not answer in time.
+    /// gives what all others have. `None` where Redis does not say so within `budget`.
     pub(crate) async fn spend(
         &self,
         purse: &str,
         process: &str,
         own: u64,
         until: i64,
+        budget: Duration,
     ) -> Option<u64> {
         let shared = &self.shared;
         let mut spend = SPEND.key(shared.keys.budget(purse));
         spend.arg(process).arg(own).arg(until);
-        let asked = shared.ask(shared.timeout, |mut link: Link| async move {
+        let asked = shared.ask(budget, |mut link: Link| async move {
             spend.invoke_async::<HashMap<String, u64>>(&mut link).await
         });
         let mut all = asked.await?;
