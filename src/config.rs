@@ -247,6 +247,10 @@ pub struct Client {
     pub requests_per_minute: Option<u32>,
     /// Requests worked on at once; none: no limit of its own.
     pub max_in_flight: Option<u32>,
+    /// What its calls may cost in a day, in nano-dollars; none: no limit.
+    pub budget_usd_per_day: Option<u64>,
+    /// The same in a month.
+    pub budget_usd_per_month: Option<u64>,
 }
 
 impl fmt::Debug for Client {
@@ -256,6 +260,8 @@ impl fmt::Debug for Client {
             .field("name", &self.name)
             .field("requests_per_minute", &self.requests_per_minute)
             .field("max_in_flight", &self.max_in_flight)
+            .field("budget_usd_per_day", &self.budget_usd_per_day)
+            .field("budget_usd_per_month", &self.budget_usd_per_month)
             .finish_non_exhaustive()
     }
 }

@@ -81,7 +81,7 @@ impl Edge {
     /// An edge in front of this stack.
     pub fn new(config: Config, stack: Stack) -> Self {
         let shared = Shared {
-            guard: Guard::new(&config),
+            guard: Guard::new(&config, &stack.budgets),
             in_flight: Arc::new(Semaphore::new(
                 config.server.max_in_flight.min(Semaphore::MAX_PERMITS),
             )),
@@ -144,6 +144,9 @@ impl Edge {
         caller.account = Arc::clone(context.account());
         if let Some(quota) = &caller.quota {
             context.note_client(quota.name());
+            if let Some(budget) = quota.budget() {
+                context.account().pay_from(Arc::clone(budget));
+            }
             quota.count()?;
             // Before the body, whose upload is a part of the request.
             caller.place = quota.place()?;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
 
+use crate::metering::budget::OverBudget;
+
 /// There is no reply for the caller. An upstream's own error status is a reply, not a `ProxyError`.
 ///
 /// Cheap to clone, since everybody who shares a flight shares its failure. Holds no body, prompt or key.
@@ -44,6 +46,9 @@ pub enum ProxyError {
         /// When to come back.
         retry_after: Duration,
     },
+    /// A client has spent what its calls may cost.
+    #[error("{0}")]
+    BudgetExceeded(Arc<OverBudget>),
     /// More bytes of request bodies under way than memory is set aside for.
     #[error("too many large request bodies are being sent at once; retry in 1 s")]
     BodiesFull,
@@ -210,6 +215,7 @@ impl ProxyError {
         match self {
             Self::Rejected(rejection) => rejection.status,
             Self::QuotaExceeded { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::BudgetExceeded(_) => StatusCode::PAYMENT_REQUIRED,
             Self::CircuitOpen { .. }
             | Self::Overloaded { .. }
             | Self::BodiesFull
@@ -235,6 +241,7 @@ impl ProxyError {
             Self::CircuitOpen { .. } => "circuit_open",
             Self::Overloaded { .. } | Self::BodiesFull => "overloaded",
             Self::QuotaExceeded { .. } => "quota_exceeded",
+            Self::BudgetExceeded(_) => "budget_exceeded",
             Self::SocketsBusy { .. } => "upstream_sockets_busy",
             Self::Unreachable(_) => "upstream_unreachable",
             Self::DeadSocket(_) | Self::ConnectionLost(_) => "upstream_connection_lost",
@@ -271,6 +278,7 @@ impl ProxyError {
         match self {
             Self::Rejected(rejection) => rejection.retry_after.clone(),
             Self::BodiesFull => Some("1".to_owned()),
+            Self::BudgetExceeded(over) => Some(seconds(over.retry_after()).to_string()),
             Self::CircuitOpen { retry_after, .. }
             | Self::Overloaded { retry_after, .. }
             | Self::QuotaExceeded { retry_after, .. }
@@ -300,6 +308,7 @@ impl ProxyError {
             | Self::CircuitOpen { .. }
             | Self::Overloaded { .. }
             | Self::QuotaExceeded { .. }
+            | Self::BudgetExceeded(_)
             | Self::BodiesFull
             | Self::SocketsBusy { .. }
             | Self::Internal(_) => None,

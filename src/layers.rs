@@ -1,6 +1,7 @@
 //! The layers of the stack, one file each, all of one anatomy; `stack.rs` puts them in order.
 
 pub mod breaker;
+pub mod budget;
 pub mod cache;
 pub mod compress;
 pub mod dedup;

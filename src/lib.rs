@@ -41,7 +41,7 @@ pub mod upstream;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long the end waits for calls that are broken off.
 const LAST_CALLS: Duration = Duration::from_millis(200);
@@ -61,24 +61,27 @@ pub async fn serve(
     ready();
     let store = stack.store.clone();
     let (books, flights) = (stack.books.clone(), stack.flights.clone());
+    let budgets = stack.budgets.clone();
     let prices = metering::fetch::keep_prices(&config, &stack);
     tokio::select! {
         biased;
         // Before anybody is served: a clear must find the answers of an earlier process read, or being read.
         never = store.upkeep() => match never {},
         never = prices => match never {},
+        never = budgets.keep_others_informed() => match never {},
         () = edge::run(edge::Edge::new(config, stack), listener, shutdown) => {}
     }
     if let Some(books) = books {
         // Calls that nobody waits for any more are being broken off, and are in the books then.
         let broken_off = async {
             while !flights.is_empty() {
-                tokio::task::yield_now().await;
+                sleep(Duration::from_millis(5)).await;
             }
         };
         let _ = timeout(LAST_CALLS, broken_off).await;
         let _ = timeout(LAST_ROWS, books.settled()).await;
     }
+    budgets.tell_others().await;
     store.close().await;
     Ok(())
 }

@@ -14,11 +14,12 @@ use crate::request::{ProxyRequest, Saved};
 use account::Account;
 use prices::{Fetched, PriceTable, Tokens};
 
-pub(crate) use decimal::nano_usd;
+pub(crate) use decimal::{exact_nano_usd, nano_usd};
 pub use refusals::{Refusal, Refusals};
 
 pub mod account;
 pub mod books;
+pub mod budget;
 mod decimal;
 pub mod exposition;
 pub mod fetch;

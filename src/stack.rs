@@ -9,12 +9,14 @@ use tower::util::{BoxCloneSyncService, option_layer};
 use crate::config::{self, Config};
 use crate::error::ProxyError;
 use crate::layers::breaker::{BreakerLayer, Circuits};
+use crate::layers::budget::BudgetLayer;
 use crate::layers::cache::{CacheLayer, RecordLayer, Repeats};
 use crate::layers::compress::CompressLayer;
 use crate::layers::dedup::{DedupLayer, Flights};
 use crate::layers::retry::RetryLayer;
 use crate::metering::Metrics;
 use crate::metering::books::Books;
+use crate::metering::budget::Budgets;
 use crate::metering::ledger::Ledger;
 use crate::metering::overview::Overview;
 use crate::metering::tally::Tally;
@@ -46,6 +48,8 @@ pub struct Stack {
     pub upstream: Option<Upstream>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// What clients may spend.
+    pub budgets: Budgets,
     /// Where requests that are over are entered; nowhere where nobody reads it.
     pub books: Option<Books>,
     /// What outlasts the process of them.
@@ -82,6 +86,10 @@ where
         config.breaker.enabled,
     );
 
+    let mut budgets = Budgets::new(&config.auth.clients);
+    if let Some(redis) = store.second().filter(|_| !budgets.is_empty()) {
+        budgets.share(redis.clone());
+    }
     let lookup = CacheLayer::new(config, cache.then(|| store.clone()), Arc::clone(&metrics));
     let repeats = lookup.repeats(config);
     let service = ServiceBuilder::new()
@@ -92,6 +100,10 @@ where
         ))
         // Above dedup: a hit takes no lock and joins no flight.
         .layer(lookup)
+        // Below the cache: a budget stops spending, not answering. Above dedup: a refusal is one client's alone.
+        .layer(option_layer(
+            (!budgets.is_empty()).then(|| BudgetLayer::new(budgets.clone())),
+        ))
         // Above the breaker: fifty identical requests are one call, hence one verdict.
         .layer(option_layer(
             dedup.then(|| DedupLayer::new(flights.clone())),
@@ -121,6 +133,7 @@ where
         flights,
         upstream: None,
         metrics,
+        budgets,
         books: None,
         ledger: None,
         overview: None,
@@ -140,6 +153,7 @@ impl Stack {
             Some(ledger) => sums_until(ledger, now),
             None => Default::default(),
         };
+        self.budgets.remember(ledger.as_ref());
         let overview = Overview::new(now.as_second().div_euclid(DAY), today, overall);
         let mut readers = vec![overview.reader()];
         readers.extend(ledger.as_ref().map(Ledger::keeper));

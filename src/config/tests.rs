@@ -147,13 +147,16 @@ fn defaults_are_those_of_the_contract() {
 fn clients_are_read_from_files_and_variables_alike() {
     let digest = "AB".repeat(32);
     let web = format!(
-        "{{ name = \"web\", token_sha256 = \"{digest}\", requests_per_minute = 60, max_in_flight = 5 }}"
+        "{{ name = \"web\", token_sha256 = \"{digest}\", requests_per_minute = 60, max_in_flight = 5, \
+         budget_usd_per_day = 12.1, budget_usd_per_month = 300 }}"
     );
     let expected = [Client {
         name: "web".into(),
         token_sha256: [0xab; 32],
         requests_per_minute: Some(60),
         max_in_flight: Some(5),
+        budget_usd_per_day: Some(12_100_000_000),
+        budget_usd_per_month: Some(300_000_000_000),
     }];
     let (_file, options) = file(&format!("[auth]\nclients = [{web}]"));
     let variable = format!("[{web}]");
@@ -174,6 +177,34 @@ fn clients_are_read_from_files_and_variables_alike() {
     let config = Config::from_toml(&as_tables).unwrap();
     assert_eq!(config.auth.clients.len(), 2);
     assert_eq!(config.auth.clients[1].requests_per_minute, None);
+    assert_eq!(config.auth.clients[1].budget_usd_per_day, None);
+}
+
+/// Money is read digit for digit, up to the largest budget there is.
+#[test]
+fn budgets_are_read_to_the_nano_dollar() {
+    for (written, nano) in [
+        ("0", 0),
+        ("0.0", 0),
+        ("1e-9", 1),
+        ("0.1", 100_000_000),
+        ("0.000000001", 1),
+        ("1_000.000000001", 1_000_000_000_001),
+        ("999999.999999999", 999_999_999_999_999),
+        ("999999.123456789", 999_999_123_456_789),
+        ("1000000", 1_000_000_000_000_000),
+    ] {
+        let text = format!(
+            "[auth]\nclients = [{{ name = \"web\", token_sha256 = \"{}\", budget_usd_per_month = {written} }}]",
+            "ab".repeat(32)
+        );
+        let config = Config::from_toml(&text).unwrap();
+        assert_eq!(
+            config.auth.clients[0].budget_usd_per_month,
+            Some(nano),
+            "{written}"
+        );
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::reply::Provenance;
 use crate::request::Route;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const BUDGET: HeaderName = HeaderName::from_static("x-pegasus-budget");
 /// Paths and model names come from clients; of their length no log line should be.
 const MAX_LOGGED_CHARS: usize = 120;
 
@@ -234,6 +235,13 @@ impl Line {
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, self.context.story.id.clone());
         label(headers, is_ours);
+        // Whatever stands there is about a budget that an upstream has for us.
+        headers.remove(BUDGET);
+        let budget = self.context.account().budget();
+        let standing = budget.and_then(|budget| budget.standing());
+        if let Some(Ok(standing)) = standing.map(HeaderValue::try_from) {
+            headers.insert(BUDGET, standing);
+        }
         self.status = Some(response.status().as_u16());
         response.map(|body| body.told_by(self))
     }

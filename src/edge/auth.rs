@@ -13,6 +13,7 @@ use crate::config::{CacheScope, Client, Config};
 use crate::error::ProxyError;
 use crate::fingerprint::Scope;
 use crate::metering::account::{Account, Who};
+use crate::metering::budget::Budgets;
 
 /// Checks credentials. Holds digests only, so that a comparison tells nothing by its duration, not even
 /// a token's length.
@@ -54,14 +55,14 @@ impl Caller {
 // === impl Guard ===
 
 impl Guard {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, budgets: &Budgets) -> Self {
         let digest = |token: &SecretString| Client::digest(token.expose_secret());
         let clients = config.auth.clients.iter();
         Self {
             asks_for_a_token: config.auth.asks_for_a_token(),
             client_tokens: config.auth.client_tokens.iter().map(digest).collect(),
             clients: clients
-                .map(|client| (client.token_sha256, Arc::new(Quota::new(client))))
+                .map(|client| (client.token_sha256, Arc::new(Quota::new(client, budgets))))
                 .collect(),
             admin_token: config.auth.admin_token.as_ref().map(digest),
             scope: config.cache.scope,
@@ -194,7 +195,7 @@ mod tests {
     use super::*;
 
     fn guard(toml: &str) -> Guard {
-        Guard::new(&Config::from_toml(toml).unwrap())
+        Guard::new(&Config::from_toml(toml).unwrap(), &Budgets::new(&[]))
     }
 
     fn show(token: &str) -> HeaderMap {

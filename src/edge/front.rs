@@ -134,6 +134,7 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
             HeaderName::from_static("x-cache"),
             HeaderName::from_static("cache-status"),
             HeaderName::from_static("x-request-id"),
+            HeaderName::from_static("x-pegasus-budget"),
             HeaderName::from_static("x-pegasus-tokens-saved"),
             HeaderName::from_static("server-timing"),
             header::AGE,

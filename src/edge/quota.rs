@@ -1,4 +1,4 @@
-//! What a client with a name may use: requests a minute, and requests at once.
+//! What a client with a name may use: requests a minute, requests at once, and money.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::config::Client;
 use crate::error::{Allowance, ProxyError};
+use crate::metering::budget::{Budget, Budgets};
 
 /// When a client may come back that has too many requests under way: they end at no known time.
 const SOON: Duration = Duration::from_secs(1);
@@ -23,6 +24,7 @@ pub(super) struct Quota {
     name: Arc<str>,
     rate: Option<(u32, Limiter)>,
     places: Option<(u32, Arc<Semaphore>)>,
+    budget: Option<Arc<Budget>>,
 }
 
 /// A bucket that holds a minute's requests and fills evenly (the generic cell rate algorithm).
@@ -43,13 +45,14 @@ impl Clock for RuntimeClock {
 }
 
 impl Quota {
-    pub(super) fn new(client: &Client) -> Self {
+    pub(super) fn new(client: &Client, budgets: &Budgets) -> Self {
         let clock = RuntimeClock {
             start: Instant::now(),
         };
         let rate = client.requests_per_minute.and_then(NonZeroU32::new);
         Self {
             name: (&*client.name).into(),
+            budget: budgets.of(&client.name),
             rate: rate.map(|limit| {
                 let bucket = RateLimiter::direct_with_clock(Rate::per_minute(limit), clock);
                 (limit.get(), bucket)
@@ -63,6 +66,11 @@ impl Quota {
     /// The client's name.
     pub(super) fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// What its calls may cost, where that is limited.
+    pub(super) fn budget(&self) -> Option<&Arc<Budget>> {
+        self.budget.as_ref()
     }
 
     /// Counts one more request.
@@ -105,12 +113,15 @@ mod tests {
     use super::*;
 
     fn quota(requests_per_minute: Option<u32>, max_in_flight: Option<u32>) -> Quota {
-        Quota::new(&Client {
+        let client = Client {
             name: "web".into(),
             token_sha256: [0; 32],
             requests_per_minute,
             max_in_flight,
-        })
+            budget_usd_per_day: None,
+            budget_usd_per_month: None,
+        };
+        Quota::new(&client, &Budgets::new(&[]))
     }
 
     #[tokio::test(start_paused = true)]

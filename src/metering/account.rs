@@ -5,11 +5,12 @@
 //! call whose client left is in the row of that client, whoever else got its answer, and no call is in two.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
 use super::books::Books;
+use super::budget::Budget;
 use crate::chat::Usage;
 use crate::fingerprint::{Fingerprint, Scope};
 use crate::reply::Provenance;
@@ -21,6 +22,8 @@ pub struct Account {
     row: Mutex<Row>,
     /// Where it goes at the end; nowhere where nobody keeps books.
     books: Option<Books>,
+    /// What its calls are paid from, where that has an end.
+    budget: OnceLock<Arc<Budget>>,
 }
 
 /// One request, as it stands in the books.
@@ -141,12 +144,23 @@ impl Account {
         Arc::new(Self {
             row: Mutex::new(row),
             books: Some(books),
+            budget: OnceLock::new(),
         })
     }
 
     /// Writes something down.
     pub fn note(&self, write: impl FnOnce(&mut Row)) {
         write(&mut self.row.lock());
+    }
+
+    /// From now on its calls are paid from this budget.
+    pub fn pay_from(&self, budget: Arc<Budget>) {
+        let _ = self.budget.set(budget);
+    }
+
+    /// What its calls are paid from, where that has an end.
+    pub fn budget(&self) -> Option<&Arc<Budget>> {
+        self.budget.get()
     }
 
     /// One more attempt upstream.
@@ -156,13 +170,18 @@ impl Account {
 
     /// A call that this request began has brought an answer, or as much of it as came.
     pub fn paid(&self, usage: Usage, served: Option<&Arc<str>>, cost: Option<u64>, discount: u64) {
+        let mut came = 0;
         self.note(|row| {
+            came = row.at;
             row.is_priced = cost.is_some() && (row.is_priced || row.bought.is_none());
             row.bought = Some(row.bought.map_or(usage, |before| before.plus(usage)));
             row.served = served.cloned();
             row.cost = row.cost.saturating_add(cost.unwrap_or(0));
             row.saved.provider_cache = row.saved.provider_cache.saturating_add(discount);
         });
+        if let Some(budget) = self.budget() {
+            budget.charge(came, cost.unwrap_or(0));
+        }
     }
 }
 

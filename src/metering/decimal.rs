@@ -15,6 +15,11 @@ pub(crate) fn nano_usd(dollars: &str) -> Option<u64> {
     Decimal::read(dollars)?.rounded(9)
 }
 
+/// An amount of dollars in nano-dollars; `None` if it is no amount of whole ones, or a billion dollars or more.
+pub(crate) fn exact_nano_usd(dollars: &str) -> Option<u64> {
+    Decimal::read(dollars)?.exact(9)
+}
+
 impl Decimal {
     /// Reads a number such as `3`, `0.0375` or `3.75e-8`, as JSON and TOML write it; `None` if it is
     /// negative or no such number.

@@ -1,5 +1,6 @@
 //! The ledger: each request as a row that outlasts the process, without a word of what was asked or answered.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::Counter;
 use super::account::Row;
 use super::books::Reader;
 use super::hand::{HOUR, Hand};
-use super::tally::Tally;
+use super::tally::{Figure, Tally};
 
 mod entry;
 mod schema;
@@ -25,6 +26,8 @@ mod sqlite;
 const MAX_PENDING: usize = 64 * 1024;
 /// Groups in one report. More are no report.
 const MAX_GROUPS: usize = 10_000;
+/// More than there can be.
+const ALL_GROUPS: usize = u32::MAX as usize;
 
 /// The ledger. Cheap to clone.
 #[derive(Clone)]
@@ -148,7 +151,17 @@ impl Ledger {
         looked.unwrap_or_else(|_| Err(Failed("the look into the ledger ended early".to_owned())))
     }
 
-    /// The same for whoever may wait for the disk.
+    /// What the requests since a time have cost, by caller, for whoever may wait for the disk.
+    pub fn costs_since(&self, from: i64) -> Result<HashMap<String, u64>, Failed> {
+        let lines = self
+            .shared
+            .lines(from, i64::MAX / 2, &[Group::Caller], ALL_GROUPS)?;
+        let cost =
+            |(mut keys, sums): (Vec<String>, Tally)| Some((keys.pop()?, sums.get(Figure::Cost)));
+        Ok(lines.into_iter().filter_map(cost).collect())
+    }
+
+    /// A report for whoever may wait for the disk.
     pub fn report_now(&self, from: i64, until: i64, by: &[Group]) -> Result<Report, Failed> {
         self.shared.report(from, until, by)
     }
@@ -158,6 +171,24 @@ impl Ledger {
 
 impl Shared {
     fn report(&self, from: i64, until: i64, by: &[Group]) -> Result<Report, Failed> {
+        let mut lines = self.lines(from, until, by, MAX_GROUPS + 1)?;
+        let is_cut = lines.len() > MAX_GROUPS;
+        lines.truncate(MAX_GROUPS);
+        for (keys, _) in &mut lines {
+            for (group, key) in by.iter().zip(keys) {
+                group.show(key);
+            }
+        }
+        Ok(Report { lines, is_cut })
+    }
+
+    fn lines(
+        &self,
+        from: i64,
+        until: i64,
+        by: &[Group],
+        limit: usize,
+    ) -> Result<Vec<(Vec<String>, Tally)>, Failed> {
         let columns: Vec<_> = by.iter().map(|group| group.column()).collect();
         // What lies between two full hours is in their sums, also when the rows themselves are gone.
         let first = from.saturating_add(HOUR - 1).div_euclid(HOUR) * HOUR;
@@ -167,15 +198,7 @@ impl Shared {
         } else {
             [from, until, until, until]
         };
-        let mut lines = self.sqlite.lock().sums(&columns, times, MAX_GROUPS + 1)?;
-        let is_cut = lines.len() > MAX_GROUPS;
-        lines.truncate(MAX_GROUPS);
-        for (keys, _) in &mut lines {
-            for (group, key) in by.iter().zip(keys) {
-                group.show(key);
-            }
-        }
-        Ok(Report { lines, is_cut })
+        self.sqlite.lock().sums(&columns, times, limit)
     }
 }
 

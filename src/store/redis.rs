@@ -36,6 +36,7 @@ mod clears;
 mod keys;
 mod lease;
 mod link;
+mod spending;
 mod stats;
 mod sweep;
 mod watch;

@@ -78,6 +78,11 @@ impl Store {
         self.redis.as_ref().filter(|redis| redis.is_on())
     }
 
+    /// The second tier, where one is set, whether it can be asked or not.
+    pub(crate) fn second(&self) -> Option<&Redis> {
+        self.redis.as_ref()
+    }
+
     /// How the second tier does, where one is set.
     pub fn redis(&self) -> Option<redis::Health> {
         self.redis.as_ref().map(Redis::health)

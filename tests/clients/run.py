@@ -9,6 +9,7 @@ Start it with a Python that has requirements.txt installed. From the environment
 `--direct` leaves the proxy out, which shows that the suites and the upstream are right themselves.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 API_KEY = "sk-canary-of-the-key"
+# The token of a client that has no money.
+POOR_TOKEN = "canary-of-the-poor"
 PROMPT = "Say the canary of the prompt."
 START_SECONDS = 30
 SUITE_SECONDS = 180
@@ -50,13 +53,15 @@ def kill(process):
 class Proxy:
     """The binary under test, its log, and the address that it says it listens on."""
 
-    def __init__(self, upstream_port):
+    def __init__(self, upstream_port, **more):
         binary = os.environ.get("PEGASUS_NEST_BIN", str(ROOT / "target/release/pegasus-nest"))
         settings = {
             "PEGASUS_UPSTREAM__BASE_URL": f"http://127.0.0.1:{upstream_port}/v1",
             "PEGASUS_LEDGER__PATH": ":memory:",
             "PEGASUS_RETRY__BASE_DELAY": "10ms",
             "PEGASUS_RETRY__MAX_DELAY": "20ms",
+            "PEGASUS_LEDGER__PATH": ":memory:",
+            **more,
         }
         self.log = []
         self.port = None
@@ -183,10 +188,17 @@ def run(direct, processes):
     else:
         proxy = Proxy(upstream_port)
         processes.append(proxy.process)
+        digest = hashlib.sha256(POOR_TOKEN.encode()).hexdigest()
+        client = f'{{ name = "poor", token_sha256 = "{digest}", budget_usd_per_month = 0 }}'
+        poor = Proxy(upstream_port, PEGASUS_AUTH__CLIENTS=f"[{client}]")
+        processes.append(poor.process)
     passed = failed = 0
     try:
         port = proxy.await_port() if proxy else upstream_port
         environment["CLIENTS_BASE_URL"] = f"http://127.0.0.1:{port}/v1"
+        if proxy:
+            environment["CLIENTS_POOR_URL"] = f"http://127.0.0.1:{poor.await_port()}/v1"
+            environment["CLIENTS_POOR_TOKEN"] = POOR_TOKEN
         for suite in (python_suite, node_suite):
             good, bad = suite(environment)
             passed, failed = passed + good, failed + bad

@@ -1,6 +1,7 @@
 """What the proxy adds, as the OpenAI SDK for Python sees it: the cache, its headers, its scope."""
 
 import asyncio
+import os
 import unittest
 
 import openai
@@ -157,6 +158,33 @@ class Dedup(unittest.IsolatedAsyncioTestCase):
             calls = [call() for call in (whole, streaming) for _ in range(10)]
             self.assertEqual(await asyncio.gather(*calls), [ANSWER] * 20)
         self.assertEqual(seen(model)["calls"], 1)
+
+
+@needs_proxy
+class Budgets(unittest.TestCase):
+    def test_what_is_spent_is_an_error_that_nobody_tries_again(self):
+        tries = []
+        client = openai.OpenAI(
+            api_key=os.environ["CLIENTS_POOR_TOKEN"],
+            base_url=os.environ["CLIENTS_POOR_URL"],
+            max_retries=2,
+            timeout=20,
+            http_client=openai.DefaultHttpxClient(event_hooks={"request": [tries.append]}),
+        )
+        self.addCleanup(client.close)
+        model = fresh()
+        with self.assertRaises(openai.APIStatusError) as caught:
+            client.chat.completions.create(**chat(model))
+        error = caught.exception
+        self.assertEqual(
+            (error.status_code, error.code, error.type),
+            (402, "budget_exceeded", "insufficient_quota"),
+        )
+        self.assertRegex(error.message, r"poor has spent its budget of \$0 a month")
+        self.assertRegex(error.response.headers["retry-after"], r"^\d+$")
+        self.assertRegex(error.response.headers["x-pegasus-budget"], r"^month; spent=0; limit=0; reset=\d")
+        self.assertEqual(len(tries), 1)
+        self.assertEqual(seen(model)["calls"], 0)
 
 
 if __name__ == "__main__":

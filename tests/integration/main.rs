@@ -6,6 +6,7 @@ mod support;
 
 mod binary;
 mod breaker;
+mod budgets;
 mod cache;
 mod certificates;
 mod compression;

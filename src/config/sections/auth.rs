@@ -10,14 +10,20 @@ use crate::config::{
     reader::Reader,
     values::{Refusal, masked},
 };
+use crate::metering::exact_nano_usd;
 
 /// The fields of a client.
-const FIELDS: [&str; 4] = [
+const FIELDS: [&str; 6] = [
     "name",
     "token_sha256",
     "requests_per_minute",
     "max_in_flight",
+    "budget_usd_per_day",
+    "budget_usd_per_month",
 ];
+
+/// The largest budget, in dollars. Up to here a number of TOML has nine decimals as they were written.
+const MAX_BUDGET: u64 = 1_000_000;
 
 impl Auth {
     pub(in crate::config) fn read(reader: &mut Reader) -> Self {
@@ -108,6 +114,20 @@ fn client(table: &Table) -> Result<Client, Vec<Refusal>> {
     };
     let (requests_per_minute, max_in_flight) =
         (limit("requests_per_minute"), limit("max_in_flight"));
+    let mut budget = |field: &str| {
+        let given = table.get(field)?;
+        let amount = dollars(given);
+        if amount.is_none() {
+            let accepted = format!(
+                "expected as {field} {whose} dollars from 0 to {MAX_BUDGET} with at most 9 decimals, such as 12.5; none: \
+                 leave it out"
+            );
+            refuse(Some(given), accepted);
+        }
+        amount
+    };
+    let (budget_usd_per_day, budget_usd_per_month) =
+        (budget("budget_usd_per_day"), budget("budget_usd_per_month"));
     for field in table.keys().filter(|key| !FIELDS.contains(&key.as_str())) {
         let hint = nearest(field, FIELDS).map_or_else(
             || format!("there are {}", FIELDS.join(", ")),
@@ -124,9 +144,22 @@ fn client(table: &Table) -> Result<Client, Vec<Refusal>> {
             token_sha256,
             requests_per_minute,
             max_in_flight,
+            budget_usd_per_day,
+            budget_usd_per_month,
         }),
         _ => Err(refusals),
     }
+}
+
+/// An amount in nano-dollars.
+fn dollars(given: &Value) -> Option<u64> {
+    let text = match given {
+        Value::Integer(number) => number.to_string(),
+        // The shortest text that reads as this number: what was written.
+        Value::Float(number) => number.to_string(),
+        _ => return None,
+    };
+    exact_nano_usd(&text).filter(|&amount| amount <= MAX_BUDGET * 1_000_000_000)
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {

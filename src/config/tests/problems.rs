@@ -70,6 +70,26 @@ fn what_is_wrong_with_a_client_is_told_without_its_token() {
             "max_in_flight of \"web\"",
         ),
         (
+            "{ name = \"web\", token_sha256 = \"DIGEST\", budget_usd_per_day = \"SECRET\" }",
+            "budget_usd_per_day of \"web\"",
+        ),
+        (
+            "{ name = \"web\", token_sha256 = \"DIGEST\", budget_usd_per_day = -1 }",
+            "dollars from 0 to 1000000",
+        ),
+        (
+            "{ name = \"web\", token_sha256 = \"DIGEST\", budget_usd_per_month = 1000000.1 }",
+            "budget_usd_per_month of \"web\"",
+        ),
+        (
+            "{ name = \"web\", token_sha256 = \"DIGEST\", budget_usd_per_month = 0.0000000001 }",
+            "at most 9 decimals",
+        ),
+        (
+            "{ name = \"web\", token_sha256 = \"DIGEST\", budget_usd_per_month = nan }",
+            "budget_usd_per_month of \"web\"",
+        ),
+        (
             "{ name = \"web\", token_sha256 = \"DIGEST\", max_inflight = 9 }",
             "did you mean max_in_flight?",
         ),

@@ -84,6 +84,7 @@ pub(super) fn failure(error: &ProxyError) -> Vec<u8> {
         | ProxyError::CircuitOpen { .. }
         | ProxyError::Overloaded { .. }
         | ProxyError::QuotaExceeded { .. }
+        | ProxyError::BudgetExceeded(_)
         | ProxyError::BodiesFull
         | ProxyError::SocketsBusy { .. }
         | ProxyError::AnswerTooLarge(_)

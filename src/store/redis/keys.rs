@@ -52,6 +52,11 @@ impl Keys {
         format!("{}{fingerprint}:{generation}{FLIGHT}", self.prefix)
     }
 
+    /// A hash: what each process has spent of a budget.
+    pub(super) fn budget(&self, purse: &str) -> String {
+        format!("{}budget:{purse}", self.prefix)
+    }
+
     /// Matches all keys of the namespace. Its own characters are none that a pattern interprets.
     pub(super) fn pattern(&self) -> String {
         format!("{}*", self.prefix)
@@ -94,7 +99,12 @@ mod tests {
             assert_eq!(keys.parse(&key), Some(named));
             assert_eq!(Keys::new("other").parse(&key), None);
         }
-        for key in [keys.clears(), keys.channel(), "pegasus:a.b-c:00:1".into()] {
+        for key in [
+            keys.clears(),
+            keys.channel(),
+            keys.budget("day:0:web"),
+            "pegasus:a.b-c:00:1".into(),
+        ] {
             assert_eq!(keys.parse(&key), None);
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::link::{Address, Links, Push, is_refusal};
-use super::{Shared, WRITE, clears, late, lease};
+use super::{Shared, WRITE, clears, late, lease, spending};
 
 /// How long the tier is off after a failure.
 const OFF: Duration = Duration::from_secs(1);
@@ -214,7 +214,8 @@ impl Shared {
     ) -> RedisResult<(Links, mpsc::Receiver<Push>)> {
         let connected = timeout(CONNECT, async {
             let (links, pushes) = address.connect(channel).await?;
-            for script in lease::scripts().into_iter().chain(clears::scripts()) {
+            let scripts = lease::scripts().into_iter().chain(clears::scripts());
+            for script in scripts.chain([spending::script()]) {
                 // Where that is not permitted, the first use of each takes a little longer.
                 match script.load_async(&mut links.asks.clone()).await {
                     Err(error) if !is_refusal(&error) => return Err(error),

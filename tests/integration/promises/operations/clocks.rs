@@ -39,6 +39,11 @@ const READERS: [(&str, usize, &str); 14] = [
     ("layers/retry.rs", 1, "a Retry-After that is a date"),
     ("logging/line.rs", 1, "the time of a line in the log"),
     ("metering/fetch.rs", 1, "of which day fetched prices are"),
+    (
+        "metering/budget/purses.rs",
+        1,
+        "which day's and month's budget it is",
+    ),
     ("stack.rs", 1, "which sums of the ledger are today's"),
     (
         "store/snapshot/moment.rs",
