@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::metering::account::{Account, Row, Who};
 use crate::metering::books::{Books, Reader};
+use crate::metering::hand;
 use crate::metering::ledger::{Ledger, Place};
 
 /// A clock that stands where it is put.
@@ -193,15 +194,15 @@ fn what_earlier_processes_spent_is_in_the_ledger() {
     let others: Vec<_> = (0..10_001)
         .map(|n| row("2026-11-27T05:00:00Z", &format!("{n:05}"), 1))
         .collect();
-    ledger.keeper().read(&others);
-    ledger.keeper().read(&[
+    ledger.keeper().read(&hand::Hand::new(&others));
+    ledger.keeper().read(&hand::Hand::new(&[
         row("2026-10-31T23:59:59.999Z", "web", 1_000),
         row("2026-11-01T00:00:00Z", "web", 100),
         row("2026-11-26T23:59:59.999Z", "web", 10),
         row("2026-11-27T00:00:00Z", "web", 1),
         row("2026-11-27T05:00:00Z", "web", 2),
         row("2026-11-27T05:00:00Z", "app", 7),
-    ]);
+    ]));
     let hand = Hand::default();
     hand.put("2026-11-27T06:30:00Z");
     let clients = [
@@ -258,7 +259,7 @@ fn others_add_to_it_and_take_nothing_back() {
 fn an_account_pays_from_its_budget_at_once() {
     struct Nobody;
     impl Reader for Nobody {
-        fn read(&mut self, _: &[Row]) {}
+        fn read(&mut self, _: &hand::Hand<'_>) {}
     }
     let now = "2026-11-27T12:00:00Z";
     let (budget, _) = budget(now, Some(100), None);

@@ -18,7 +18,7 @@ const READS: [&str; 6] = [
 ];
 
 /// Who may, how often, and for whom.
-const READERS: [(&str, usize, &str); 14] = [
+const READERS: [(&str, usize, &str); 15] = [
     ("demo/chat.rs", 1, "`created` in the demo's answers"),
     ("edge.rs", 1, "when the process began, for Prometheus"),
     ("edge/access.rs", 1, "when a request came, for the ledger"),
