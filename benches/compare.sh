@@ -18,6 +18,8 @@ case ${1-} in
     *) rounds=${1:-$rounds} seconds=${2:-$seconds} ;;
 esac
 dir=$(mktemp -d)
+# Each server keeps a ledger of its own, as its defaults have it.
+export PEGASUS_LEDGER__PATH=$dir/ledger.db
 declare -A pids=() addresses=()
 trap 'stop_all; [[ -n ${KEEP-} ]] || rm -rf "$dir"' EXIT
 
@@ -47,7 +49,7 @@ core() { exec taskset -c "$(($1 % cores))" "${@:2}"; }
 start() {
     local name=$1 on=$2
     shift 2
-    (core "$on" "$@") >"$dir/$name.out" 2>"$dir/$name.log" &
+    (export PEGASUS_LEDGER__PATH=$dir/$name.db && core "$on" "$@") >"$dir/$name.out" 2>"$dir/$name.log" &
     pids[$name]=$!
     local address=
     for _ in $(seq 200); do

@@ -7,11 +7,10 @@ use std::time::SystemTime;
 
 use axum::Router;
 use axum::extract::State;
-use axum::response::{Html, IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{any, get, post};
 use bytes::Bytes;
-use http::header::HeaderName;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, StatusCode, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
@@ -50,6 +49,7 @@ mod live;
 mod metrics;
 mod openai;
 mod outgoing;
+mod page;
 mod patient;
 mod peers;
 mod quota;
@@ -100,7 +100,9 @@ impl Edge {
     /// All routes, with what every request passes on its way to them.
     pub fn front(&self) -> Front {
         let routes = Router::new()
-            .route("/", get(index))
+            .route("/", get(page::document))
+            .route("/dashboard", get(page::document))
+            .route("/assets/{digest}/{name}", get(page::asset))
             .route("/create", post(create::prompt))
             .route("/create/chat", post(create::turn))
             .route(openai::COMPLETIONS, post(openai::completions))
@@ -139,6 +141,7 @@ impl Edge {
     ) -> Result<Caller, ProxyError> {
         let mut caller = self.shared.guard.caller(headers)?;
         context.open_account(route, caller.who());
+        caller.account = Arc::clone(context.account());
         if let Some(quota) = &caller.quota {
             context.note_client(quota.name());
             quota.count()?;
@@ -236,38 +239,6 @@ impl Drop for Departure<'_> {
     }
 }
 
-/// The page for people.
-async fn index() -> Response {
-    let page = include_str!("edge/index.html").replace("{version}", env!("CARGO_PKG_VERSION"));
-    let mut response = Html(page).into_response();
-    let headers = response.headers_mut();
-    // The page has no script and asks nothing of anybody.
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(policy),
-    );
-    for (name, value) in [
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (
-            HeaderName::from_static("cross-origin-opener-policy"),
-            "same-origin",
-        ),
-        (
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ),
-        (
-            HeaderName::from_static("permissions-policy"),
-            "camera=(), geolocation=(), microphone=()",
-        ),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
-}
-
 async fn not_found(State(edge): State<Edge>, headers: HeaderMap) -> Response {
     if let Err(error) = edge.shared.guard.caller(&headers) {
         return failure(&error);
@@ -285,7 +256,12 @@ async fn method_not_allowed(
     method: http::Method,
     headers: HeaderMap,
 ) -> Response {
-    let is_open = ["/", "/metrics"].contains(&uri.path()) || uri.path().starts_with("/health");
+    let path = uri.path();
+    let is_open = path == "/metrics"
+        || page::is_document(path)
+        || [page::ASSETS, "/health"]
+            .iter()
+            .any(|open| path.starts_with(open));
     if let (false, Err(error)) = (is_open, edge.shared.guard.caller(&headers)) {
         return failure(&error);
     }

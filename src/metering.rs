@@ -22,6 +22,7 @@ pub mod books;
 mod decimal;
 pub mod exposition;
 pub mod fetch;
+pub mod hand;
 pub mod ledger;
 pub mod overview;
 pub mod prices;

@@ -54,6 +54,7 @@ install_packages() {
     find_python || packages+=(python3 python3-venv)
     usable_node || packages+=(nodejs)
     has npm || packages+=(npm)
+    has chromium || packages+=(chromium)
     [[ ${#packages[@]} -gt 0 ]] || return 0
 
     echo "missing: ${packages[*]}"
@@ -78,6 +79,7 @@ install_packages() {
     find_python || still+=("Python 3.11 or newer with venv")
     usable_node || still+=("Node 18 or newer")
     has npm || still+=("npm")
+    has chromium || still+=("chromium")
     [[ ${#still[@]} -eq 0 ]] || { printf 'still missing: %s\n' "${still[@]}"; return 1; }
 }
 

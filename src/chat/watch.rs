@@ -1,5 +1,6 @@
 //! Watches the chunks of a stream as they pass: whether it ends well, and what it used.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -21,7 +22,7 @@ pub(super) const MAX_CHOICES: usize = 1024;
 pub struct Watch {
     usage: Option<Usage>,
     /// What the first chunk says; all others say it again.
-    model: Option<Option<Arc<str>>>,
+    model: OnceCell<Option<Arc<str>>>,
     choices: Vec<Seen>,
     text: usize,
 }
@@ -49,7 +50,7 @@ impl Watch {
         if let Some(usage) = chunk.usage.as_ref().and_then(Usage::read) {
             self.usage = Some(usage);
         }
-        self.model.get_or_insert_with(|| model_of(data));
+        self.model.get_or_init(|| model_of(data));
         for Object(choice) in chunk.choices.into_iter().flatten() {
             self.choice(choice)?;
         }
@@ -63,7 +64,7 @@ impl Watch {
 
     /// The model that answers, if it says so.
     pub fn model(&self) -> Option<&Arc<str>> {
-        self.model.as_ref()?.as_ref()
+        self.model.get()?.as_ref()
     }
 
     /// Whether there was a choice, and all that there were have a finish reason.

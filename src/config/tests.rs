@@ -6,9 +6,19 @@ use secrecy::ExposeSecret;
 use toml::Value;
 
 use super::{layers::environment::variable, *};
+use crate::metering::prices::Tokens;
 
 mod environment;
 mod problems;
+
+/// A call with a token of each kind.
+const ONE_EACH: Tokens = Tokens {
+    prompt: 1,
+    completion: 1,
+    cached: 0,
+    cache_write: 0,
+    reasoning: 0,
+};
 
 /// The settings with these environment variables and no file.
 fn with(variables: &[(&str, &str)]) -> Result<Loaded, Problems> {
@@ -125,7 +135,10 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.log.summary_interval, seconds(300));
     assert_eq!(
-        config.metering.prices.nano_usd(&config.create.model, 1, 1),
+        config
+            .metering
+            .prices
+            .cost(&config.create.model, None, &ONE_EACH),
         Some(18_000)
     );
 }

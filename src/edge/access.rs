@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::dialect::{Dialect, Failed};
 use super::outgoing::Answer;
+use super::page;
 use crate::error::ProxyError;
 use crate::metering::account::{Account, Row, Who};
 use crate::metering::books::Books;
@@ -281,7 +282,8 @@ impl Drop for Line {
             row.took.total = micros(story.begun.elapsed());
         });
         let broken_off = error.is_some() && *status == Some(200);
-        if path.starts_with("/health") {
+        // Nobody looks for these, and a page loads twenty of them.
+        if path.starts_with("/health") || path == "/metrics" || path.starts_with(page::ASSETS) {
             tell!(debug);
         } else if broken_off || status.is_some_and(|status| status >= 500) {
             tell!(warn);

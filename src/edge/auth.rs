@@ -12,7 +12,7 @@ use super::quota::Quota;
 use crate::config::{CacheScope, Client, Config};
 use crate::error::ProxyError;
 use crate::fingerprint::Scope;
-use crate::metering::account::Who;
+use crate::metering::account::{Account, Who};
 
 /// Checks credentials. Holds digests only, so that a comparison tells nothing by its duration, not even
 /// a token's length.
@@ -34,6 +34,8 @@ pub(super) struct Caller {
     pub(super) quota: Option<Arc<Quota>>,
     /// One of the places that these limits give, once taken.
     pub(super) place: Option<OwnedSemaphorePermit>,
+    /// What pays for the request.
+    pub(super) account: Arc<Account>,
     is_admin: bool,
 }
 
@@ -97,6 +99,7 @@ impl Guard {
             authorization,
             quota,
             place: None,
+            account: Arc::default(),
             is_admin,
         })
     }

@@ -82,7 +82,6 @@ async fn create(
         &incoming,
         caller,
         Some(&chat),
-        context,
     )?;
     // The client's type and wishes are about this endpoint's JSON, not about the upstream's.
     parts.headers.remove(header::ACCEPT);
@@ -99,7 +98,7 @@ async fn create(
             Shape::Stream { .. } => report.stream(stream.head.headers, stream.frames),
             Shape::Whole => {
                 let (body, worth) = events::gather(stream.frames, report.deadline()).await?;
-                report.whole(stream.head.headers, &body, worth, wants_text(&incoming))?
+                report.whole(stream.head.headers, &body, &worth, wants_text(&incoming))?
             }
         },
         Reply::Whole(Whole {
@@ -107,8 +106,8 @@ async fn create(
             body,
             answer: Some(worth),
         }) => match shape {
-            Shape::Stream { .. } => report.replay(head.headers, &body, worth)?,
-            Shape::Whole => report.whole(head.headers, &body, worth, wants_text(&incoming))?,
+            Shape::Stream { .. } => report.replay(head.headers, &body, &worth)?,
+            Shape::Whole => report.whole(head.headers, &body, &worth, wants_text(&incoming))?,
         },
         Reply::Whole(whole) => return Err(outcome::refusal(&whole)),
         Reply::Stream(_) => {

@@ -26,7 +26,7 @@ use super::dialect::failure;
 use super::encoding::{self, Compressible};
 use super::linger::{self, Rest};
 use super::outgoing::{Answer, Outgoing};
-use super::{Edge, framing, openai};
+use super::{Edge, framing, openai, page};
 use crate::config;
 use crate::error::ProxyError;
 
@@ -174,7 +174,7 @@ fn is_foreign<B>(request: &Request<B>, origins: &[HeaderValue]) -> bool {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     match (site, origin) {
         // A link to the page for people is no call.
-        (Some(b"cross-site" | b"same-site"), _) => path != "/",
+        (Some(b"cross-site" | b"same-site"), _) => !page::is_document(path),
         // Over plain HTTP to anything but localhost browsers tell the origin alone. What a page may read is for
         // the browser to decide, what it may do is decided here.
         (None, Some(origin)) => changes && may_come_unasked(origin, headers),

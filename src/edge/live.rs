@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use axum::Extension;
@@ -12,7 +13,8 @@ use bytes::BytesMut;
 use futures_util::stream::unfold;
 use http::HeaderMap;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::clear::Peer;
 use super::dialect::failure;
@@ -20,7 +22,7 @@ use super::figures::timestamp;
 use super::health::circuits;
 use super::{Edge, events};
 use crate::metering::account::{Row, Source};
-use crate::metering::overview::{Histogram, Known};
+use crate::metering::overview::{Histogram, Known, Overview};
 use crate::metering::tally::{Figure, Tally};
 use crate::request::Route;
 
@@ -28,8 +30,6 @@ use crate::request::Route;
 const PACE: Duration = Duration::from_secs(1);
 /// After so long without news a comment goes out, so that nobody takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// So often the state of the process itself is sent, when no request has ended.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// `GET /api/events`
 pub(super) async fn live(
@@ -41,46 +41,61 @@ pub(super) async fn live(
     if let Err(error) = edge.shared.guard.operator(&headers, peer) {
         return failure(&error);
     }
-    let states = unfold((edge, Turn::First), |(edge, turn)| async move {
-        let next = match turn {
-            Turn::First => edge.state_event().await,
-            Turn::Later => edge.next_event().await,
-        };
-        Some((Ok::<_, Infallible>(next.freeze()), (edge, Turn::Later)))
+    let states = unfold((edge, None), |(edge, seen)| async move {
+        let (event, seen) = edge.next_event(seen).await?;
+        Some((Ok::<_, Infallible>(event.freeze()), (edge, Some(seen))))
     });
     events::response(HeaderMap::new(), Body::from_stream(states))
 }
 
-enum Turn {
-    First,
-    Later,
+/// What a listener has been told of.
+struct Seen {
+    changes: Option<watch::Receiver<u64>>,
+    pulse: Pulse,
 }
 
+/// What changes without a request that ends: requests that begin, the cache, flights, circuits.
+type Pulse = (u64, u64, u64, Vec<&'static str>);
+
 impl Edge {
-    /// Waits for news.
-    async fn next_event(&self) -> BytesMut {
-        sleep(PACE).await;
-        let Some(overview) = &self.shared.stack.overview else {
-            sleep(LOOK).await;
-            return self.state_event().await;
-        };
-        let mut changes = overview.changes();
-        // What changed while nobody looked is in the state that follows; what is waited for is the next change.
-        changes.mark_unchanged();
-        let before = self.pulse();
-        let mut waited = Duration::ZERO;
-        while waited < KEEP_ALIVE {
-            let changed = timeout(LOOK, changes.changed()).await;
-            if changed.is_ok() || self.pulse() != before {
-                return self.state_event().await;
+    /// Waits for news, of which the first is the state as it is. Ends when the process is about to: an open page must not
+    /// hold it up.
+    async fn next_event(&self, seen: Option<Seen>) -> Option<(BytesMut, Seen)> {
+        if let Some(seen) = seen {
+            let mut quiet = Duration::ZERO;
+            loop {
+                sleep(PACE).await;
+                if self.shared.draining.load(Ordering::Relaxed) {
+                    return None;
+                }
+                if self.has_news(&seen) {
+                    break;
+                }
+                quiet += PACE;
+                if quiet >= KEEP_ALIVE {
+                    return Some((BytesMut::from(": keep-alive\n\n"), seen));
+                }
             }
-            waited += LOOK;
         }
-        BytesMut::from(": keep-alive\n\n")
+        if let Some(books) = &self.shared.stack.books {
+            books.settled().await;
+        }
+        // Before the state is read: whatever changes from here on is news again.
+        let seen = Seen {
+            changes: self.shared.stack.overview.as_ref().map(Overview::changes),
+            pulse: self.pulse(),
+        };
+        let mut out = BytesMut::from("event: state\n");
+        crate::sse::encode(self.state().to_string().as_bytes(), &mut out);
+        Some((out, seen))
     }
 
-    /// What changes without a request that ends: requests that begin, circuits, the cache.
-    fn pulse(&self) -> (u64, u64, u64, Vec<&'static str>) {
+    fn has_news(&self, seen: &Seen) -> bool {
+        let is_changed = |changes: &watch::Receiver<u64>| changes.has_changed().unwrap_or(false);
+        seen.changes.as_ref().is_some_and(is_changed) || self.pulse() != seen.pulse
+    }
+
+    fn pulse(&self) -> Pulse {
         let stack = &self.shared.stack;
         let circuits = stack.circuits.snapshot();
         (
@@ -91,22 +106,9 @@ impl Edge {
         )
     }
 
-    async fn state_event(&self) -> BytesMut {
-        if let Some(books) = &self.shared.stack.books {
-            books.settled().await;
-        }
-        let mut out = BytesMut::from("event: state\n");
-        crate::sse::encode(self.state().to_string().as_bytes(), &mut out);
-        out
-    }
-
     fn state(&self) -> Value {
         let shared = &self.shared;
-        let known = shared
-            .stack
-            .overview
-            .as_ref()
-            .map(|overview| overview.known());
+        let known = shared.stack.overview.as_ref().map(Overview::known);
         let known = known.unwrap_or_default();
         let now = SystemTime::now();
         let day = now
@@ -149,6 +151,7 @@ impl Edge {
             "bypass": of(Source::Bypass),
             "upstream": of(Source::Upstream),
             "unanswered": of(Source::None),
+            "refusedByBreaker": known.refused_by_breaker,
             "retries": m.retries.get(),
             "failures": m.failures.get(),
             "inFlight": self.resources().in_flight,

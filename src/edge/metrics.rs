@@ -9,7 +9,7 @@ use http::{HeaderValue, header};
 use super::Edge;
 use crate::metering::account::Source;
 use crate::metering::exposition::{Exposition, Kind, dollars};
-use crate::metering::overview::{Histogram, Known};
+use crate::metering::overview::{Histogram, Known, Overview};
 use crate::metering::tally::{Figure, Tally};
 
 mod layers;
@@ -21,7 +21,7 @@ pub(super) async fn metrics(State(edge): State<Edge>) -> Response {
     if let Some(books) = &stack.books {
         books.settled().await;
     }
-    let known = stack.overview.as_ref().map(|overview| overview.known());
+    let known = stack.overview.as_ref().map(Overview::known);
     let mut text = Exposition::default();
     let known = known.unwrap_or_default();
     requests(&mut text, &known);

@@ -1,7 +1,5 @@
 //! `/v1`: OpenAI's protocol, whole and streaming, and everything else below it passed on as it is.
 
-use std::sync::Arc;
-
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -110,7 +108,6 @@ where
         &incoming,
         caller,
         Some(&chat),
-        context,
     )?;
     drop(incoming);
     let request = ProxyRequest::new(parts, Content::Chat(Box::new(chat)));
@@ -140,7 +137,7 @@ async fn answer(exchange: Exchange, reply: Reply, shape: Shape) -> Result<Answer
             Shape::Whole => {
                 let deadline = exchange.request.deadline;
                 let (body, worth) = events::gather(stream.frames, deadline).await?;
-                Ok(whole(&exchange, stream.head.headers, body, worth))
+                Ok(whole(&exchange, stream.head.headers, body, &worth))
             }
         },
         Reply::Whole(Whole {
@@ -149,18 +146,18 @@ async fn answer(exchange: Exchange, reply: Reply, shape: Shape) -> Result<Answer
             answer: Some(worth),
         }) => match shape {
             Shape::Stream { include_usage } => {
-                replay(&exchange, head.headers, &body, worth, include_usage)
+                replay(&exchange, head.headers, &body, &worth, include_usage)
                     .map(|response| response.map(Outgoing::from))
             }
-            Shape::Whole => Ok(whole(&exchange, head.headers, body, worth)),
+            Shape::Whole => Ok(whole(&exchange, head.headers, body, &worth)),
         },
         reply => relay(&exchange, reply).map(|response| response.map(Outgoing::from)),
     }
 }
 
 /// A complete answer as JSON.
-fn whole(exchange: &Exchange, head: HeaderMap, body: Bytes, worth: Worth) -> Answer {
-    let bill = exchange.settle(&worth);
+fn whole(exchange: &Exchange, head: HeaderMap, body: Bytes, worth: &Worth) -> Answer {
+    let bill = exchange.settle(worth);
     let mut response = Answer::new(body.into());
     *response.headers_mut() = exchange.headers(head, bill.tokens_saved);
     response.headers_mut().insert(
@@ -175,7 +172,7 @@ fn replay(
     exchange: &Exchange,
     head: HeaderMap,
     body: &Bytes,
-    worth: Worth,
+    worth: &Worth,
     include_usage: bool,
 ) -> Result<Response, ProxyError> {
     let body = chat::with_usage(body.clone(), worth.usage);
@@ -195,7 +192,7 @@ fn replay(
         let error = ProxyError::InvalidAnswer(reason.into());
         Events::break_off(&exchange.context, &error, &mut out);
     }
-    let bill = exchange.settle(&worth);
+    let bill = exchange.settle(worth);
     Ok(events::response(
         exchange.headers(head, bill.tokens_saved),
         out.freeze().into(),
@@ -231,15 +228,7 @@ async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Res
     let accepts_events = incoming.get(header::ACCEPT).is_some_and(|value| {
         memchr::memmem::find(value.as_bytes(), b"text/event-stream").is_some()
     });
-    let parts = edge.parts(
-        Route::Forwarded,
-        method,
-        path,
-        &incoming,
-        caller,
-        None,
-        context,
-    )?;
+    let parts = edge.parts(Route::Forwarded, method, path, &incoming, caller, None)?;
     let request = ProxyRequest::new(
         parts,
         Content::Opaque {
@@ -398,7 +387,6 @@ impl Edge {
         incoming: &HeaderMap,
         caller: Caller,
         chat: Option<&Chat>,
-        context: &Context,
     ) -> Result<Parts, ProxyError> {
         let config = &self.shared.config;
         let mut cache_control = CacheControl::from_headers(incoming);
@@ -417,7 +405,7 @@ impl Edge {
             ttl: config.cache.ttl_of(route),
             level: headers::level(incoming)?,
             deadline: Instant::now() + config.upstream.total_timeout,
-            account: Arc::clone(context.account()),
+            account: caller.account,
             asks_for_usage: config.metering.stream_usage,
         })
     }

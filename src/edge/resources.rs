@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Edge;
+use crate::metering::books::Books;
+use crate::metering::ledger::Ledger;
 use crate::upstream::{SocketUse, Upstream};
 
 /// What the process holds at present.
@@ -44,12 +46,8 @@ impl Edge {
                 .map_or_else(SocketUse::default, Upstream::sockets),
             in_flight: shared.config.server.max_in_flight.saturating_sub(free) as u64,
             books_waiting: books.map_or(0, |books| books.waiting() as u64),
-            rows_dropped: books.map_or(0, |books| books.dropped()),
-            rows_lost: shared
-                .stack
-                .ledger
-                .as_ref()
-                .map_or(0, |ledger| ledger.lost()),
+            rows_dropped: books.map_or(0, Books::dropped),
+            rows_lost: shared.stack.ledger.as_ref().map_or(0, Ledger::lost),
         }
     }
 }

@@ -174,6 +174,7 @@ mod tests {
     use crate::config::Config;
     use crate::error::ProxyError;
     use crate::metering::account::{Row, Savings, Source};
+    use crate::metering::hand::Hand;
     use crate::reply::Reply;
     use crate::request::{ProxyRequest, Route};
     use crate::stack;
@@ -198,7 +199,7 @@ mod tests {
     /// A request ends that saved a nano-dollar.
     fn request(edge: &Edge) {
         edge.shared.stack.metrics.hits.add(1);
-        overview(edge).reader().read(&[Row {
+        let row = Row {
             endpoint: Some(Route::Create),
             source: Source::Cache,
             saved: Savings {
@@ -206,7 +207,8 @@ mod tests {
                 ..Savings::default()
             },
             ..Row::default()
-        }]);
+        };
+        overview(edge).reader().read(&Hand::new(&[row]));
     }
 
     /// How often a task is woken by a future within a day, in which it never gets ready.

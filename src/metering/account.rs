@@ -4,6 +4,7 @@
 //! the calls upstream. When the last of them is done the account closes, and goes into the [`Books`] as one row. So a
 //! call whose client left is in the row of that client, whoever else got its answer, and no call is in two.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -221,11 +222,14 @@ impl Who {
         match self {
             Self::Anonymous => "anonymous".into(),
             Self::Named(name) => Arc::clone(name),
-            Self::Scope(bytes) => bytes
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
-                .into(),
+            Self::Scope(bytes) => {
+                let mut name = String::with_capacity(2 * bytes.len());
+                for byte in bytes {
+                    // A string takes whatever is written to it.
+                    let _ = write!(name, "{byte:02x}");
+                }
+                name.into()
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::Counter;
 use super::account::Row;
+use super::hand::Hand;
 
 /// Rows that may wait (about 25 MiB): a second of all that one machine answers.
 const MAX_WAITING: usize = 64 * 1024;
@@ -33,7 +34,7 @@ pub struct Books {
 /// Who makes something of rows. Called by the books' own thread, which may take its time.
 pub trait Reader: Send {
     /// Rows of requests that are over, in the order in which they ended. May be none: then as much time has passed.
-    fn read(&mut self, rows: &[Row]);
+    fn read(&mut self, hand: &Hand<'_>);
 
     /// Nothing will follow.
     fn close(&mut self) {}
@@ -144,9 +145,11 @@ impl Desk {
         let mut rows = Vec::new();
         loop {
             let (waiting, is_over) = self.gather(&mut rows);
+            let hand = Hand::new(&rows);
             for reader in &mut readers {
-                reader.read(&rows);
+                reader.read(&hand);
             }
+            drop(hand);
             rows.clear();
             rows.shrink_to(KEPT);
             for told in waiting {
@@ -154,7 +157,9 @@ impl Desk {
                 let _ = told.send(());
             }
             if is_over {
-                readers.iter_mut().for_each(|reader| reader.close());
+                for reader in &mut readers {
+                    reader.close();
+                }
                 return;
             }
         }
@@ -196,8 +201,10 @@ mod tests {
     struct Tell(Sender<Option<Vec<i64>>>);
 
     impl Reader for Tell {
-        fn read(&mut self, rows: &[Row]) {
-            let _ = self.0.send(Some(rows.iter().map(|row| row.at).collect()));
+        fn read(&mut self, hand: &Hand<'_>) {
+            let _ = self
+                .0
+                .send(Some(hand.rows.iter().map(|row| row.at).collect()));
         }
 
         fn close(&mut self) {
@@ -246,14 +253,14 @@ mod tests {
     async fn slow_readers_cost_rows_and_no_time() {
         struct Stuck(std::sync::mpsc::Receiver<()>);
         impl Reader for Stuck {
-            fn read(&mut self, _: &[Row]) {
+            fn read(&mut self, _: &Hand<'_>) {
                 let _ = self.0.recv();
             }
         }
         let (go_on, wait) = channel();
         let books = Books::new(vec![Box::new(Stuck(wait))]);
-        for at in 0..3 * MAX_WAITING as i64 {
-            books.enter(row(at));
+        for _ in 0..3 * MAX_WAITING {
+            books.enter(row(0));
         }
         assert!(books.waiting() <= MAX_WAITING);
         assert!(books.dropped() >= MAX_WAITING as u64);

@@ -14,6 +14,7 @@ use self::sqlite::Sqlite;
 use super::Counter;
 use super::account::Row;
 use super::books::Reader;
+use super::hand::{HOUR, Hand};
 use super::tally::Tally;
 
 mod entry;
@@ -159,11 +160,8 @@ impl Shared {
     fn report(&self, from: i64, until: i64, by: &[Group]) -> Result<Report, Failed> {
         let columns: Vec<_> = by.iter().map(|group| group.column()).collect();
         // What lies between two full hours is in their sums, also when the rows themselves are gone.
-        let first = from
-            .saturating_add(schema::HOUR - 1)
-            .div_euclid(schema::HOUR)
-            * schema::HOUR;
-        let last = until.div_euclid(schema::HOUR) * schema::HOUR;
+        let first = from.saturating_add(HOUR - 1).div_euclid(HOUR) * HOUR;
+        let last = until.div_euclid(HOUR) * HOUR;
         let times = if first <= last {
             [from, first, last, until]
         } else {
@@ -236,12 +234,13 @@ impl Group {
 // === impl Keeper ===
 
 impl Keeper {
-    fn enter(&mut self, rows: &[Row]) {
+    fn enter(&mut self, hand: &Hand<'_>) {
         let entered = if self.pending.is_empty() {
-            self.shared.sqlite.lock().enter(rows)
+            self.shared.sqlite.lock().enter(&hand.groups)
         } else {
-            self.pending.extend_from_slice(rows);
-            self.shared.sqlite.lock().enter(&self.pending)
+            self.pending.extend_from_slice(hand.rows);
+            let all = Hand::new(&self.pending);
+            self.shared.sqlite.lock().enter(&all.groups)
         };
         match entered {
             Ok(()) => {
@@ -255,7 +254,7 @@ impl Keeper {
                     tracing::warn!(%error, "the ledger cannot be written; its rows are kept in memory for now");
                 }
                 if self.pending.is_empty() {
-                    self.pending = rows.to_vec();
+                    self.pending = hand.rows.to_vec();
                 }
                 let beyond = self.pending.len().saturating_sub(MAX_PENDING);
                 self.pending.drain(..beyond);
@@ -280,17 +279,17 @@ impl Keeper {
 }
 
 impl Reader for Keeper {
-    fn read(&mut self, rows: &[Row]) {
-        if !rows.is_empty() || !self.pending.is_empty() {
-            self.enter(rows);
+    fn read(&mut self, hand: &Hand<'_>) {
+        if !hand.rows.is_empty() || !self.pending.is_empty() {
+            self.enter(hand);
         }
-        if let Some(row) = rows.last() {
+        if let Some(row) = hand.rows.last() {
             self.tidy(row.at);
         }
     }
 
     fn close(&mut self) {
-        self.read(&[]);
+        self.read(&Hand::new(&[]));
         let lost = self.pending.len();
         if lost > 0 {
             tracing::error!(lost, "the ledger could not be written to the end");

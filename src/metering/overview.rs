@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::account::{Row, Source};
 use super::books::Reader;
+use super::hand::{Group, Hand};
 use super::tally::Tally;
 use crate::request::Route;
 
@@ -53,6 +54,8 @@ pub struct Known {
     pub added: Histogram,
     /// Requests by the status of their response and the code of what went wrong, which is empty where nothing did.
     pub responses: BTreeMap<(u16, &'static str), u64>,
+    /// How many requests an open circuit turned away.
+    pub refused_by_breaker: u64,
     /// The last requests, the newest first.
     pub recent: VecDeque<Row>,
 }
@@ -115,16 +118,19 @@ impl Overview {
 }
 
 impl Reader for Overview {
-    fn read(&mut self, rows: &[Row]) {
-        if rows.is_empty() {
+    fn read(&mut self, hand: &Hand<'_>) {
+        if hand.rows.is_empty() {
             return;
         }
         let mut known = self.shared.lock();
-        for row in rows {
-            known.add(row);
+        for group in &hand.groups {
+            known.add(group);
         }
-        let last = rows.len().saturating_sub(RECENT);
-        for row in rows.iter().skip(last) {
+        for row in hand.rows {
+            known.time(row);
+        }
+        let last = hand.rows.len().saturating_sub(RECENT);
+        for row in hand.rows.iter().skip(last) {
             known.recent.push_front(row.clone());
         }
         known.recent.truncate(RECENT);
@@ -145,19 +151,22 @@ impl Known {
         }
     }
 
-    fn add(&mut self, row: &Row) {
-        let tally = Tally::of(row);
-        self.overall.add(&tally);
+    fn add(&mut self, Group { row, tally }: &Group<'_>) {
+        self.overall.add(tally);
         let day = row.at.div_euclid(DAY);
         if day > self.today.0 {
             self.today = (day, Tally::default());
         }
         if day == self.today.0 {
-            self.today.1.add(&tally);
+            self.today.1.add(tally);
         }
-        self.series(row).add(&tally);
+        self.series(row).add(tally);
+    }
+
+    fn time(&mut self, row: &Row) {
         let outcome = (row.status, row.error.unwrap_or_default());
         *self.responses.entry(outcome).or_default() += 1;
+        self.refused_by_breaker += u64::from(row.error == Some("circuit_open"));
         let took = &row.took;
         if row.source != Source::None {
             self.total[row.source as usize].add(took.total);
@@ -247,6 +256,10 @@ mod tests {
     use super::*;
     use crate::metering::tally::Figure;
 
+    fn read(overview: &mut Overview, rows: &[Row]) {
+        overview.read(&Hand::new(rows));
+    }
+
     fn row(at: i64, model: &str) -> Row {
         Row {
             at,
@@ -261,13 +274,16 @@ mod tests {
     #[test]
     fn a_new_day_begins_with_nothing() {
         let mut overview = Overview::new(10, Tally::default(), Tally::default());
-        overview.read(&[
-            row(10 * DAY, "a"),
-            row(11 * DAY - 1, "a"),
-            row(11 * DAY, "a"),
-        ]);
+        read(
+            &mut overview,
+            &[
+                row(10 * DAY, "a"),
+                row(11 * DAY - 1, "a"),
+                row(11 * DAY, "a"),
+            ],
+        );
         // A request of yesterday that ended today is one of yesterday.
-        overview.read(&[row(11 * DAY - 1, "a")]);
+        read(&mut overview, &[row(11 * DAY - 1, "a")]);
         let known = overview.known();
         assert_eq!(known.of_day(11).get(Figure::Cost), 1);
         assert_eq!(known.of_day(12).get(Figure::Cost), 0);
@@ -279,10 +295,11 @@ mod tests {
     fn names_of_models_are_bounded() {
         let mut overview = Overview::new(0, Tally::default(), Tally::default());
         for n in 0..1_000 {
-            overview.read(&[row(n, &format!("m{n}")), row(n, "m0")]);
+            read(&mut overview, &[row(n, &format!("m{n}")), row(n, "m0")]);
         }
         // Nor does their length: what is too long is no name.
-        overview.read(&[row(0, &"m".repeat(100_000)), row(0, "m0")]);
+        let long = row(0, &"m".repeat(100_000));
+        read(&mut overview, &[long, row(0, "m0")]);
         let known = overview.known();
         assert_eq!(known.by.len(), MODELS + 1);
         let sum = |model: &str| {

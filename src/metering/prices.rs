@@ -164,19 +164,6 @@ impl PriceTable {
         };
         [served.and_then(known), known(model)].into_iter().flatten()
     }
-
-    /// What a prompt and an answer cost, in nano-dollars; `None` if the model has no price.
-    pub fn nano_usd(&self, model: &str, prompt: u64, completion: u64) -> Option<u64> {
-        self.cost(
-            model,
-            None,
-            &Tokens {
-                prompt,
-                completion,
-                ..Tokens::default()
-            },
-        )
-    }
 }
 
 impl Default for PriceTable {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::account::{Row, Source};
-use crate::chat::Certainty;
+use crate::chat::{Certainty, Usage};
 
 /// Sums over any number of requests. Tokens are counts, money is nano-dollars, times are microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Tally {
         let (bought, given) = if is_paid {
             (usage, 0)
         } else {
-            (Default::default(), usage.total_tokens)
+            (Usage::default(), usage.total_tokens)
         };
         let counted =
             |certainty| u64::from(row.usage.is_some_and(|usage| usage.certainty == certainty));

@@ -54,6 +54,7 @@ class Proxy:
         binary = os.environ.get("PEGASUS_NEST_BIN", str(ROOT / "target/release/pegasus-nest"))
         settings = {
             "PEGASUS_UPSTREAM__BASE_URL": f"http://127.0.0.1:{upstream_port}/v1",
+            "PEGASUS_LEDGER__PATH": ":memory:",
             "PEGASUS_RETRY__BASE_DELAY": "10ms",
             "PEGASUS_RETRY__MAX_DELAY": "20ms",
         }

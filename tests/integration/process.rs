@@ -16,6 +16,9 @@ use tokio::time::timeout;
 
 use crate::support::patience;
 
+/// A ledger that ends with its process.
+const LEDGER: (&str, &str) = ("PEGASUS_LEDGER__PATH", ":memory:");
+
 /// A command that runs the binary, without the settings of the environment that the tests run in.
 ///
 /// `PEGASUS_NEST_BIN` names another one, such as a release build.
@@ -24,7 +27,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     let binary = std::env::var_os("PEGASUS_NEST_BIN").or(built);
     let mut command = Command::new(binary.expect("PEGASUS_NEST_BIN is not set"));
     command.args(arguments).env_clear().kill_on_drop(true);
-    command.env("PEGASUS_LEDGER__PATH", ":memory:");
+    command.env(LEDGER.0, LEDGER.1);
     command
 }
 
@@ -36,6 +39,7 @@ pub(crate) fn command_with_descriptors(limit: usize) -> Command {
     let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
     command.args(["-c", &script]).arg(binary);
     command.env_clear().kill_on_drop(true);
+    command.env(LEDGER.0, LEDGER.1);
     command
 }
 

@@ -75,6 +75,7 @@ async fn with_client_tokens_everything_but_health_and_the_page_asks_for_one() {
     }
     let paths = [
         "/",
+        "/dashboard",
         "/health",
         "/health/live",
         "/health/ready",
@@ -293,7 +294,13 @@ async fn a_wrong_method_asks_for_a_token_as_well() {
         assert_eq!(answer.status, 405, "{method} {path}");
         assert_ne!(answer.header("allow"), "", "{method} {path}");
     }
-    for path in ["/health", "/health/live", "/"] {
+    for path in [
+        "/health",
+        "/health/live",
+        "/",
+        "/dashboard",
+        "/assets/1/main.js",
+    ] {
         let answer = with_token(&proxy, Method::POST, path, None).await;
         assert_eq!(answer.status, 405, "{path}");
     }

@@ -335,6 +335,6 @@ fn prices_are_read_from_the_file_named() {
     let path = prices.path().to_str().unwrap();
     let loaded = with(&[("PEGASUS_METERING__PRICES_FILE", path)]).unwrap();
     let prices = &loaded.config.metering.prices;
-    assert_eq!(prices.nano_usd("my/model", 1, 1), Some(3000));
-    assert_eq!(prices.nano_usd("gpt-4o", 1, 1), Some(12_500));
+    assert_eq!(prices.cost("my/model", None, &ONE_EACH), Some(3000));
+    assert_eq!(prices.cost("gpt-4o", None, &ONE_EACH), Some(12_500));
 }

@@ -97,7 +97,7 @@ impl Form {
         for field in ATTRIBUTION {
             optional_text(root, field)?;
         }
-        let user = optional_text(root, "userId")?.filter(|user| !user.is_empty());
+        let attributed = optional_text(root, "userId")?.filter(|user| !user.is_empty());
         let stream = optional(root, "stream").map(|node| {
             node.as_bool().ok_or_else(|| {
                 malformed(
@@ -142,7 +142,7 @@ impl Form {
         Ok(Self {
             completion,
             injects_max_tokens,
-            user: user.map(|user| clip(user).into()),
+            user: attributed.map(|user| clip(user).into()),
             ignored,
         })
     }

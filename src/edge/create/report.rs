@@ -70,15 +70,15 @@ impl Report {
         &self,
         head: HeaderMap,
         body: &[u8],
-        worth: Worth,
+        worth: &Worth,
         as_text: bool,
     ) -> Result<Response, ProxyError> {
         let (outcome, text) = Outcome::of_whole(body)?;
-        let bill = self.exchange.settle(&worth);
+        let bill = self.exchange.settle(worth);
         let (content_type, body) = if as_text {
             ("text/plain; charset=utf-8", text)
         } else {
-            let answer = self.answer(&outcome, Some(&text), &worth, bill);
+            let answer = self.answer(&outcome, Some(&text), worth, bill);
             ("application/json", to_json(&answer))
         };
         let mut response = Response::new(Body::from(body));
@@ -94,13 +94,13 @@ impl Report {
         &self,
         head: HeaderMap,
         body: &[u8],
-        worth: Worth,
+        worth: &Worth,
     ) -> Result<Response, ProxyError> {
         let (outcome, text) = Outcome::of_whole(body)?;
-        let bill = self.exchange.settle(&worth);
+        let bill = self.exchange.settle(worth);
         let mut out = BytesMut::new();
         encode(&json!({"delta": text}), &mut out);
-        encode(&self.answer(&outcome, None, &worth, bill), &mut out);
+        encode(&self.answer(&outcome, None, worth, bill), &mut out);
         sse::encode(b"[DONE]", &mut out);
         let head = self.exchange.headers(head, bill.tokens_saved);
         Ok(events::response(head, out.freeze().into()))

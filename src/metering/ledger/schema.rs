@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use crate::metering::hand::HOUR;
 use crate::metering::tally::Tally;
 
 /// Changes with the tables; a ledger of a later version is refused.
@@ -12,9 +13,6 @@ pub(super) const VERSION: i64 = 1;
 
 /// What requests can be grouped by, as the tables name it.
 pub(super) const DIMENSIONS: [&str; 5] = ["model", "caller", "\"user\"", "endpoint", "source"];
-
-/// An hour in milliseconds.
-pub(super) const HOUR: i64 = 3_600_000;
 
 fn columns(prefix: &str, suffix: &str) -> String {
     let mut text = String::new();
@@ -80,7 +78,7 @@ pub(super) const FORGET: &str = "DELETE FROM requests WHERE at < $1";
 
 /// Sums from $1 until before $4 by these columns: of whole hours from $2 until before $3, and of the rows around them.
 pub(super) fn sums(by: &[&str], limit: usize) -> String {
-    let keys: String = by.iter().map(|key| format!("{key}, ")).collect();
+    let keys = by.iter().fold(String::new(), |keys, key| keys + key + ", ");
     let inner = |hour: &str| {
         let mut text = format!("SELECT {hour} AS hour");
         for dimension in DIMENSIONS {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use rusqlite::types::{Value as Sql, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
-use super::entry::{self, Entry, Key};
+use super::entry::{self, Key};
 use super::{Failed, schema};
-use crate::metering::account::Row;
+use crate::metering::hand::Group;
 use crate::metering::tally::Tally;
 
 /// How long a look waits for somebody who writes.
@@ -57,16 +57,16 @@ impl Sqlite {
         })
     }
 
-    /// Enters rows, all or none of them.
-    pub(super) fn enter(&mut self, rows: &[Row]) -> Result<(), Failed> {
+    /// Enters requests, all or none of them.
+    pub(super) fn enter(&mut self, groups: &[Group<'_>]) -> Result<(), Failed> {
         let transaction = self.connection.transaction()?;
         {
             let mut insert = transaction.prepare_cached(&self.insert)?;
-            for entry in entry::entries(rows) {
-                insert.execute(params_from_iter(request(&entry)))?;
+            for group in groups {
+                insert.execute(params_from_iter(request(group)))?;
             }
             let mut add = transaction.prepare_cached(&self.add)?;
-            for (key, tally) in entry::hours(rows) {
+            for (key, tally) in entry::hours(groups) {
                 add.execute(params_from_iter(hour(&key, &tally)))?;
             }
         }
@@ -118,8 +118,8 @@ impl Sqlite {
     }
 }
 
-fn request<'r>(entry: &'r Entry<'_>) -> impl Iterator<Item = Sql> + use<'r> {
-    let Entry { row, tally } = entry;
+fn request<'r>(group: &'r Group<'_>) -> impl Iterator<Item = Sql> + use<'r> {
+    let Group { row, tally } = group;
     let certainty = row.usage.map_or("", |usage| usage.certainty.as_str());
     let key = Key::of(row);
     let text = |text: &str| Sql::Text(text.to_owned());

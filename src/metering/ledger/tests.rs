@@ -1,4 +1,3 @@
-use super::schema::HOUR;
 use super::*;
 use crate::chat::{Certainty, Usage};
 use crate::metering::account::{Savings, Source, Who};
@@ -60,8 +59,11 @@ fn keys(keys: &[&str]) -> Vec<String> {
 #[tokio::test]
 async fn what_was_entered_is_reported_by_what_is_asked_for() {
     let (ledger, mut keeper) = ledger(None);
-    keeper.read(&[row(NOON, "a", 1), row(NOON, "b", 10)]);
-    keeper.read(&[row(NOON + HOUR, "a", 100), row(NOON + DAY, "a", 1_000)]);
+    keeper.read(&Hand::new(&[row(NOON, "a", 1), row(NOON, "b", 10)]));
+    keeper.read(&Hand::new(&[
+        row(NOON + HOUR, "a", 100),
+        row(NOON + DAY, "a", 1_000),
+    ]));
     let all = (NOON - DAY, NOON + 2 * DAY);
     assert_eq!(
         costs(&ledger, all.0, all.1, &[Group::Model]).await,
@@ -103,7 +105,7 @@ async fn borders_cut_between_requests_to_the_millisecond() {
     let rows: Vec<_> = (0..200)
         .map(|n| row(NOON + n * HOUR / 40, "a", 1))
         .collect();
-    keeper.read(&rows);
+    keeper.read(&Hand::new(&rows));
     let (from, until) = (NOON - HOUR, NOON + 10 * HOUR);
     for border in (0..6 * 60)
         .map(|minute| NOON + minute * HOUR / 60)
@@ -122,12 +124,15 @@ async fn sums_outlast_their_rows_and_the_process() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.db");
     let (first, mut keeper) = ledger(Some(&path));
-    keeper.read(&[row(NOON, "a", 1), row(NOON + 5 * DAY, "a", 10)]);
+    keeper.read(&Hand::new(&[
+        row(NOON, "a", 1),
+        row(NOON + 5 * DAY, "a", 10),
+    ]));
     assert_eq!(first.shared.sqlite.lock().forget(NOON + DAY).unwrap(), 1);
     keeper.close();
     drop((first, keeper));
     let (again, mut keeper) = ledger(Some(&path));
-    keeper.read(&[row(NOON + 5 * DAY, "a", 100)]);
+    keeper.read(&Hand::new(&[row(NOON + 5 * DAY, "a", 100)]));
     let hour = NOON - NOON % HOUR;
     assert_eq!(costs(&again, hour, hour + 9 * DAY, &[]).await[0].1, 111);
 }
@@ -137,15 +142,15 @@ async fn what_cannot_be_written_is_written_later() {
     let (ledger, mut keeper) = ledger(None);
     let hide = "ALTER TABLE requests RENAME TO hidden";
     ledger.shared.sqlite.lock().run(hide);
-    keeper.read(&[row(NOON, "a", 1)]);
-    keeper.read(&[row(NOON, "a", 10)]);
+    keeper.read(&Hand::new(&[row(NOON, "a", 1)]));
+    keeper.read(&Hand::new(&[row(NOON, "a", 10)]));
     assert_eq!(costs_of_hours(&ledger).await, 0);
     ledger
         .shared
         .sqlite
         .lock()
         .run("ALTER TABLE hidden RENAME TO requests");
-    keeper.read(&[]);
+    keeper.read(&Hand::new(&[]));
     assert_eq!((costs_of_hours(&ledger).await, ledger.lost()), (11, 0));
 }
 

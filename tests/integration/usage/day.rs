@@ -27,14 +27,14 @@ fn price(model: &str, [prompt, completion, cached]: [u64; 3], reported: Option<u
     })
 }
 
-#[tokio::test]
-async fn a_day_of_two_thousand_requests_comes_to_the_same_by_all_counts() {
-    let upstream = Upstream::start().await;
-    upstream.script(counted);
-    let (proxy, _prices) = proxy(&upstream, "[cache]\nmax_entries = 5000").await;
+/// The model, a number of its own, its tokens (prompt, completion, cached), and what the upstream says that it cost.
+type Question = (&'static str, u64, [u64; 3], Option<u64>);
+
+/// Two thousand requests, what they come to, and the questions among them.
+async fn live(proxy: &Proxy) -> (Sums, Vec<Question>) {
     let mut sums = Sums::default();
     let mut random = fastrand::Rng::with_seed(7);
-    let mut asked: Vec<(&str, u64, [u64; 3], Option<u64>)> = Vec::new();
+    let mut asked: Vec<Question> = Vec::new();
     while sums.requests < 2_000 {
         let is_repeat = !asked.is_empty() && random.bool();
         let (model, n, tokens, reported) = if is_repeat {
@@ -55,7 +55,7 @@ async fn a_day_of_two_thousand_requests_comes_to_the_same_by_all_counts() {
             (model, n, tokens, reported)
         };
         let [prompt, completion, cached] = tokens;
-        let cost = reported.map_or_else(String::new, |nano| format!(",{}e-9", nano));
+        let cost = reported.map_or_else(String::new, |nano| format!(",{nano}e-9"));
         let text = format!("{n}|{prompt},{completion},{cached}{cost}");
         let mut request = asking(model, &text);
         let streams = random.bool();
@@ -103,9 +103,23 @@ async fn a_day_of_two_thousand_requests_comes_to_the_same_by_all_counts() {
             }
         }
     }
-    assert!(sums.hits > 500 && sums.joined > 10, "{sums:?}");
+    (sums, asked)
+}
 
-    let total = usage(&proxy, "").await["total"].clone();
+#[tokio::test]
+async fn a_day_of_two_thousand_requests_comes_to_the_same_by_all_counts() {
+    let upstream = Upstream::start().await;
+    upstream.script(counted);
+    let (proxy, _prices) = proxy(&upstream, "[cache]\nmax_entries = 5000").await;
+    let (sums, asked) = live(&proxy).await;
+    assert!(sums.hits > 500 && sums.joined > 10, "{sums:?}");
+    the_ledger_agrees(&proxy, &sums, &asked).await;
+    the_metrics_agree(&proxy, &sums).await;
+    the_statistics_and_the_page_agree(&proxy, &sums).await;
+}
+
+async fn the_ledger_agrees(proxy: &Proxy, sums: &Sums, asked: &[Question]) {
+    let total = usage(proxy, "").await["total"].clone();
     let of = |value: &Value| value.as_u64().unwrap();
     let ledger = Sums {
         requests: of(&total["requests"]),
@@ -118,9 +132,9 @@ async fn a_day_of_two_thousand_requests_comes_to_the_same_by_all_counts() {
         hits: sums.hits,
         joined: sums.joined,
     };
-    assert_eq!(ledger, sums);
+    assert_eq!(&ledger, sums);
     let provider = of(&total["saved"]["providerCacheNanoUsd"]);
-    assert_eq!(provider, sums_of_discounts(&asked), "each call once");
+    assert_eq!(provider, sums_of_discounts(asked), "each call once");
 
     // Its parts make the whole, however it is cut.
     for by in [
@@ -129,49 +143,51 @@ async fn a_day_of_two_thousand_requests_comes_to_the_same_by_all_counts() {
         "source,caller,user,endpoint",
         "model,source",
     ] {
-        let report = usage(&proxy, &format!("?group_by={by}")).await;
+        let report = usage(proxy, &format!("?group_by={by}")).await;
         let rows = report["rows"].as_array().unwrap();
         let sum: u64 = rows.iter().map(|row| of(&row["costNanoUsd"])).sum();
         assert_eq!(sum, sums.cost, "{by}");
     }
+}
 
-    let samples = samples(&proxy).await;
+/// What a sample counts, or how many nano-dollars it stands for.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "far below 2^53, and never negative"
+)]
+pub(super) fn whole(sample: f64) -> u64 {
+    sample.round() as u64
+}
+
+async fn the_metrics_agree(proxy: &Proxy, sums: &Sums) {
+    let samples = samples(proxy).await;
     let sum = |name: &str, label: &str| -> f64 {
+        let named = format!("{name}{{");
         let of = samples
             .iter()
-            .filter(|(key, _)| key.starts_with(&format!("{name}{{")) && key.contains(label));
+            .filter(|(key, _)| key.starts_with(&named) && key.contains(label));
         of.map(|(_, value)| value).sum()
     };
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    let count = |count: u64| count as f64;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an amount of money"
-    )]
-    let nano = |usd: f64| (usd * 1e9).round() as u64;
-    assert_eq!(sum("pegasus_nest_requests_total", ""), count(sums.requests));
-    assert_eq!(
-        sum("pegasus_nest_requests_total", "source=\"cache\""),
-        count(sums.hits)
-    );
-    assert_eq!(nano(sum("pegasus_nest_cost_usd_total", "")), sums.cost);
-    assert_eq!(
-        nano(sum("pegasus_nest_saved_usd_total", "layer=\"cache\"")),
-        sums.saved_by_cache
-    );
-    assert_eq!(
-        sum("pegasus_nest_tokens_total", "kind=\"prompt\""),
-        count(sums.prompt_tokens)
-    );
-    assert_eq!(samples["pegasus_nest_cache_hits_total"], count(sums.hits));
+    let nano = |name: &str, label: &str| whole(sum(name, label) * 1e9);
+    let requests = "pegasus_nest_requests_total";
+    assert_eq!(whole(sum(requests, "")), sums.requests);
+    assert_eq!(whole(sum(requests, "source=\"cache\"")), sums.hits);
+    assert_eq!(nano("pegasus_nest_cost_usd_total", ""), sums.cost);
+    let by_cache = nano("pegasus_nest_saved_usd_total", "layer=\"cache\"");
+    assert_eq!(by_cache, sums.saved_by_cache);
+    let prompts = sum("pegasus_nest_tokens_total", "kind=\"prompt\"");
+    assert_eq!(whole(prompts), sums.prompt_tokens);
+    assert_eq!(whole(samples["pegasus_nest_cache_hits_total"]), sums.hits);
+}
 
-    let stats = proxy.get("/api/optimization-stats").await.json();
-    assert_eq!(stats["performance"]["totalRequests"], sums.requests);
+async fn the_statistics_and_the_page_agree(proxy: &Proxy, sums: &Sums) {
+    let report = proxy.get("/api/optimization-stats").await.json();
+    assert_eq!(report["performance"]["totalRequests"], sums.requests);
     let usd = |nano: u64| pegasus_nest::metering::tally::usd(nano);
-    assert_eq!(stats["cost"]["spentUsd"], usd(sums.cost));
+    assert_eq!(report["cost"]["spentUsd"], usd(sums.cost));
     let saved = sums.saved_by_cache + sums.saved_by_dedup;
-    assert_eq!(stats["cost"]["savedUsd"], usd(saved));
+    assert_eq!(report["cost"]["savedUsd"], usd(saved));
 
     let mut events = proxy
         .request(http::Method::GET, "/api/events")
@@ -182,8 +198,8 @@ async fn a_day_of_two_thousand_requests_comes_to_the_same_by_all_counts() {
     while !text.contains("\n\n") {
         text.push_str(std::str::from_utf8(&events.chunk().await.unwrap().unwrap()).unwrap());
     }
-    let state = text.strip_prefix("event: state\ndata: ").unwrap();
-    let state: Value = serde_json::from_str(state.split("\n\n").next().unwrap()).unwrap();
+    let sent = text.strip_prefix("event: state\ndata: ").unwrap();
+    let state: Value = serde_json::from_str(sent.split("\n\n").next().unwrap()).unwrap();
     assert_eq!(state["today"]["costNanoUsd"], sums.cost);
     assert_eq!(state["overall"]["requests"], sums.requests);
     assert_eq!(state["stack"]["cache"], sums.hits);
@@ -192,7 +208,7 @@ async fn a_day_of_two_thousand_requests_comes_to_the_same_by_all_counts() {
 }
 
 /// What the provider's cache saved: once for each call, and each question was one call.
-fn sums_of_discounts(asked: &[(&str, u64, [u64; 3], Option<u64>)]) -> u64 {
+fn sums_of_discounts(asked: &[Question]) -> u64 {
     let of_a = asked.iter().filter(|(model, ..)| *model == "a");
     of_a.map(|(_, _, [_, _, cached], _)| cached * 750).sum()
 }

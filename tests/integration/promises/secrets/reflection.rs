@@ -55,7 +55,7 @@ async fn p82_nothing_is_reflected_into_anything_that_a_browser_renders() {
 }
 
 #[tokio::test]
-async fn p82_the_page_runs_no_script_and_its_type_is_not_guessed() {
+async fn p82_the_page_runs_no_inline_script_and_its_type_is_not_guessed() {
     let upstream = Upstream::start().await;
     let nest = Nest::start(&upstream).await;
     for path in ["/", "/dashboard", "/docs"] {

@@ -60,6 +60,7 @@ async fn p02_what_cannot_be_done_is_405_and_allow_says_what_can() {
         ("/create/chat", &["POST"]),
         ("/v1/chat/completions", &["POST"]),
         ("/", &["GET"]),
+        ("/dashboard", &["GET"]),
         ("/health", &["GET"]),
         ("/health/live", &["GET"]),
         ("/health/ready", &["GET"]),
