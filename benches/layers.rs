@@ -73,6 +73,7 @@ fn request_of(body: Bytes) -> ProxyRequest {
         deadline: Instant::now() + Duration::from_hours(1),
         account: Arc::default(),
         asks_for_usage: false,
+        refuses_overflow: false,
     };
     ProxyRequest::new(parts, Content::Chat(Box::new(chat)))
 }

@@ -290,6 +290,8 @@ pub struct Metering {
     pub prices: PriceTable,
     /// Whether streams are asked for their usage where their clients do not.
     pub stream_usage: bool,
+    /// Whether a prompt is refused that is surely longer than its model reads.
+    pub refuse_overflow: bool,
     /// Whether the upstream is asked for its prices.
     pub fetch_prices: bool,
 }

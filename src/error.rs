@@ -127,6 +127,8 @@ pub struct Rejection {
     pub param: Option<String>,
     /// The upstream's own Retry-After, seconds or a date, passed on.
     pub retry_after: Option<String>,
+    /// The proxy itself turns it away where otherwise only upstreams do: that says nothing of the upstream.
+    pub is_ours: bool,
 }
 
 impl ProxyError {
@@ -138,6 +140,23 @@ impl ProxyError {
             message: message.into(),
             param: None,
             retry_after: None,
+            is_ours: false,
+        }))
+    }
+
+    /// Turns a request away below the edge, before the upstream is asked.
+    pub fn reject_below(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::Rejected(Arc::new(Rejection {
+            status,
+            code,
+            message: message.into(),
+            param: None,
+            retry_after: None,
+            is_ours: true,
         }))
     }
 
@@ -153,6 +172,7 @@ impl ProxyError {
             message: message.into(),
             param: Some(param.into()),
             retry_after: None,
+            is_ours: false,
         }))
     }
 
@@ -181,6 +201,7 @@ impl ProxyError {
             message,
             param: None,
             retry_after,
+            is_ours: false,
         }))
     }
 
@@ -270,6 +291,7 @@ impl ProxyError {
             | Self::Timeout(_) => Some(false),
             // Below the edge only the upstream itself rejects. Its answer's length is for our own limits to judge, and
             // one question's long answer says nothing about the next.
+            Self::Rejected(rejection) if rejection.is_ours => None,
             Self::Rejected(_)
             | Self::Credentials(_)
             | Self::AnswerTooLarge(_)

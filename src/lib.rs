@@ -38,7 +38,15 @@ pub mod store;
 pub mod tokens;
 pub mod upstream;
 
+use std::time::Duration;
+
 use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+/// How long the end waits for calls that are broken off.
+const LAST_CALLS: Duration = Duration::from_millis(200);
+/// How long the end waits for the ledger.
+const LAST_ROWS: Duration = Duration::from_secs(5);
 
 /// Serves on `listener` until `shutdown` is ready and what is under way has ended. `ready` is called when nothing can
 /// fail any more: before that, only the TLS library can.
@@ -52,7 +60,7 @@ pub async fn serve(
     stack.keep_books(&config.ledger);
     ready();
     let store = stack.store.clone();
-    let books = stack.books.clone();
+    let (books, flights) = (stack.books.clone(), stack.flights.clone());
     let prices = metering::fetch::keep_prices(&config, &stack);
     tokio::select! {
         biased;
@@ -62,7 +70,14 @@ pub async fn serve(
         () = edge::run(edge::Edge::new(config, stack), listener, shutdown) => {}
     }
     if let Some(books) = books {
-        books.settled().await;
+        // Calls that nobody waits for any more are being broken off, and are in the books then.
+        let broken_off = async {
+            while !flights.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let _ = timeout(LAST_CALLS, broken_off).await;
+        let _ = timeout(LAST_ROWS, books.settled()).await;
     }
     store.close().await;
     Ok(())

@@ -107,7 +107,7 @@ pub struct Metrics {
     pub cache_tokens_saved: Counter,
     /// Tokens of answers that a joined call brought.
     pub dedup_tokens_saved: Counter,
-    /// What hits, joined calls and compression saved, in nano-dollars.
+    /// What hits, joined calls, compression and the provider's cache saved, in nano-dollars.
     pub saved_nano_usd: Counter,
     /// What each compression rule saved, by kind of content.
     compression: Mutex<Vec<Saving>>,
@@ -148,6 +148,7 @@ impl Metrics {
         let cost = self.price(model, served.map(|name| &**name), usage);
         self.cost_nano_usd.add(cost.unwrap_or(0));
         let discount = self.discount(model, served.map(|name| &**name), usage);
+        self.saved_nano_usd.add(discount);
         request.parts().account.paid(usage, served, cost, discount);
     }
 
@@ -237,9 +238,9 @@ impl Metrics {
                     &mut row.saved.cache
                 };
                 *saving = price.unwrap_or(0);
-                row.usage = Some(usage);
+                row.given = Some(usage);
                 row.served.clone_from(&worth.served);
-                row.is_priced = price.is_some();
+                row.is_priced = price.is_some() && (row.is_priced || row.bought.is_none());
             }
         });
         bill

@@ -107,6 +107,8 @@ pub struct Parts {
     pub account: Arc<Account>,
     /// Whether streams are asked for their usage where their clients do not: the books need it.
     pub asks_for_usage: bool,
+    /// Whether a prompt is refused that is surely longer than its model reads.
+    pub refuses_overflow: bool,
 }
 
 /// The body.
@@ -217,13 +219,18 @@ impl ProxyRequest {
             Content::Opaque { body, .. } => body.clone(),
             Content::Chat(chat) => {
                 let json = chat.outgoing(self.timings()).text();
-                if self.parts().asks_for_usage && chat.leaves_usage_open() {
+                if self.asks_for_usage() {
                     chat::with_usage(json)
                 } else {
                     json.clone()
                 }
             }
         }
+    }
+
+    /// Whether the proxy asks for the usage of its stream, which its client did not.
+    pub fn asks_for_usage(&self) -> bool {
+        self.parts().asks_for_usage && self.chat().is_some_and(Chat::leaves_usage_open)
     }
 
     /// What compression saved, as far as known by now.

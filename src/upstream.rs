@@ -119,7 +119,9 @@ impl Upstream {
             ..
         } = &*self.shared;
         let deadline = request.deadline;
-        refuse_overflow(&request, metrics)?;
+        if request.parts().refuses_overflow {
+            refuse_overflow(&request, metrics)?;
+        }
         let asked = Instant::now();
         let permit = sockets.acquire(deadline).await?;
         let queued = asked.elapsed();
@@ -202,7 +204,11 @@ impl Upstream {
         let answer = match chat::read_answer(&body) {
             Ok(answer) => answer,
             Err(invalid) => {
-                sale.cancel();
+                // Unusable as it is, it may say what it cost.
+                match chat::usage_of(&body) {
+                    Some((usage, model)) => _ = sale.close(Some(usage), 0, model.as_ref()),
+                    None => sale.cancel(),
+                }
                 return Err(refuse(&invalid, has_own_key));
             }
         };
@@ -248,7 +254,9 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming, metrics: &Metri
             head.headers.insert(header::CONTENT_LENGTH, length.clone());
         }
         let body = incoming.collect().await?;
+        // Whoever fetches an answer that was paid for before pays nothing.
         if status.is_success()
+            && request.parts().method == Method::POST
             && let Some((usage, model)) = chat::usage_of(&body)
         {
             metrics.answered(request, usage, model.as_ref());
@@ -276,6 +284,13 @@ fn refuse_overflow(request: &ProxyRequest, metrics: &Metrics) -> Result<(), Prox
     let Some(json) = request.chat().and_then(|_| request.outgoing()) else {
         return Ok(());
     };
+    // What is asked for here makes the upstream shorten the prompt, or choose another model.
+    let is_flexible = ["models", "transforms", "plugins", "route"]
+        .iter()
+        .any(|field| json.root().get(field).is_some());
+    if is_flexible {
+        return Ok(());
+    }
     let model = request.model().unwrap_or_default();
     let Some(window) = metrics.context_window(model) else {
         return Ok(());
@@ -295,7 +310,7 @@ fn refuse_overflow(request: &ProxyRequest, metrics: &Metrics) -> Result<(), Prox
         "the messages have {about}{tokens} tokens or more, and {model} reads {window} at most; send less of the \
          conversation, or ask a model with a larger context window"
     );
-    Err(ProxyError::reject(
+    Err(ProxyError::reject_below(
         StatusCode::UNPROCESSABLE_ENTITY,
         "context_length_exceeded",
         message,

@@ -10,8 +10,15 @@ use serde_json::{Number, Value, json};
 use super::answer::clip;
 use crate::metering::nano_usd;
 
+/// No call has so many tokens. Who counts more is mistaken, and one mistake must not spoil all sums.
+pub(super) const MOST_TOKENS: u64 = 1_000_000_000_000;
+/// No call costs so much: a million dollars.
+pub(super) const HIGHEST_COST: u64 = 1_000_000_000_000_000;
+
 /// How sure the figures of a [`Usage`] are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Certainty {
     /// The provider counted them.
@@ -95,18 +102,47 @@ impl Usage {
         }
     }
 
+    /// Both together; as sure as the less sure of them, and without the price that only one of them tells.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let sum = |one: u64, other: u64| one.saturating_add(other);
+        Self {
+            prompt_tokens: sum(self.prompt_tokens, other.prompt_tokens),
+            completion_tokens: sum(self.completion_tokens, other.completion_tokens),
+            total_tokens: sum(self.total_tokens, other.total_tokens),
+            cached_tokens: sum(self.cached_tokens, other.cached_tokens),
+            cache_write_tokens: sum(self.cache_write_tokens, other.cache_write_tokens),
+            reasoning_tokens: sum(self.reasoning_tokens, other.reasoning_tokens),
+            cost_nano_usd: self
+                .cost_nano_usd
+                .zip(other.cost_nano_usd)
+                .map(|(one, other)| sum(one, other)),
+            certainty: self.certainty.max(other.certainty),
+        }
+    }
+
     /// Reads a `usage` object; one without a single token counts as none.
     pub fn read(usage: &Value) -> Option<Self> {
         let count = |keys: &[&str]| keys.iter().find_map(|key| tokens(usage.pointer(key)?));
-        let prompt_tokens = count(&["/prompt_tokens", "/input_tokens"]).unwrap_or(0);
+        let prompt_tokens = count(&["/prompt_tokens"])
+            .or_else(|| {
+                let input = count(&["/input_tokens"])?;
+                // Anthropic counts those of its cache beside the others.
+                let cached = count(&["/cache_read_input_tokens"]).unwrap_or(0);
+                let written = count(&["/cache_creation_input_tokens"]).unwrap_or(0);
+                Some(input + cached + written)
+            })
+            .unwrap_or(0);
         let completion_tokens = count(&["/completion_tokens", "/output_tokens"]).unwrap_or(0);
         let sum = prompt_tokens.saturating_add(completion_tokens);
         let total_tokens = count(&["/total_tokens"])
             .filter(|&total| total > 0)
             .unwrap_or(sum);
-        // The last two are DeepSeek's and Moonshot's.
+        // Those of OpenAI's two APIs, Anthropic's, DeepSeek's and Moonshot's.
         let cached_tokens = count(&[
             "/prompt_tokens_details/cached_tokens",
+            "/input_tokens_details/cached_tokens",
+            "/cache_read_input_tokens",
             "/prompt_cache_hit_tokens",
             "/cached_tokens",
         ]);
@@ -122,9 +158,12 @@ impl Usage {
             ])
             .unwrap_or(0)
             .min(prompt_tokens),
-            reasoning_tokens: count(&["/completion_tokens_details/reasoning_tokens"])
-                .unwrap_or(0)
-                .min(completion_tokens),
+            reasoning_tokens: count(&[
+                "/completion_tokens_details/reasoning_tokens",
+                "/output_tokens_details/reasoning_tokens",
+            ])
+            .unwrap_or(0)
+            .min(completion_tokens),
             cost_nano_usd: usage.get("cost").and_then(Value::as_number).and_then(cost),
             certainty: Certainty::Reported,
         })
@@ -133,7 +172,7 @@ impl Usage {
 
 /// What OpenRouter says that a call cost: dollars, as a number that prints as it was written.
 pub(super) fn cost(usd: &Number) -> Option<u64> {
-    nano_usd(&usd.to_string())
+    nano_usd(&usd.to_string()).filter(|cost| *cost <= HIGHEST_COST)
 }
 
 fn tokens(count: &Value) -> Option<u64> {
@@ -146,6 +185,7 @@ fn tokens(count: &Value) -> Option<u64> {
     count
         .as_u64()
         .or_else(|| count.as_f64().map(|count| count as u64))
+        .filter(|count| *count <= MOST_TOKENS)
 }
 
 /// Adds a usage that was counted here to a whole answer that has none: SDKs expect one, and an estimate says that it

@@ -250,6 +250,7 @@ impl Metering {
         Self {
             prices,
             stream_usage: reader.flag("metering.stream_usage"),
+            refuse_overflow: reader.flag("metering.refuse_overflow"),
             fetch_prices: reader.flag("metering.fetch_prices"),
         }
     }

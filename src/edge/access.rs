@@ -142,6 +142,11 @@ impl Context {
         self.story.notes.lock().client = Some(Arc::clone(name));
     }
 
+    /// Notes which model is asked, whatever becomes of it.
+    pub(super) fn note_model(&self, model: Option<Arc<str>>) {
+        self.account().note(|row| row.model = model);
+    }
+
     /// Notes what the log should say of a reply, and how long its head took without the upstream's share.
     pub(super) fn note_reply(
         &self,

@@ -39,6 +39,7 @@ impl Exchange {
         context: &Context,
         request: ProxyRequest,
     ) -> Result<(Self, Reply), ProxyError> {
+        context.note_model(request.model_name());
         let reply = edge.ask(&request).await?;
         let provenance = reply.head().provenance;
         let upstream = request.timings().of(Stage::Upstream);

@@ -196,7 +196,7 @@ fn tokens(known: &Known) -> Value {
 
 /// A request, without a word of what was asked.
 fn row(row: &Row) -> Value {
-    let usage = row.usage.unwrap_or_default();
+    let usage = row.usage().unwrap_or_default();
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(row.at.unsigned_abs());
     #[expect(clippy::cast_precision_loss, reason = "times for people")]
     let ms = row.took.total as f64 / 1e3;
@@ -214,7 +214,7 @@ fn row(row: &Row) -> Value {
         "source": row.source.as_str(),
         "promptTokens": usage.prompt_tokens,
         "completionTokens": usage.completion_tokens,
-        "certainty": row.usage.map(|usage| usage.certainty.as_str()),
+        "certainty": row.usage().map(|usage| usage.certainty.as_str()),
         "priced": row.is_priced,
         "costNanoUsd": row.cost,
         "savedNanoUsd": row.saved.total(),

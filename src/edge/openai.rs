@@ -407,6 +407,7 @@ impl Edge {
             deadline: Instant::now() + config.upstream.total_timeout,
             account: caller.account,
             asks_for_usage: config.metering.stream_usage,
+            refuses_overflow: config.metering.refuse_overflow,
         })
     }
 }

@@ -100,6 +100,8 @@ pub async fn run(edge: Edge, listener: TcpListener, shutdown: impl Future<Output
     tracing::info!(open = graceful.count(), ?grace, "draining");
     if timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not end within server.shutdown_grace and are cut off");
+        // Until each of them is gone, with what it has run up.
+        tasks.shutdown().await;
     }
 }
 

@@ -199,7 +199,7 @@ mod tests {
     /// A request ends that saved a nano-dollar.
     fn request(edge: &Edge) {
         edge.shared.stack.metrics.hits.add(1);
-        let row = Row {
+        overview(edge).reader().read(&Hand::new(&[Row {
             endpoint: Some(Route::Create),
             source: Source::Cache,
             saved: Savings {
@@ -207,8 +207,7 @@ mod tests {
                 ..Savings::default()
             },
             ..Row::default()
-        };
-        overview(edge).reader().read(&Hand::new(&[row]));
+        }]));
     }
 
     /// How often a task is woken by a future within a day, in which it never gets ready.

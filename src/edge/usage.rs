@@ -47,6 +47,14 @@ pub(super) async fn usage(
             .lines
             .first()
             .map_or_else(Tally::default, |(_, sums)| *sums);
+        if question.is_csv && report.is_cut {
+            let message = "there are more groups than a report has room for; ask for less time, or group by less";
+            return Err(ProxyError::reject(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "too_many_groups",
+                message,
+            ));
+        }
         Ok(if question.is_csv {
             csv(&question, &report)
         } else {
@@ -70,10 +78,10 @@ pub(super) async fn savings(
             Timestamp::now(),
             false,
         )?;
-        let report = edge
-            .report(&ledger, &question, vec![Group::Source, Group::Model])
-            .await?;
-        Ok(Json(explain(&question, &report)).into_response())
+        // Names of models are clients' to choose, and so many that a report of them may be cut.
+        let by_source = edge.report(&ledger, &question, vec![Group::Source]).await?;
+        let by_model = edge.report(&ledger, &question, vec![Group::Model]).await?;
+        Ok(Json(explain(&question, &by_source, &by_model)).into_response())
     };
     answer
         .await
@@ -297,11 +305,10 @@ fn cell(text: &str) -> String {
 }
 
 /// What each layer saved, and how that is known.
-fn explain(question: &Question, report: &Report) -> Value {
+fn explain(question: &Question, by_source: &Report, by_model: &Report) -> Value {
     let mut total = Tally::default();
     let (mut from_cache, mut joined, mut compressed) = (0, 0, 0);
-    let mut unpriced = Vec::new();
-    for (keys, sums) in &report.lines {
+    for (keys, sums) in &by_source.lines {
         total.add(sums);
         match keys.first().map(String::as_str) {
             Some("cache" | "stale") => from_cache += sums.get(Figure::Requests),
@@ -309,12 +316,13 @@ fn explain(question: &Question, report: &Report) -> Value {
             _ => {}
         }
         compressed += sums.get(Figure::CompressionTokensSaved);
-        if let (Some(model), true) = (keys.get(1), sums.get(Figure::Unpriced) > 0)
-            && !unpriced.contains(model)
-        {
-            unpriced.push(model.clone());
-        }
     }
+    let unpriced: Vec<_> = by_model
+        .lines
+        .iter()
+        .filter(|(_, sums)| sums.get(Figure::Unpriced) > 0)
+        .filter_map(|(keys, _)| keys.first())
+        .collect();
     let get = |figure| total.get(figure);
     let layer = |name, saved, requests: Option<u64>, tokens, explanation| {
         json!({

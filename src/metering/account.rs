@@ -48,8 +48,10 @@ pub struct Row {
     pub is_aborted: bool,
     /// Where the answer came from.
     pub source: Source,
-    /// The tokens of the answer, whoever paid for them; `None` where there is no answer or it was not counted.
-    pub usage: Option<Usage>,
+    /// The tokens of the calls that this request began: those that were paid for.
+    pub bought: Option<Usage>,
+    /// The tokens of an answer that it was given: from the cache, or from another request's call.
+    pub given: Option<Usage>,
     /// Whether the model has a price.
     pub is_priced: bool,
     /// What the calls that this request began have cost, in nano-dollars.
@@ -155,9 +157,9 @@ impl Account {
     /// A call that this request began has brought an answer, or as much of it as came.
     pub fn paid(&self, usage: Usage, served: Option<&Arc<str>>, cost: Option<u64>, discount: u64) {
         self.note(|row| {
-            row.usage = Some(usage);
+            row.is_priced = cost.is_some() && (row.is_priced || row.bought.is_none());
+            row.bought = Some(row.bought.map_or(usage, |before| before.plus(usage)));
             row.served = served.cloned();
-            row.is_priced = cost.is_some();
             row.cost = row.cost.saturating_add(cost.unwrap_or(0));
             row.saved.provider_cache = row.saved.provider_cache.saturating_add(discount);
         });
@@ -181,6 +183,11 @@ impl Row {
     /// What all of it would have cost without the proxy and the provider's cache, in nano-dollars.
     pub fn would_have_cost(&self) -> u64 {
         self.cost.saturating_add(self.saved.total())
+    }
+
+    /// The tokens of its answer, whoever paid for them; `None` where there is none, or it was not counted.
+    pub fn usage(&self) -> Option<Usage> {
+        self.given.or(self.bought)
     }
 
     /// Whether the request failed: by its status, or after it.

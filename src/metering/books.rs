@@ -142,6 +142,7 @@ impl Desk {
     }
 
     fn keep(&self, mut readers: Vec<Box<dyn Reader>>) {
+        let _gone = Gone(self);
         let mut rows = Vec::new();
         loop {
             let (waiting, is_over) = self.gather(&mut rows);
@@ -178,6 +179,17 @@ impl Desk {
         }
         std::mem::swap(&mut papers.rows, rows);
         (std::mem::take(&mut papers.waiting), papers.is_over)
+    }
+}
+
+/// However the thread ends, nobody waits for it after that.
+struct Gone<'d>(&'d Desk);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        let mut papers = self.0.papers.lock();
+        papers.is_over = true;
+        papers.waiting.clear();
     }
 }
 

@@ -89,6 +89,7 @@ async fn fetch(service: Service, timeout: Duration) -> Result<Fetched, ProxyErro
         deadline: Instant::now() + timeout,
         account: Arc::default(),
         asks_for_usage: false,
+        refuses_overflow: false,
     };
     let content = Content::Opaque {
         body: Bytes::new(),

@@ -92,7 +92,7 @@ fn alike(row: &Row) -> Alike<'_> {
         ),
         error: row.error.map_or(0, |code| code.as_ptr().addr()),
         money: [row.saved.total(), row.compressed_tokens],
-        tokens: row.usage.map_or(0, |usage| usage.total_tokens),
+        tokens: row.usage().map_or(0, |usage| usage.total_tokens),
     }
 }
 

@@ -99,7 +99,7 @@ pub struct Report {
 struct Keeper {
     shared: Arc<Shared>,
     pending: Vec<Row>,
-    tidied: Instant,
+    tidied: Option<Instant>,
     is_failing: bool,
 }
 
@@ -131,7 +131,7 @@ impl Ledger {
         Box::new(Keeper {
             shared: Arc::clone(&self.shared),
             pending: Vec::new(),
-            tidied: Instant::now(),
+            tidied: None,
             is_failing: false,
         })
     }
@@ -263,12 +263,13 @@ impl Keeper {
         }
     }
 
-    /// Removes what is too old, once an hour.
+    /// Removes what is too old, at first and once an hour.
     fn tidy(&mut self, newest: i64) {
-        if self.tidied.elapsed() < Duration::from_hours(1) {
+        let is_recent = |tidied: Instant| tidied.elapsed() < Duration::from_hours(1);
+        if self.tidied.is_some_and(is_recent) {
             return;
         }
-        self.tidied = Instant::now();
+        self.tidied = Some(Instant::now());
         let before = newest.saturating_sub(self.shared.keep_for);
         match self.shared.sqlite.lock().forget(before) {
             Ok(0) => {}

@@ -52,10 +52,10 @@ pub struct Known {
     pub first_token: Histogram,
     /// What the proxy added to the way of a request.
     pub added: Histogram,
-    /// Requests by the status of their response and the code of what went wrong, which is empty where nothing did.
-    pub responses: BTreeMap<(u16, &'static str), u64>,
     /// How many requests an open circuit turned away.
     pub refused_by_breaker: u64,
+    /// Requests by the status of their response and the code of what went wrong, which is empty where nothing did.
+    pub responses: BTreeMap<(u16, &'static str), u64>,
     /// The last requests, the newest first.
     pub recent: VecDeque<Row>,
 }
@@ -164,9 +164,9 @@ impl Known {
     }
 
     fn time(&mut self, row: &Row) {
+        self.refused_by_breaker += u64::from(row.error == Some("circuit_open"));
         let outcome = (row.status, row.error.unwrap_or_default());
         *self.responses.entry(outcome).or_default() += 1;
-        self.refused_by_breaker += u64::from(row.error == Some("circuit_open"));
         let took = &row.took;
         if row.source != Source::None {
             self.total[row.source as usize].add(took.total);
@@ -193,7 +193,8 @@ impl Known {
             let mut models: Vec<_> = self.by.keys().map(|series| &series.model).collect();
             models.dedup();
             let is_known = models.contains(&&series.model);
-            if !is_known && models.len() >= MODELS {
+            // Names that no model answers to must not take the places of those that do.
+            if !is_known && (models.len() >= MODELS || row.usage().is_none()) {
                 series.model = "other".into();
             }
         }
@@ -298,8 +299,7 @@ mod tests {
             read(&mut overview, &[row(n, &format!("m{n}")), row(n, "m0")]);
         }
         // Nor does their length: what is too long is no name.
-        let long = row(0, &"m".repeat(100_000));
-        read(&mut overview, &[long, row(0, "m0")]);
+        read(&mut overview, &[row(0, &"m".repeat(100_000)), row(0, "m0")]);
         let known = overview.known();
         assert_eq!(known.by.len(), MODELS + 1);
         let sum = |model: &str| {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::account::{Row, Source};
-use crate::chat::{Certainty, Usage};
+use crate::chat::Certainty;
 
 /// Sums over any number of requests. Tokens are counts, money is nano-dollars, times are microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -99,16 +99,15 @@ impl Tally {
     pub fn of(row: &Row) -> Self {
         let mut tally = Self::default();
         let saved = &row.saved;
-        let is_paid = !matches!(row.source, Source::Cache | Source::Stale | Source::Dedup);
         let is_dedup = row.source == Source::Dedup;
-        let usage = row.usage.unwrap_or_default();
-        let (bought, given) = if is_paid {
-            (usage, 0)
-        } else {
-            (Usage::default(), usage.total_tokens)
+        let bought = row.bought.unwrap_or_default();
+        let given = row.given.map_or(0, |usage| usage.total_tokens);
+        let counted = |certainty| {
+            u64::from(
+                row.usage()
+                    .is_some_and(|usage| usage.certainty == certainty),
+            )
         };
-        let counted =
-            |certainty| u64::from(row.usage.is_some_and(|usage| usage.certainty == certainty));
         for (figure, amount) in [
             (Figure::Requests, 1),
             (Figure::Errors, u64::from(row.is_failure())),
@@ -132,7 +131,7 @@ impl Tally {
             (Figure::Estimated, counted(Certainty::Estimated)),
             (
                 Figure::Unpriced,
-                u64::from(row.usage.is_some() && !row.is_priced),
+                u64::from(row.usage().is_some() && !row.is_priced),
             ),
             (Figure::Attempts, row.attempts.into()),
             (Figure::Time, row.took.total),
@@ -256,7 +255,7 @@ mod tests {
     fn row(source: Source) -> Row {
         Row {
             source,
-            usage: Some(Usage {
+            bought: Some(Usage {
                 prompt_tokens: 10,
                 completion_tokens: 5,
                 total_tokens: 15,

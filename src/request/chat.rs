@@ -85,6 +85,13 @@ impl Chat {
             .and_then(|options| options.get("include_usage"))
             .and_then(Node::as_bool)
             .unwrap_or(false);
+        // OpenRouter's way of asking for it.
+        let include_usage = include_usage
+            || root
+                .get("usage")
+                .and_then(|usage| usage.get("include"))
+                .and_then(Node::as_bool)
+                .unwrap_or(false);
         let shape = match root.get("stream").and_then(Node::as_bool) {
             Some(true) => Shape::Stream { include_usage },
             _ => Shape::Whole,
@@ -135,8 +142,12 @@ impl Chat {
 
     /// Whether it is for a stream and does not say whether that is to end with its usage.
     pub(super) fn leaves_usage_open(&self) -> bool {
-        matches!(self.shape, Shape::Stream { .. })
-            && self.original.root().get("stream_options").is_none()
+        matches!(
+            self.shape,
+            Shape::Stream {
+                include_usage: false
+            }
+        ) && self.original.root().get("stream_options").is_none()
     }
 
     /// The JSON that goes upstream, edited when somebody needs it for the first time.

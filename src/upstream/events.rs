@@ -188,7 +188,7 @@ fn drain(mut incoming: Incoming) {
             while let Ok(Some(_)) = incoming.chunk().await {}
         })
         .await;
-        drop(incoming.permit);
+        drop(incoming);
     };
     #[expect(
         clippy::disallowed_methods,

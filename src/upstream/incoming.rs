@@ -30,8 +30,9 @@ pub(super) struct Incoming {
     /// How long the body is, where that is known beforehand.
     pub(super) length: Option<u64>,
     pub(super) shared: Arc<Shared>,
-    pub(super) permit: SocketPermit,
     body: Body,
+    /// Given back after the body's socket.
+    _permit: SocketPermit,
     limits: Limits,
     alarm: Alarm,
     received: usize,
@@ -71,7 +72,7 @@ impl Incoming {
             headers,
             length: length.filter(|_| matches!(body, Body::Plain(_))),
             shared,
-            permit,
+            _permit: permit,
             body,
             limits,
             alarm: Alarm::new(limits.deadline),

@@ -117,6 +117,7 @@ fn request(body: &serde_json::Value) -> ProxyRequest {
         deadline: Instant::now() + Duration::from_secs(30),
         account: Arc::default(),
         asks_for_usage: false,
+        refuses_overflow: false,
     };
     ProxyRequest::new(parts, Content::Chat(Box::new(Chat::new(json, &[]))))
 }

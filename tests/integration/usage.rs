@@ -303,3 +303,101 @@ async fn where_no_ledger_is_kept_that_is_said() {
     let samples = samples(&proxy).await;
     assert_eq!(day::whole(samples["pegasus_nest_cache_misses_total"]), 1);
 }
+
+/// What is known of a request stands in its row also where nothing came back.
+#[tokio::test]
+async fn failures_are_kept_with_their_model() {
+    let upstream = Upstream::start().await;
+    upstream.set(Act::error(503, &[]));
+    let (proxy, _prices) = proxy(&upstream, "[retry]\nmax_attempts = 1").await;
+    proxy.chat(&asking("a", "q")).await;
+    let report = usage(&proxy, "?group_by=model").await;
+    let row = &report["rows"][0];
+    assert_eq!((&row["model"], &row["errors"]), (&json!("a"), &json!(1)));
+    assert_eq!(
+        (&row["costNanoUsd"], &row["attempts"]),
+        (&json!(0), &json!(1))
+    );
+}
+
+/// Of other endpoints the answers to POST are paid for, not those that are fetched again.
+#[tokio::test]
+async fn forwarded_answers_are_paid_for_once() {
+    let upstream = Upstream::start().await;
+    let answer = json!({"object": "response", "model": "a", "usage": {
+        "input_tokens": 10, "output_tokens": 4, "total_tokens": 14,
+        "input_tokens_details": {"cached_tokens": 8}, "output_tokens_details": {"reasoning_tokens": 3},
+    }});
+    upstream.set(Act::json(200, &answer));
+    let (proxy, _prices) = proxy(&upstream, "").await;
+    proxy
+        .post("/v1/responses", &json!({"model": "a", "input": "q"}), &[])
+        .await;
+    for _ in 0..3 {
+        proxy.get("/v1/responses/resp_1").await;
+    }
+    let total = usage(&proxy, "").await["total"].clone();
+    assert_eq!(
+        (&total["requests"], &total["promptTokens"]),
+        (&json!(4), &json!(10))
+    );
+    assert_eq!(
+        (&total["cachedTokens"], &total["reasoningTokens"]),
+        (&json!(8), &json!(3))
+    );
+    assert_eq!(total["costNanoUsd"], 2 * 1_000 + 8 * 250 + 4 * 2_000);
+}
+
+/// What is sent unasked goes on where the proxy did not ask for it either.
+#[tokio::test]
+async fn usage_that_a_provider_volunteers_is_passed_on() {
+    let upstream = Upstream::start().await;
+    let usage = json!({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}});
+    upstream.set(
+        Act::stream()
+            .chunk(event(&crate::support::delta("Hello.")))
+            .chunk(event(&crate::support::finish("stop")))
+            .chunk(event(&usage.to_string()))
+            .chunk(event("[DONE]"))
+            .last_chunk(),
+    );
+    for (asks, is_seen) in [(false, true), (true, false)] {
+        let proxy = Proxy::start(&format!("[metering]\nstream_usage = {asks}"), &upstream).await;
+        let events = proxy
+            .stream(&crate::support::ask_stream("q"))
+            .await
+            .all()
+            .await;
+        let seen = events
+            .iter()
+            .any(|event| event.contains("\"total_tokens\":2"));
+        assert_eq!(seen, is_seen, "{asks}: {events:?}");
+    }
+}
+
+/// What no model reads is not sent, and says nothing of the upstream.
+#[tokio::test]
+async fn a_prompt_beyond_the_window_is_refused_before_it_is_sent() {
+    let upstream = Upstream::start().await;
+    upstream.script(counted);
+    let proxy = Proxy::start("[breaker]\nfailure_threshold = 1", &upstream).await;
+    let long = "birds sing at dawn ".repeat(3_000);
+    let answer = proxy.chat(&asking("gpt-4", &long)).await;
+    assert_eq!(
+        (answer.status, &answer.json()["error"]["code"]),
+        (422, &json!("context_length_exceeded"))
+    );
+    let message = answer.json()["error"]["message"].to_string();
+    assert!(
+        message.contains("8192") && message.contains("gpt-4"),
+        "{message}"
+    );
+    assert_eq!(upstream.calls(), 0);
+    // Where the upstream is told what to do about it, and where the operator knows better, it is asked.
+    let mut flexible = asking("gpt-4", &long);
+    flexible["transforms"] = json!(["middle-out"]);
+    assert_eq!(proxy.chat(&flexible).await.status, 200);
+    let proxy = Proxy::start("[metering]\nrefuse_overflow = false", &upstream).await;
+    assert_eq!(proxy.chat(&asking("gpt-4", &long)).await.status, 200);
+    assert_eq!(upstream.calls(), 2);
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Answer, GOOD_ENDINGS, PROMISES, Quality, Usage, clip};
 use crate::chat::Certainty;
+use crate::chat::usage::{HIGHEST_COST, MOST_TOKENS};
 use crate::json::{Cursor, Fault};
 use crate::metering::nano_usd;
 
@@ -146,7 +147,10 @@ impl Reader<'_> {
             | "cached_tokens"
             | "input_tokens"
             | "output_tokens"
-            | "cache_creation_input_tokens" => reader.null(),
+            | "cache_creation_input_tokens"
+            | "cache_read_input_tokens"
+            | "input_tokens_details"
+            | "output_tokens_details" => reader.null(),
             _ => reader.skip(DEEPEST),
         })?;
         let prompt_tokens = prompt.ok_or(Odd)?;
@@ -196,11 +200,12 @@ impl Reader<'_> {
         if text.len() > 15 {
             return Err(Odd);
         }
-        Ok(nano_usd(text))
+        Ok(nano_usd(text).filter(|cost| *cost <= HIGHEST_COST))
     }
 
     fn count(&mut self) -> Read<u64> {
-        self.cursor.number()?.parse().map_err(|_| Odd)
+        let count = self.cursor.number()?.parse().map_err(|_| Odd)?;
+        (count <= MOST_TOKENS).then_some(count).ok_or(Odd)
     }
 
     fn null(&mut self) -> Read<()> {

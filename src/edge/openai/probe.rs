@@ -31,10 +31,17 @@ impl Probe {
         let model = fields.model.map(RawValue::get);
         Ok(Self {
             model: model
-                .and_then(|model| serde_json::from_str::<String>(model).ok().map(Arc::from)),
+                .and_then(|model| serde_json::from_str::<String>(model).ok())
+                .filter(|model| is_name(model))
+                .map(Arc::from),
             stream: fields.stream.is_some_and(|stream| stream.get() == "true"),
         })
     }
+}
+
+/// Whether this can be the name of a model. Figures are kept by it, so it is no longer than those of chat completions.
+fn is_name(model: &str) -> bool {
+    model.chars().nth(256).is_none() && !model.contains(char::is_control)
 }
 
 #[cfg(test)]
@@ -55,6 +62,8 @@ mod tests {
         assert_eq!(of(r#"{"model":5,"stream":"yes"}"#), Some((None, false)));
         assert_eq!(of(r#"{"model":"a","model":"b"}"#), Some((None, false)));
         assert_eq!(of("[1]"), Some((None, false)));
+        let long = format!("{{\"model\":\"{}\"}}", "m".repeat(257));
+        assert_eq!(of(&long), Some((None, false)));
         assert_eq!(of("{"), None);
         assert!(Probe::read(b"{\"input\":\"\xff\"}").is_err());
         assert!(Probe::read(("[".repeat(200) + &"]".repeat(200)).as_bytes()).is_err());

@@ -10,7 +10,7 @@ use crate::edge::dialect::Dialect;
 use crate::edge::events::Encode;
 use crate::edge::exchange::Exchange;
 use crate::error::ProxyError;
-use crate::reply::Worth;
+use crate::reply::{Provenance, Worth};
 use crate::sse;
 
 /// OpenAI's way of streaming.
@@ -42,11 +42,16 @@ impl Events {
 
 impl Encode for Events {
     fn chunk(&mut self, data: &Bytes, out: &mut BytesMut) {
-        // The usage is asked for whether its client did or not: for the books, and for others who share the call.
-        if memchr::memmem::find(data, b"\"usage\"").is_some() {
+        // The proxy asks for the usage where its client did not, and so may whoever started a shared call.
+        let may_be_unasked = self.exchange.request.asks_for_usage()
+            || matches!(self.exchange.provenance, Provenance::Coalesced { .. });
+        if (may_be_unasked || self.include_usage)
+            && memchr::memmem::find(data, b"\"usage\"").is_some()
+        {
             let probe = serde_json::from_slice::<UsageProbe>(data).unwrap_or_default();
             let has_usage = probe.usage.is_some();
-            if has_usage && probe.choices.is_empty() && !self.include_usage {
+            let is_alone = probe.choices.is_none_or(|choices| choices.is_empty());
+            if has_usage && is_alone && !self.include_usage {
                 return;
             }
             self.usage_sent |= has_usage;
@@ -73,8 +78,7 @@ impl Encode for Events {
 
 #[derive(Default, Deserialize)]
 struct UsageProbe {
-    #[serde(default)]
-    choices: Vec<IgnoredAny>,
+    choices: Option<Vec<IgnoredAny>>,
     usage: Option<IgnoredAny>,
 }
 

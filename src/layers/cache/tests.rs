@@ -153,6 +153,7 @@ impl House {
             deadline: Instant::now() + self.config.upstream.total_timeout,
             account: Arc::default(),
             asks_for_usage: false,
+            refuses_overflow: false,
         };
         ProxyRequest::new(parts, Content::Chat(Box::new(chat)))
     }

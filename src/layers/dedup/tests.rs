@@ -33,6 +33,7 @@ fn request() -> ProxyRequest {
         deadline: Instant::now() + Duration::from_secs(30),
         account: std::sync::Arc::default(),
         asks_for_usage: false,
+        refuses_overflow: false,
     };
     ProxyRequest::new(parts, Content::Chat(Box::new(chat)))
 }

@@ -1,5 +1,7 @@
 //! The ledger in a file of its own, or in memory: SQLite.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,7 +27,17 @@ impl Sqlite {
     /// Opens a ledger, and makes it where there is none; without a path one that ends with the process.
     pub(super) fn open(path: Option<&Path>) -> Result<Self, Failed> {
         let connection = match path {
-            Some(path) => Connection::open(path)?,
+            Some(path) => {
+                // Who asked is in it: nobody else on the machine needs to read that. SQLite's own files beside it
+                // take over its mode.
+                let new = OpenOptions::new()
+                    .append(true)
+                    .create(true)
+                    .mode(0o600)
+                    .open(path);
+                new.map_err(|error| Failed(error.to_string()))?;
+                Connection::open(path)?
+            }
             None => Connection::open_in_memory()?,
         };
         connection.busy_timeout(PATIENCE)?;
@@ -33,14 +45,13 @@ impl Sqlite {
         // the process none.
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "normal")?;
+        // Two processes may open a new one at once: the second finds what the first has made.
+        connection.execute_batch("BEGIN IMMEDIATE")?;
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         match version {
             0 => {
-                let version = schema::VERSION;
-                let create = schema::create();
-                connection.execute_batch(&format!(
-                    "BEGIN IMMEDIATE; {create} PRAGMA user_version = {version}; COMMIT;"
-                ))?;
+                connection.execute_batch(&schema::create())?;
+                connection.pragma_update(None, "user_version", schema::VERSION)?;
             }
             schema::VERSION => {}
             other => {
@@ -50,6 +61,7 @@ impl Sqlite {
                 )));
             }
         }
+        connection.execute_batch("COMMIT")?;
         Ok(Self {
             connection,
             insert: numbered(&schema::insert_request()),
@@ -120,7 +132,7 @@ impl Sqlite {
 
 fn request<'r>(group: &'r Group<'_>) -> impl Iterator<Item = Sql> + use<'r> {
     let Group { row, tally } = group;
-    let certainty = row.usage.map_or("", |usage| usage.certainty.as_str());
+    let certainty = row.usage().map_or("", |usage| usage.certainty.as_str());
     let key = Key::of(row);
     let text = |text: &str| Sql::Text(text.to_owned());
     [

@@ -20,7 +20,7 @@ fn row(at: i64, model: &str, cost: u64) -> Row {
         user: Some("anna".into()),
         status: 200,
         source: Source::Upstream,
-        usage: Some(Usage {
+        bought: Some(Usage {
             prompt_tokens: 3,
             completion_tokens: 2,
             total_tokens: 5,

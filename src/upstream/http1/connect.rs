@@ -42,6 +42,8 @@ impl Connector {
     pub(super) fn new(origin: Uri, timeout: Duration) -> Result<Self, rustls::Error> {
         let mut http = HttpConnector::new();
         http.set_nodelay(true);
+        // Shared among a host's addresses, so that one that does not answer leaves time for the others.
+        http.set_connect_timeout(Some(timeout));
         http.enforce_http(false);
         http.set_keepalive(Some(KEEP_ALIVE));
         http.set_keepalive_interval(Some(KEEP_ALIVE));

@@ -15,6 +15,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::gate::Gate;
@@ -79,7 +80,8 @@ impl Connection {
     ) -> Result<Response<Incoming>, Unanswered> {
         self.allowance.limit();
         self.gate.enter();
-        let mut answer = pin!(self.sender.try_send_request(request));
+        // Out of budget it would ask to be woken, by a waker that wakes nobody.
+        let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
         let head = poll_fn(|cx| self.poll(cx, |cx| answer.as_mut().poll(cx))).await;
         self.allowance.lift();
         match head {

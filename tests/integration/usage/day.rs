@@ -115,7 +115,7 @@ async fn a_day_of_two_thousand_requests_comes_to_the_same_by_all_counts() {
     assert!(sums.hits > 500 && sums.joined > 10, "{sums:?}");
     the_ledger_agrees(&proxy, &sums, &asked).await;
     the_metrics_agree(&proxy, &sums).await;
-    the_statistics_and_the_page_agree(&proxy, &sums).await;
+    the_statistics_and_the_page_agree(&proxy, &sums, &asked).await;
 }
 
 async fn the_ledger_agrees(proxy: &Proxy, sums: &Sums, asked: &[Question]) {
@@ -181,12 +181,12 @@ async fn the_metrics_agree(proxy: &Proxy, sums: &Sums) {
     assert_eq!(whole(samples["pegasus_nest_cache_hits_total"]), sums.hits);
 }
 
-async fn the_statistics_and_the_page_agree(proxy: &Proxy, sums: &Sums) {
+async fn the_statistics_and_the_page_agree(proxy: &Proxy, sums: &Sums, asked: &[Question]) {
     let report = proxy.get("/api/optimization-stats").await.json();
     assert_eq!(report["performance"]["totalRequests"], sums.requests);
     let usd = |nano: u64| pegasus_nest::metering::tally::usd(nano);
     assert_eq!(report["cost"]["spentUsd"], usd(sums.cost));
-    let saved = sums.saved_by_cache + sums.saved_by_dedup;
+    let saved = sums.saved_by_cache + sums.saved_by_dedup + sums_of_discounts(asked);
     assert_eq!(report["cost"]["savedUsd"], usd(saved));
 
     let mut events = proxy
