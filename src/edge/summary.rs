@@ -250,6 +250,7 @@ mod tests {
         };
         assert_eq!(begun.elapsed(), 2 * INTERVAL);
         assert_eq!((of(second), second.time), ((2, 2, 2), INTERVAL));
+        assert_eq!(wakes(summaries.next()).await, 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -255,6 +255,7 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::Usage;
     use crate::metering::tally::Figure;
 
     fn read(overview: &mut Overview, rows: &[Row]) {
@@ -267,6 +268,7 @@ mod tests {
             endpoint: Some(Route::Create),
             model: Some(model.into()),
             source: Source::Cache,
+            given: Some(Usage::default()),
             cost: 1,
             ..Row::default()
         }
