@@ -4,16 +4,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{Html, IntoResponse as _, Response};
-use axum::routing::{any, get, post};
+use axum::routing::any;
 use bytes::Bytes;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
 
 use crate::config::Config;
 use crate::error::ProxyError;
@@ -24,6 +26,7 @@ use crate::stack::Stack;
 use access::Context;
 use auth::{Caller, Guard};
 use dialect::failure;
+use document::{Document, Open, Outline};
 use outgoing::Outgoing;
 
 pub use front::Front;
@@ -36,6 +39,7 @@ mod body;
 mod clear;
 mod create;
 mod dialect;
+mod document;
 mod encoding;
 mod events;
 mod exchange;
@@ -71,6 +75,7 @@ struct Shared {
     body_room: Arc<Semaphore>,
     draining: AtomicBool,
     started: Instant,
+    document: Document,
 }
 
 impl Edge {
@@ -84,6 +89,7 @@ impl Edge {
             body_room: body::room(config.server.max_body_bytes),
             draining: AtomicBool::new(false),
             started: Instant::now(),
+            document: Document::default(),
             stack,
             config,
         };
@@ -94,26 +100,9 @@ impl Edge {
 
     /// All routes, with what every request passes on its way to them.
     pub fn front(&self) -> Front {
-        let routes = Router::new()
-            .route("/", get(index))
-            .route("/create", post(create::prompt))
-            .route("/create/chat", post(create::turn))
-            .route(openai::COMPLETIONS, post(openai::completions))
-            .route("/v1/{*path}", any(openai::forward))
-            .route("/api/optimization-stats", get(admin::stats))
-            .route(
-                "/api/clear-cache",
-                get(clear::clear).post(clear::clear).delete(clear::clear),
-            )
-            .route("/api/usage", get(usage::usage))
-            .route("/api/usage/savings", get(usage::savings))
-            .route("/api/events", get(live::live))
-            .route("/metrics", get(metrics::metrics))
-            .route("/health", get(health::summary))
-            .route("/health/live", get(health::live))
-            .route("/health/ready", get(health::ready))
-            .route("/health/detailed", get(health::detailed))
-            .route("/health/circuit-breakers", get(health::circuit_breakers))
+        // The document that they make is dropped: few processes are ever asked for it.
+        let (routes, _) = routes().split_for_parts();
+        let routes = routes
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(self.clone());
@@ -200,6 +189,30 @@ impl Edge {
     }
 }
 
+/// All routes. What is not said of them here, paths and methods included, stands beside their handlers.
+fn routes() -> OpenApiRouter<Edge> {
+    OpenApiRouter::with_openapi(Outline::openapi())
+        .routes(routes!(index))
+        .routes(routes!(create::prompt))
+        .routes(routes!(create::turn))
+        .routes(routes!(openai::completions))
+        .routes(routes!(openai::forward).map(|_| any(openai::forward)))
+        .routes(routes!(admin::stats))
+        .routes(routes!(clear::clear))
+        .routes(routes!(usage::usage))
+        .routes(routes!(usage::savings))
+        .routes(routes!(live::live))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(health::summary))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::detailed))
+        .routes(routes!(health::circuit_breakers))
+        .routes(routes!(document::openapi))
+        .routes(routes!(document::docs))
+        .routes(routes!(document::style))
+}
+
 /// A response that holds the place of its request until its body has ended.
 fn hold(response: Response, place: Place) -> Response {
     response.map(|body| axum::body::Body::new(Outgoing::from(body).holding(place)))
@@ -231,13 +244,20 @@ impl Drop for Departure<'_> {
     }
 }
 
-/// The page for people.
+/// The page for people
+#[utoipa::path(get, path = "/", tag = "pages", operation_id = "index",
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html"), Open))]
 async fn index() -> Response {
     let page = include_str!("edge/index.html").replace("{version}", env!("CARGO_PKG_VERSION"));
     let mut response = Html(page).into_response();
-    let headers = response.headers_mut();
     // The page has no script and asks nothing of anybody.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    protect(response.headers_mut(), policy);
+    response
+}
+
+/// Says to browsers what a page may do, and what others may do with it.
+fn protect(headers: &mut HeaderMap, policy: &'static str) {
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(policy),
@@ -260,7 +280,6 @@ async fn index() -> Response {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    response
 }
 
 async fn not_found(State(edge): State<Edge>, headers: HeaderMap) -> Response {
@@ -280,7 +299,8 @@ async fn method_not_allowed(
     method: http::Method,
     headers: HeaderMap,
 ) -> Response {
-    let is_open = ["/", "/metrics"].contains(&uri.path()) || uri.path().starts_with("/health");
+    let is_open = ["/", "/metrics", "/docs/style.css"].contains(&uri.path())
+        || uri.path().starts_with("/health");
     if let (false, Err(error)) = (is_open, edge.shared.guard.caller(&headers)) {
         return failure(&error);
     }

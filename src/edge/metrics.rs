@@ -7,13 +7,21 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, header};
 
 use super::Edge;
+use super::document::Open;
 use super::resources::Resources;
 use crate::metering::account::Source;
 use crate::metering::exposition::{Exposition, Kind, dollars};
 use crate::metering::overview::{Histogram, Known};
 use crate::metering::tally::{Figure, Tally};
 
-/// `GET /metrics`
+/// Metrics for Prometheus
+///
+/// Asks for no token.
+#[utoipa::path(get, path = "/metrics", tag = "operations", operation_id = "metrics",
+    responses(
+        (status = 200, description = "The text format of Prometheus.", body = String, content_type = "text/plain"),
+        Open,
+    ))]
 pub(super) async fn metrics(State(edge): State<Edge>) -> Response {
     let stack = &edge.shared.stack;
     if let Some(books) = &stack.books {

@@ -14,6 +14,7 @@ mod dedup;
 mod edge;
 mod garbage;
 mod limits;
+mod openapi;
 mod process;
 mod promises;
 mod redis;
