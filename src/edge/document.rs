@@ -153,6 +153,9 @@ fn finish(paths: &mut Map<String, Value>) {
             if is_read {
                 operation.remove("requestBody");
             }
+            if let Some(body) = operation.get_mut("requestBody") {
+                body["required"] = (!has_many).into();
+            }
             let parameters = operation
                 .get_mut("parameters")
                 .and_then(Value::as_array_mut);
