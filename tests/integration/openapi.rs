@@ -190,6 +190,10 @@ async fn the_document_holds_together() {
                 "{name}"
             );
         }
+        if operation.bodies().next().is_some() {
+            let is_required = &described["requestBody"]["required"];
+            assert_eq!(*is_required, operation.path != "/v1/{path}", "{name}");
+        }
         let body = &described["requestBody"]["content"]["application/json"]["schema"];
         for (example, value) in operation.bodies() {
             let found = faults(&document, body, value);
