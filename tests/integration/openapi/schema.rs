@@ -110,14 +110,13 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, faults: &mut
     {
         wrong(format!("{value} is none of {values:?}"));
     }
-    if let Some(number) = value.as_f64() {
-        if schema["minimum"]
+    if let Some(number) = value.as_f64()
+        && (schema["minimum"]
             .as_f64()
             .is_some_and(|least| number < least)
-            || schema["maximum"].as_f64().is_some_and(|most| number > most)
-        {
-            wrong(format!("{value} is out of bounds"));
-        }
+            || schema["maximum"].as_f64().is_some_and(|most| number > most))
+    {
+        wrong(format!("{value} is out of bounds"));
     }
     if let Some(text) = value.as_str() {
         let length = text.chars().count() as u64;
