@@ -104,6 +104,7 @@ struct TokensSaved {
 /// Nano-dollars that were saved, by what saved them.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "their unit is a part of them")]
 struct Saved {
     cache_nano_usd: u64,
     dedup_nano_usd: u64,
