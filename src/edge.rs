@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::{any, get, post};
+use axum::routing::any;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
 
 use crate::config::Config;
 use crate::error::ProxyError;
@@ -24,6 +26,7 @@ use crate::stack::Stack;
 use access::Context;
 use auth::{Caller, Guard};
 use dialect::failure;
+use document::{Document, Outline};
 use outgoing::Outgoing;
 
 pub use front::Front;
@@ -36,6 +39,7 @@ mod body;
 mod clear;
 mod create;
 mod dialect;
+mod document;
 mod encoding;
 mod events;
 mod exchange;
@@ -75,6 +79,7 @@ struct Shared {
     started: Instant,
     /// The same on people's clocks.
     began: SystemTime,
+    document: Document,
 }
 
 impl Edge {
@@ -89,6 +94,7 @@ impl Edge {
             draining: AtomicBool::new(false),
             started: Instant::now(),
             began: SystemTime::now(),
+            document: Document::default(),
             stack,
             config,
         };
@@ -99,28 +105,9 @@ impl Edge {
 
     /// All routes, with what every request passes on its way to them.
     pub fn front(&self) -> Front {
-        let routes = Router::new()
-            .route("/", get(page::document))
-            .route("/dashboard", get(page::document))
-            .route("/assets/{digest}/{name}", get(page::asset))
-            .route("/create", post(create::prompt))
-            .route("/create/chat", post(create::turn))
-            .route(openai::COMPLETIONS, post(openai::completions))
-            .route("/v1/{*path}", any(openai::forward))
-            .route("/api/optimization-stats", get(admin::stats))
-            .route(
-                "/api/clear-cache",
-                get(clear::clear).post(clear::clear).delete(clear::clear),
-            )
-            .route("/api/usage", get(usage::usage))
-            .route("/api/usage/savings", get(usage::savings))
-            .route("/api/events", get(live::live))
-            .route("/metrics", get(metrics::metrics))
-            .route("/health", get(health::summary))
-            .route("/health/live", get(health::live))
-            .route("/health/ready", get(health::ready))
-            .route("/health/detailed", get(health::detailed))
-            .route("/health/circuit-breakers", get(health::circuit_breakers))
+        // The document that they make is dropped: few processes are ever asked for it.
+        let (routes, _) = routes().split_for_parts();
+        let routes = routes
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(self.clone());
@@ -211,6 +198,32 @@ impl Edge {
     }
 }
 
+/// All routes. What is not said of them here, paths and methods included, stands beside their handlers.
+fn routes() -> OpenApiRouter<Edge> {
+    OpenApiRouter::with_openapi(Outline::openapi())
+        .routes(routes!(page::document))
+        .routes(routes!(page::dashboard))
+        .routes(routes!(page::asset))
+        .routes(routes!(create::prompt))
+        .routes(routes!(create::turn))
+        .routes(routes!(openai::completions))
+        .routes(routes!(openai::forward).map(|_| any(openai::forward)))
+        .routes(routes!(admin::stats))
+        .routes(routes!(clear::clear))
+        .routes(routes!(usage::usage))
+        .routes(routes!(usage::savings))
+        .routes(routes!(live::live))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(health::summary))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::detailed))
+        .routes(routes!(health::circuit_breakers))
+        .routes(routes!(document::openapi))
+        .routes(routes!(document::docs))
+        .routes(routes!(document::style))
+}
+
 /// A response that holds the place of its request until its body has ended.
 fn hold(response: Response, place: Place) -> Response {
     response.map(|body| axum::body::Body::new(Outgoing::from(body).holding(place)))
@@ -262,7 +275,7 @@ async fn method_not_allowed(
     let path = uri.path();
     let is_open = path == "/metrics"
         || page::is_document(path)
-        || [page::ASSETS, "/health"]
+        || [page::ASSETS, "/health", "/docs/style.css"]
             .iter()
             .any(|open| path.starts_with(open));
     if let (false, Err(error)) = (is_open, edge.shared.guard.caller(&headers)) {

@@ -137,6 +137,16 @@ client_suites() {
         "$target/clients-venv/bin/python" tests/clients/run.py
 }
 
+# What schemathesis finds in the answers that the document does not allow; needs a Python only.
+api_document() {
+    [[ -n $python ]] || find_python || { echo "no usable Python"; return 1; }
+    rm -rf "$target/schemathesis-venv"
+    "$python" -m venv "$target/schemathesis-venv" &&
+        "$target/schemathesis-venv/bin/python" -m pip install -q -r tests/schemathesis/requirements.txt &&
+        PEGASUS_NEST_BIN="$target/release/pegasus-nest" \
+            "$target/schemathesis-venv/bin/python" tests/schemathesis/run.py
+}
+
 readme_examples() {
     PEGASUS_NEST_BIN="$target/release/pegasus-nest" \
         "$target/clients-venv/bin/python" tests/clients/readme.py
@@ -161,6 +171,7 @@ step "release build" build_release
 step "client SDKs" install_sdks
 step "client suites" client_suites
 step "examples of README" readme_examples
+step "schemathesis" api_document
 
 printf '\n'
 printf '%s\n' "${times[@]}"

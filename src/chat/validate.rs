@@ -1,7 +1,9 @@
 //! Checks a client's request, so that what no upstream accepts costs no call and is named exactly.
 
+mod describe;
 mod rule;
 
+pub use self::describe::describe;
 use self::rule::{OPTIONAL, Rule, all};
 use crate::json::Node;
 

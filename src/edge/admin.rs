@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::compressor::Saving;
 use crate::metering::Metrics;
@@ -16,10 +17,15 @@ use crate::metering::tally::usd;
 
 use super::Edge;
 use super::dialect::failure;
+use super::document::Guarded;
 use super::figures::{percent, timestamp};
-use super::health::circuits;
+use super::health::{CircuitBreaker, circuits};
 
-/// `GET /api/optimization-stats`
+/// What happened, and what it saved
+///
+/// Sums of what was really counted since the start.
+#[utoipa::path(get, path = "/api/optimization-stats", tag = "savings", operation_id = "optimization_stats",
+    responses((status = 200, description = "The statistics.", body = Report), Guarded))]
 pub(super) async fn stats(State(edge): State<Edge>, headers: HeaderMap) -> Response {
     match edge.shared.guard.caller(&headers) {
         Ok(_) => Json(report(&edge)).into_response(),
@@ -28,50 +34,72 @@ pub(super) async fn stats(State(edge): State<Edge>, headers: HeaderMap) -> Respo
 }
 
 /// The statistics: first what dashboards have always read, in the order in which people do.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Statistics)]
 struct Report {
     message: &'static str,
+    #[schema(format = DateTime)]
     timestamp: String,
     performance: Performance,
     savings: Savings,
+    /// `Waiting for requests` or `Optimization Active`
     status: &'static str,
     #[serde(flatten)]
     more: More,
 }
 
-#[derive(Serialize)]
+/// How much came.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Performance {
     total_requests: u64,
     total_tokens: u64,
     average_tokens_per_request: u64,
+    #[schema(example = "23.5%")]
     cache_hit_rate: String,
     cache_size: u64,
+    #[schema(example = "3420 characters saved")]
     compression_savings: String,
 }
 
-#[derive(Serialize)]
+/// What the cache saved.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CacheSavings)]
 #[serde(rename_all = "camelCase")]
 struct Savings {
     cache_hits: u64,
     cache_misses: u64,
     estimated_tokens_saved: u64,
     #[serde(rename = "estimatedCostSavings")]
+    #[schema(example = "$0.0008")]
     estimated_cost_saved: String,
 }
 
 /// The sections that stand beside them.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatisticsMore)]
 #[serde(rename_all = "camelCase")]
 struct More {
+    /// Tokens of answers, and tokens that were saved.
+    #[schema(value_type = Object)]
     tokens: Value,
+    /// Dollars spent and saved.
+    #[schema(value_type = Object)]
     cost: Value,
     unpriced_models: Vec<String>,
+    /// What compression took out, by rule and kind.
+    #[schema(value_type = Object)]
     compression: Value,
+    /// What the cache holds, gave, took and turned away.
+    #[schema(value_type = Object)]
     cache: Value,
+    /// Calls that several requests shared.
+    #[schema(value_type = Object)]
     dedup: Value,
+    /// Calls upstream.
+    #[schema(value_type = Object)]
     upstream: Value,
-    circuit_breakers: Vec<Value>,
+    circuit_breakers: Vec<CircuitBreaker>,
 }
 
 fn report(edge: &Edge) -> Report {

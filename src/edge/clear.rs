@@ -8,10 +8,12 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Edge;
 use super::dialect::failure;
+use super::document::Guarded;
 use super::figures::timestamp;
 use crate::config;
 use crate::error::ProxyError;
@@ -29,7 +31,53 @@ struct Order {
     dry_run: bool,
 }
 
-/// `GET, POST or DELETE /api/clear-cache`
+/// What a query may say, each once.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is the description of what Order reads")]
+struct Query {
+    /// Only answers of this model.
+    #[param(min_length = 1, example = "anthropic/claude-sonnet-4")]
+    model: Option<String>,
+    /// Only answers of the caller with this credential.
+    #[param(pattern = "^me$", example = "me")]
+    scope: Option<String>,
+    /// Only answers that are at least so old.
+    #[param(pattern = "^([0-9]{1,3}(ms|s|m|h)|[12]?[0-9]{1,2}d)$", example = "10m")]
+    older_than: Option<String>,
+    /// Clears nothing, and counts what would be.
+    #[param(example = true)]
+    dry_run: Option<bool>,
+}
+
+/// What was cleared.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Cleared)]
+#[serde(rename_all = "camelCase")]
+struct Outcome {
+    #[schema(example = "🧹 Optimization cache cleared successfully")]
+    message: &'static str,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// So many answers, in memory and in Redis.
+    cleared: usize,
+    /// Nothing was cleared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    dry_run: Option<bool>,
+    /// What became of Redis, where it is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    redis: Option<&'static str>,
+}
+
+/// Empty the cache
+///
+/// All of it, on every instance where Redis is set, or what the query narrows it to. Takes the admin token where one is
+/// set, and answers the proxy's own machine alone where none is.
+#[utoipa::path(method(get, post, delete), path = "/api/clear-cache", tag = "operations", operation_id = "clear_cache",
+    params(Query),
+    responses((status = 200, description = "It is cleared, or counted.", body = Outcome), Guarded))]
 pub(super) async fn clear(
     State(edge): State<Edge>,
     peer: Option<Extension<Peer>>,
@@ -54,7 +102,7 @@ pub(super) async fn clear(
     }
 }
 
-async fn carry_out(edge: &Edge, order: Order) -> Value {
+async fn carry_out(edge: &Edge, order: Order) -> Outcome {
     let store = &edge.shared.stack.store;
     let Order { filter, dry_run } = order;
     let Cleared { answers, shared } = if dry_run {
@@ -66,29 +114,30 @@ async fn carry_out(edge: &Edge, order: Order) -> Value {
         let is_all = filter.is_all();
         tracing::info!(cleared = answers, is_all, "cache cleared");
     }
-    let message = if dry_run {
-        "🔎 Dry run: nothing was cleared"
-    } else {
-        "🧹 Optimization cache cleared successfully"
-    };
-    let mut answer = json!({
-        "message": message,
-        "timestamp": timestamp(SystemTime::now()),
-        "cleared": answers,
-    });
-    if dry_run {
-        answer["dryRun"] = true.into();
+    Outcome {
+        message: if dry_run {
+            "🔎 Dry run: nothing was cleared"
+        } else {
+            "🧹 Optimization cache cleared successfully"
+        },
+        timestamp: timestamp(SystemTime::now()),
+        cleared: answers,
+        dry_run: dry_run.then_some(true),
+        redis: match (shared, dry_run) {
+            (Shared::None, _) => None,
+            (Shared::Counted, false) => Some("cleared, and all instances told"),
+            (Shared::Counted, true) => Some("counted"),
+            (Shared::Uncounted, _) => {
+                Some("all instances told; what Redis itself had is not counted")
+            }
+            (Shared::Unreachable, false) => {
+                Some("unreachable: it is cleared as soon as it is back")
+            }
+            (Shared::Unreachable, true) => {
+                Some("unreachable: only this instance's own answers are counted")
+            }
+        },
     }
-    let redis = match (shared, dry_run) {
-        (Shared::None, _) => return answer,
-        (Shared::Counted, false) => "cleared, and all instances told",
-        (Shared::Counted, true) => "counted",
-        (Shared::Uncounted, _) => "all instances told; what Redis itself had is not counted",
-        (Shared::Unreachable, false) => "unreachable: it is cleared as soon as it is back",
-        (Shared::Unreachable, true) => "unreachable: only this instance's own answers are counted",
-    };
-    answer["redis"] = redis.into();
-    answer
 }
 
 impl Order {

@@ -7,8 +7,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::access::Context;
 use super::dialect::failure;
+use super::document::Prompted;
 use super::events;
 use super::exchange::Exchange;
+use super::headers::Wishes;
 use super::{Edge, body, hold};
 use crate::error::ProxyError;
 use crate::json::Json;
@@ -16,7 +18,9 @@ use crate::reply::{Reply, StreamKind, Whole};
 use crate::request::{Chat, Content, ProxyRequest, Route, Shape};
 
 use form::{Endpoint, Form};
-use report::Report;
+use report::{Answer, Report};
+
+pub(super) use form::describe;
 
 mod form;
 mod outcome;
@@ -25,7 +29,28 @@ mod report;
 /// What the proxy puts in where the client gave none, by the length of the prompt.
 const INJECTED: &[&str] = &["max_tokens"];
 
-/// `POST /create`
+/// Answer a prompt
+///
+/// One completion. A field that is not known is ignored, and named in `ignored`.
+#[utoipa::path(post, path = "/create", tag = "completions", operation_id = "create", params(Wishes),
+    request_body(content = ref("#/components/schemas/CreateRequest"), content_type = "application/json", examples(
+        ("prompt" = (summary = "A prompt", value = json!({"prompt": "Why do birds sing at dawn?"}))),
+        ("settings" = (summary = "With settings", value = json!({
+            "prompt": "Name three birds.", "system": "Answer in one line.", "model": "anthropic/claude-sonnet-4",
+            "temperature": 0.2, "max_tokens": 200, "stop": ["\n\n"], "userId": "alice",
+        }))),
+        ("stream" = (summary = "As a stream", value = json!({"prompt": "Tell me about larks.", "stream": true}))),
+        ("older" = (summary = "As older clients ask", value = json!({
+            "type": "plugin", "name": "Birdsong", "description": "A plugin that knows birds by their song.",
+            "features": ["records", "recognises", "keeps a list"],
+        }))),
+    )),
+    responses(
+        (status = 200, description = "The answer: as one object, as bare text (`Accept: text/plain`), or as a stream. The \
+            events of a stream are `data: {\"delta\": …}`, then one with the object less `response`, then `data: [DONE]`.",
+            content((Answer<'static> = "application/json"), (String = "text/plain"), (String = "text/event-stream"))),
+        Prompted,
+    ))]
 pub(super) async fn prompt(
     State(edge): State<Edge>,
     Extension(context): Extension<Context>,
@@ -35,7 +60,25 @@ pub(super) async fn prompt(
     answer.unwrap_or_else(|error| failure(&error))
 }
 
-/// `POST /create/chat`
+/// Answer one turn of a chat
+#[utoipa::path(post, path = "/create/chat", tag = "completions", operation_id = "create_chat", params(Wishes),
+    request_body(content = ref("#/components/schemas/CreateChatRequest"), content_type = "application/json", examples(
+        ("message" = (summary = "A first turn", value = json!({"message": "Hello!"}))),
+        ("history" = (summary = "With what was said before", value = json!({
+            "message": "And at dusk?",
+            "history": [
+                {"role": "user", "content": "Why do birds sing at dawn?"},
+                {"role": "assistant", "content": "To say where they are."},
+            ],
+        }))),
+        ("stream" = (summary = "As a stream", value = json!({"message": "Sing!", "stream": true}))),
+    )),
+    responses(
+        (status = 200, description = "The answer: as one object, as bare text (`Accept: text/plain`), or as a stream. The \
+            events of a stream are `data: {\"delta\": …}`, then one with the object less `response`, then `data: [DONE]`.",
+            content((Answer<'static> = "application/json"), (String = "text/plain"), (String = "text/event-stream"))),
+        Prompted,
+    ))]
 pub(super) async fn turn(
     State(edge): State<Edge>,
     Extension(context): Extension<Context>,

@@ -4,7 +4,9 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::outgoing::Answer;
 use crate::error::ProxyError;
@@ -25,6 +27,45 @@ pub(super) struct Failed {
     pub(super) error: ProxyError,
 }
 
+/// What went wrong.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct Fault<'a> {
+    #[schema(example = false)]
+    success: bool,
+    /// What is wrong and what would be right.
+    error: String,
+    /// The same for machines.
+    code: &'static str,
+    request_id: &'a str,
+    /// The field that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    param: Option<&'a str>,
+}
+
+/// What went wrong, as OpenAI tells it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OpenAiError<'a> {
+    error: Told<'a>,
+}
+
+/// The error itself.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OpenAiErrorBody)]
+struct Told<'a> {
+    /// What is wrong and what would be right.
+    message: String,
+    #[serde(rename = "type")]
+    #[schema(example = "invalid_request_error")]
+    kind: &'static str,
+    code: &'static str,
+    /// The field that is wrong.
+    #[schema(required)]
+    param: Option<&'a str>,
+    request_id: &'a str,
+}
+
 impl Dialect {
     /// The dialect of a path.
     pub(super) fn of(path: &str) -> Self {
@@ -39,22 +80,22 @@ impl Dialect {
     pub(super) fn describe(self, error: &ProxyError, request_id: &str) -> Value {
         let (message, code) = (error.to_string(), error.code());
         match self {
-            Self::Native => {
-                let mut body = json!({
-                    "success": false, "error": message, "code": code, "request_id": request_id,
-                });
-                if let Some(param) = error.param() {
-                    body["param"] = param.into();
+            Self::Native => json!(Fault {
+                success: false,
+                error: message,
+                code,
+                request_id,
+                param: error.param(),
+            }),
+            Self::OpenAi => json!(OpenAiError {
+                error: Told {
+                    message,
+                    kind: openai_type(error.status()),
+                    code,
+                    param: error.param(),
+                    request_id,
                 }
-                body
-            }
-            Self::OpenAi => json!({"error": {
-                "message": message,
-                "type": openai_type(error.status()),
-                "code": code,
-                "param": error.param(),
-                "request_id": request_id,
-            }}),
+            }),
         }
     }
 }

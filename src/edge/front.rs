@@ -174,8 +174,8 @@ fn is_foreign<B>(request: &Request<B>, origins: &[HeaderValue]) -> bool {
     ) || path == "/api/clear-cache";
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     match (site, origin) {
-        // A link to the page for people is no call.
-        (Some(b"cross-site" | b"same-site"), _) => !page::is_document(path),
+        // A link to a page for people is no call.
+        (Some(b"cross-site" | b"same-site"), _) => !page::is_document(path) && path != "/docs",
         // Over plain HTTP to anything but localhost browsers tell the origin alone. What a page may read is for
         // the browser to decide, what it may do is decided here.
         (None, Some(origin)) => changes && may_come_unasked(origin, headers),

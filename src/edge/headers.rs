@@ -30,6 +30,27 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
+/// What a request may wish of the proxy.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it is the description of what is read of headers")]
+pub(super) struct Wishes {
+    /// RFC 9111: `no-cache` asks the model anew, `no-store` keeps nothing, `max-age=60` takes no older answer, and
+    /// `only-if-cached` asks nobody (504 where nothing is stored).
+    #[param(rename = "Cache-Control", example = "no-cache")]
+    cache_control: Option<String>,
+    /// How much is compressed: `off`, `safe`, `balanced` or `aggressive`.
+    #[param(
+        rename = "X-Pegasus-Compression",
+        example = "safe",
+        pattern = "^(off|safe|balanced|aggressive)$"
+    )]
+    compression: Option<String>,
+    /// An id for the log and the answer; another one is made where this one is not fit for it.
+    #[param(rename = "X-Request-Id", example = "order-4711")]
+    request_id: Option<String>,
+}
+
 /// The headers that may go upstream: those on the list, and those that the operator added.
 pub(super) fn forwarded<'h>(
     headers: &'h HeaderMap,

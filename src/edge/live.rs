@@ -18,6 +18,7 @@ use tokio::time::sleep;
 
 use super::clear::Peer;
 use super::dialect::failure;
+use super::document::Guarded;
 use super::figures::timestamp;
 use super::health::circuits;
 use super::{Edge, events};
@@ -31,7 +32,16 @@ const PACE: Duration = Duration::from_secs(1);
 /// After so long without news a comment goes out, so that nobody takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// `GET /api/events`
+/// The state of everything, live
+///
+/// Server-sent events: `event: state` with the whole state as JSON, at once, and then at most once a second, whenever
+/// something has changed; the comment `: keep-alive` where nothing has. Takes the admin token where one is set, and answers
+/// the proxy's own machine alone where none is.
+#[utoipa::path(get, path = "/api/events", tag = "operations", operation_id = "events",
+    responses(
+        (status = 200, description = "Events without end.", body = String, content_type = "text/event-stream"),
+        Guarded,
+    ))]
 pub(super) async fn live(
     State(edge): State<Edge>,
     peer: Option<Extension<Peer>>,

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, header};
 
 use super::Edge;
+use super::document::Open;
 use crate::metering::account::Source;
 use crate::metering::exposition::{Exposition, Kind, dollars};
 use crate::metering::overview::{Histogram, Known, Overview};
@@ -15,7 +16,14 @@ use crate::metering::tally::{Figure, Tally};
 mod layers;
 mod process;
 
-/// `GET /metrics`
+/// Metrics for Prometheus
+///
+/// Asks for no token.
+#[utoipa::path(get, path = "/metrics", tag = "operations", operation_id = "metrics",
+    responses(
+        (status = 200, description = "The text format of Prometheus.", body = String, content_type = "text/plain"),
+        Open,
+    ))]
 pub(super) async fn metrics(State(edge): State<Edge>) -> Response {
     let stack = &edge.shared.stack;
     if let Some(books) = &stack.books {

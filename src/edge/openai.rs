@@ -9,14 +9,18 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::access::Context;
 use super::auth::Caller;
 use super::dialect::failure;
+use super::document::Forwarded;
 use super::encoding::IsStream;
 use super::events;
 use super::exchange::Exchange;
+use super::headers::Wishes;
 use super::outgoing::{Answer, Outgoing};
 use super::{Edge, body, headers, hold};
 use crate::chat::{self, Watch};
@@ -43,7 +47,36 @@ const READ_BUFFER: usize = 8 * 1024;
 /// The path of chat completions.
 pub(super) const COMPLETIONS: &str = "/v1/chat/completions";
 
-/// `POST /v1/chat/completions`
+/// OpenAI's chat completions
+///
+/// Whole, or with `"stream": true` as server-sent events that end with `data: [DONE]`. Fields that are not known here go
+/// upstream untouched.
+#[utoipa::path(post, path = "/v1/chat/completions", tag = "completions", operation_id = "chat_completions", params(Wishes),
+    request_body(content = ref("#/components/schemas/ChatCompletionRequest"), content_type = "application/json", examples(
+        ("message" = (summary = "A question", value = json!({
+            "model": "openai/gpt-4o-mini",
+            "messages": [{"role": "user", "content": "Why do birds sing at dawn?"}],
+        }))),
+        ("stream" = (summary = "As a stream", value = json!({
+            "model": "openai/gpt-4o-mini", "stream": true, "stream_options": {"include_usage": true},
+            "messages": [
+                {"role": "system", "content": "Answer in one line."},
+                {"role": "user", "content": "Tell me about larks."},
+            ],
+        }))),
+        ("tools" = (summary = "With tools", value = json!({
+            "model": "openai/gpt-4o-mini",
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "Which bird is this?"}]}],
+            "tools": [{"type": "function", "function": {
+                "name": "look_up", "parameters": {"type": "object", "properties": {"song": {"type": "string"}}},
+            }}],
+        }))),
+    )),
+    responses(
+        (status = 200, description = "The completion, or its stream.", content(
+            (ChatCompletion = "application/json"), (String = "text/event-stream"))),
+        Forwarded,
+    ))]
 pub(super) async fn completions(
     State(edge): State<Edge>,
     Extension(context): Extension<Context>,
@@ -52,7 +85,21 @@ pub(super) async fn completions(
     complete(&edge, &context, request).await.map(Body::new)
 }
 
-/// Any other path below `/v1`.
+/// Everything else below /v1
+///
+/// It is forwarded to the upstream, whatever the method and however many segments the path has: `/v1/models`, `/v1/embeddings`
+/// and so on. A body that was not changed goes out byte for byte.
+#[utoipa::path(method(get, post, put, patch, delete), path = "/v1/{*path}", tag = "completions", operation_id = "forward",
+    params(("path" = String, Path, description = "The path below the upstream's base URL.", example = "models")),
+    request_body(content = Value, content_type = "application/json", examples(
+        ("embeddings" = (summary = "Embeddings, at /v1/embeddings",
+            value = json!({"model": "openai/text-embedding-3-small", "input": "a lark"}))),
+    )),
+    responses(
+        (status = "2XX", description = "What the upstream answers, as it came.", content_type = "*/*", body = Value),
+        (status = "3XX", description = "Where the upstream points to, as it came."),
+        Forwarded,
+    ))]
 pub(super) async fn forward(
     State(edge): State<Edge>,
     Extension(context): Extension<Context>,
@@ -60,6 +107,22 @@ pub(super) async fn forward(
 ) -> Response {
     let answer = pass_on(&edge, &context, request).await;
     answer.unwrap_or_else(|error| failure(&error))
+}
+
+/// A whole answer as the upstream gave it.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "answers pass as they come, and this describes them"
+)]
+struct ChatCompletion {
+    id: Option<String>,
+    object: Option<String>,
+    created: Option<f64>,
+    model: Option<String>,
+    choices: Vec<Value>,
+    #[schema(value_type = Option<Object>)]
+    usage: Value,
 }
 
 /// Answers a chat completion.
@@ -205,11 +268,14 @@ async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Res
     let method = request.method().clone();
     if matches!(method, Method::TRACE | Method::CONNECT) {
         let message = format!("{method} is not forwarded");
-        return Err(ProxyError::reject(
+        let mut refusal = failure(&ProxyError::reject(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
             message,
         ));
+        let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        refusal.headers_mut().insert(header::ALLOW, allow);
+        return Ok(refusal);
     }
     let (head, body) = request.into_parts();
     let incoming = head.headers;

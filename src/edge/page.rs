@@ -12,10 +12,11 @@ use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::HeaderName;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
-use super::dialect::failure;
+use super::dialect::{Fault, failure};
+use super::document::Open;
 use crate::error::ProxyError;
 
 /// Where the files are, below their digest.
@@ -100,13 +101,32 @@ static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
     page.into()
 });
 
-/// `GET /` and `GET /dashboard`
+/// The page for people
+#[utoipa::path(get, path = "/", tag = "pages", operation_id = "page",
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html"), Open))]
 pub(super) async fn document() -> Response {
     let content_type = (header::CONTENT_TYPE, "text/html; charset=utf-8");
     guarded(([content_type], DOCUMENT.clone()).into_response())
 }
 
-/// `GET /assets/{digest}/{name}`
+/// The page for people, by another name
+#[utoipa::path(get, path = "/dashboard", tag = "pages", operation_id = "dashboard",
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html"), Open))]
+pub(super) async fn dashboard() -> Response {
+    document().await
+}
+
+/// A file of the page
+#[utoipa::path(get, path = "/assets/{digest}/{name}", tag = "pages", operation_id = "asset",
+    params(
+        ("digest" = String, Path, description = "That of all files together.", example = "0123456789abcdef"),
+        ("name" = String, Path, description = "Its name.", example = "page.css"),
+    ),
+    responses(
+        (status = 200, description = "The file.", body = String, content_type = "text/css"),
+        (status = 404, description = "There is no such file.", body = Fault<'static>),
+        Open,
+    ))]
 pub(super) async fn asset(path: Result<Path<(String, String)>, PathRejection>) -> Response {
     let asked = path.ok().and_then(|Path((digest, name))| {
         let asset = FILES.iter().find(|asset| asset.name == name)?;
@@ -139,8 +159,14 @@ pub(super) fn is_document(path: &str) -> bool {
 
 /// Tells the browser what the page may do, which is little.
 fn guarded(mut response: Response) -> Response {
+    protect(response.headers_mut(), POLICY);
+    response
+}
+
+/// Says to browsers what a page may do, and what others may do with it.
+pub(super) fn protect(headers: &mut HeaderMap, policy: &'static str) {
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
         (
@@ -156,11 +182,8 @@ fn guarded(mut response: Response) -> Response {
             "camera=(), geolocation=(), microphone=()",
         ),
     ] {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+        headers.insert(name, HeaderValue::from_static(value));
     }
-    response
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `/api/usage`: who asked what, what it cost and what was saved, out of the ledger.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use axum::Extension;
@@ -8,15 +9,17 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jiff::{Timestamp, ToSpan as _};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Edge;
 use super::clear::Peer;
-use super::dialect::failure;
+use super::dialect::{Fault, failure};
+use super::document::Guarded;
 use crate::error::ProxyError;
 use crate::metering::exposition::dollars;
 use crate::metering::ledger::{Group, Ledger, Report};
-use crate::metering::tally::{Figure, Tally, usd};
+use crate::metering::tally::{Figure, Figures, Tally, usd};
 
 /// Without `from`, reports begin so many days ago.
 const DAYS: i64 = 7;
@@ -30,7 +33,138 @@ struct Question {
     is_csv: bool,
 }
 
-/// `GET /api/usage`
+/// The time that a query asks about.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is the description of what Question reads")]
+struct Span {
+    /// A time in RFC 3339, or a date: its beginning in UTC. Seven days before `to` where it is missing.
+    #[param(example = "2025-01-31", pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T.+)?$")]
+    from: Option<String>,
+    /// Likewise; until now where it is missing. Not before `from`.
+    #[param(
+        example = "2036-01-31T12:00:00Z",
+        pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T.+)?$"
+    )]
+    to: Option<String>,
+}
+
+/// The form of a report.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is the description of what Question reads")]
+struct Layout {
+    /// Some of `day`, `hour`, `model`, `caller`, `user`, `endpoint` and `source`, each once, with commas between them.
+    #[param(
+        example = "day,model",
+        pattern = "^((day|hour|model|caller|user|endpoint|source)(,(day|hour|model|caller|user|endpoint|source))*)?$"
+    )]
+    group_by: Option<String>,
+    /// `json` or `csv`
+    #[param(example = "json", pattern = "^(json|csv)$")]
+    format: Option<String>,
+}
+
+/// What was asked, cost and saved.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Usage)]
+#[serde(rename_all = "camelCase")]
+struct Sums {
+    #[schema(format = DateTime)]
+    from: String,
+    #[schema(format = DateTime)]
+    to: String,
+    group_by: Vec<&'static str>,
+    rows: Vec<Line>,
+    total: Figures,
+    /// There are more groups than are reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    truncated: Option<bool>,
+}
+
+/// The figures of one group.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UsageRow)]
+struct Line {
+    #[serde(flatten)]
+    #[schema(value_type = Keys)]
+    keys: BTreeMap<&'static str, String>,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+/// Which group it is: the keys that `groupBy` names.
+#[derive(ToSchema)]
+#[schema(as = UsageKeys)]
+#[expect(dead_code, reason = "it is the description of what a line's keys are")]
+struct Keys {
+    /// `2026-01-31`
+    day: Option<String>,
+    /// `2026-01-31T10:00:00Z`
+    hour: Option<String>,
+    model: Option<String>,
+    caller: Option<String>,
+    user: Option<String>,
+    endpoint: Option<String>,
+    source: Option<String>,
+}
+
+/// What was saved, by what saved it, and how that is known.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Savings)]
+#[serde(rename_all = "camelCase")]
+struct Explained {
+    #[schema(format = DateTime)]
+    from: String,
+    #[schema(format = DateTime)]
+    to: String,
+    spent_nano_usd: u64,
+    spent_usd: f64,
+    would_have_cost_nano_usd: u64,
+    would_have_cost_usd: f64,
+    saved_nano_usd: u64,
+    saved_usd: f64,
+    layers: Vec<Layer>,
+    certainty: Certainty,
+    unpriced_models: Vec<String>,
+    explanation: &'static str,
+}
+
+/// What one layer saved.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SavingsLayer)]
+#[serde(rename_all = "camelCase")]
+struct Layer {
+    #[serde(rename = "layer")]
+    name: &'static str,
+    saved_nano_usd: u64,
+    saved_usd: f64,
+    /// Requests that it answered; null for those that answer none.
+    #[schema(required)]
+    requests: Option<u64>,
+    tokens: u64,
+    explanation: &'static str,
+}
+
+/// Answers by how their tokens are known.
+#[derive(Serialize, ToSchema)]
+struct Certainty {
+    reported: u64,
+    exact: u64,
+    estimated: u64,
+}
+
+/// What was asked, cost and saved
+///
+/// Out of the ledger. Takes the admin token where one is set, and answers the proxy's own machine alone where none is.
+#[utoipa::path(get, path = "/api/usage", tag = "savings", operation_id = "usage", params(Span, Layout),
+    responses(
+        (status = 200, description = "The sums of each group, and of all.",
+            content((Sums = "application/json"), (String = "text/csv"))),
+        (status = 404, description = "No ledger is kept.", body = Fault<'static>),
+        Guarded,
+    ))]
 pub(super) async fn usage(
     State(edge): State<Edge>,
     peer: Option<Extension<Peer>>,
@@ -64,7 +198,16 @@ pub(super) async fn usage(
     answer.await.unwrap_or_else(|error| failure(&error))
 }
 
-/// `GET /api/usage/savings`
+/// What was saved, and how that is known
+///
+/// Takes the admin token where one is set, and answers the proxy's own machine alone where none is.
+#[utoipa::path(get, path = "/api/usage/savings", tag = "savings", operation_id = "savings", params(Span),
+    responses(
+        (status = 200, description = "The savings by layer, and what the same would have cost without them.",
+            body = Explained),
+        (status = 404, description = "No ledger is kept.", body = Fault<'static>),
+        Guarded,
+    ))]
 pub(super) async fn savings(
     State(edge): State<Edge>,
     peer: Option<Extension<Peer>>,
@@ -216,33 +359,20 @@ fn refuse(name: &str, accepted: &str) -> ProxyError {
     )
 }
 
-fn as_json(question: &Question, report: &Report, total: &Tally) -> Value {
+fn as_json(question: &Question, report: &Report, total: &Tally) -> Sums {
     let names: Vec<_> = question.by.iter().map(|group| group.as_str()).collect();
-    let rows: Vec<_> = report
-        .lines
-        .iter()
-        .map(|(keys, sums)| {
-            let keys = names.iter().zip(keys);
-            let mut row: Map<_, _> = keys
-                .map(|(name, key)| ((*name).to_owned(), json!(key)))
-                .collect();
-            if let Value::Object(figures) = sums.to_json() {
-                row.extend(figures);
-            }
-            row
-        })
-        .collect();
-    let mut answer = json!({
-        "from": question.from.to_string(),
-        "to": question.until.to_string(),
-        "groupBy": names,
-        "rows": rows,
-        "total": total.to_json(),
-    });
-    if report.is_cut {
-        answer["truncated"] = true.into();
+    let line = |(keys, sums): &(Vec<String>, Tally)| Line {
+        keys: names.iter().copied().zip(keys.iter().cloned()).collect(),
+        figures: sums.figures(),
+    };
+    Sums {
+        from: question.from.to_string(),
+        to: question.until.to_string(),
+        rows: report.lines.iter().map(line).collect(),
+        group_by: names,
+        total: total.figures(),
+        truncated: report.is_cut.then_some(true),
     }
-    answer
 }
 
 /// The same as a table for spreadsheets (RFC 4180): money in dollars, exact to the nano-dollar.
@@ -305,7 +435,7 @@ fn cell(text: &str) -> String {
 }
 
 /// What each layer saved, and how that is known.
-fn explain(question: &Question, by_source: &Report, by_model: &Report) -> Value {
+fn explain(question: &Question, by_source: &Report, by_model: &Report) -> Explained {
     let mut total = Tally::default();
     let (mut from_cache, mut joined, mut compressed) = (0, 0, 0);
     for (keys, sums) in &by_source.lines {
@@ -321,48 +451,75 @@ fn explain(question: &Question, by_source: &Report, by_model: &Report) -> Value 
         .lines
         .iter()
         .filter(|(_, sums)| sums.get(Figure::Unpriced) > 0)
-        .filter_map(|(keys, _)| keys.first())
+        .filter_map(|(keys, _)| keys.first().cloned())
         .collect();
     let get = |figure| total.get(figure);
-    let layer = |name, saved, requests: Option<u64>, tokens, explanation| {
-        json!({
-            "layer": name, "savedNanoUsd": saved, "savedUsd": usd(saved), "requests": requests, "tokens": tokens,
-            "explanation": explanation,
-        })
+    let layer = |name, saved, requests, tokens, explanation| Layer {
+        name,
+        saved_nano_usd: saved,
+        saved_usd: usd(saved),
+        requests,
+        tokens,
+        explanation,
     };
     let (spent, saved, would) = (get(Figure::Cost), total.saved(), total.would_have_cost());
-    json!({
-        "from": question.from.to_string(),
-        "to": question.until.to_string(),
-        "spentNanoUsd": spent,
-        "spentUsd": usd(spent),
-        "wouldHaveCostNanoUsd": would,
-        "wouldHaveCostUsd": usd(would),
-        "savedNanoUsd": saved,
-        "savedUsd": usd(saved),
-        "layers": [
-            layer("cache", get(Figure::SavedByCache), Some(from_cache), get(Figure::CacheTokensSaved),
-                "Answers out of the cache: what each had cost when it was made."),
-            layer("dedup", get(Figure::SavedByDedup), Some(joined), get(Figure::DedupTokensSaved),
-                "Answers of calls that other requests had begun: what each call cost."),
-            layer("compression", get(Figure::SavedByCompression), None, compressed,
-                "Prompt tokens that were not sent, or would not have been, at the model's price of input."),
-            layer("provider_cache", get(Figure::SavedByProviderCache), None, get(Figure::CachedTokens),
-                "Prompt tokens that the provider's own cache served: the model's price of input less that of cached input."),
-            layer("max_tokens", get(Figure::SavedByMaxTokens), None, 0,
+    Explained {
+        from: question.from.to_string(),
+        to: question.until.to_string(),
+        spent_nano_usd: spent,
+        spent_usd: usd(spent),
+        would_have_cost_nano_usd: would,
+        would_have_cost_usd: usd(would),
+        saved_nano_usd: saved,
+        saved_usd: usd(saved),
+        layers: vec![
+            layer(
+                "cache",
+                get(Figure::SavedByCache),
+                Some(from_cache),
+                get(Figure::CacheTokensSaved),
+                "Answers out of the cache: what each had cost when it was made.",
+            ),
+            layer(
+                "dedup",
+                get(Figure::SavedByDedup),
+                Some(joined),
+                get(Figure::DedupTokensSaved),
+                "Answers of calls that other requests had begun: what each call cost.",
+            ),
+            layer(
+                "compression",
+                get(Figure::SavedByCompression),
+                None,
+                compressed,
+                "Prompt tokens that were not sent, or would not have been, at the model's price of input.",
+            ),
+            layer(
+                "provider_cache",
+                get(Figure::SavedByProviderCache),
+                None,
+                get(Figure::CachedTokens),
+                "Prompt tokens that the provider's own cache served: the model's price of input less that of cached input.",
+            ),
+            layer(
+                "max_tokens",
+                get(Figure::SavedByMaxTokens),
+                None,
+                0,
                 "Nothing is counted: an answer that ends by itself costs the same without a limit, and of one that was \
-                 cut nobody knows how long it would have been."),
+                 cut nobody knows how long it would have been.",
+            ),
         ],
-        "certainty": {
-            "reported": get(Figure::Reported),
-            "exact": get(Figure::Exact),
-            "estimated": get(Figure::Estimated),
+        certainty: Certainty {
+            reported: get(Figure::Reported),
+            exact: get(Figure::Exact),
+            estimated: get(Figure::Estimated),
         },
-        "unpricedModels": unpriced,
-        "explanation": "wouldHaveCost is what the same requests would have cost without this proxy and without the \
-                        provider's cache: what was spent, and all savings. Answers of models without a price count as \
-                        nothing, both as cost and as saving.",
-    })
+        unpriced_models: unpriced,
+        explanation: "wouldHaveCost is what the same requests would have cost without this proxy and without the \
+                      provider's cache: what was spent, and all savings. Answers of models without a price count as \
+                      nothing, both as cost and as saving.",
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Sums over requests: what reports are made of.
 
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::account::{Row, Source};
 use crate::chat::Certainty;
@@ -61,6 +63,61 @@ pub enum Figure {
     Time,
     /// How long the longest took; the one that is no sum.
     Longest,
+}
+
+/// What some requests were, cost and saved.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Figures {
+    requests: u64,
+    errors: u64,
+    aborted: u64,
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    cached_tokens: u64,
+    cache_write_tokens: u64,
+    reasoning_tokens: u64,
+    tokens_saved: TokensSaved,
+    cost_nano_usd: u64,
+    cost_usd: f64,
+    would_have_cost_nano_usd: u64,
+    would_have_cost_usd: f64,
+    saved_nano_usd: u64,
+    saved_usd: f64,
+    saved: Saved,
+    reported_requests: u64,
+    exact_requests: u64,
+    estimated_requests: u64,
+    unpriced_requests: u64,
+    attempts: u64,
+    latency_ms: Latency,
+}
+
+/// Tokens that were saved, by what saved them.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct TokensSaved {
+    cache: u64,
+    dedup: u64,
+    compression: u64,
+}
+
+/// Nano-dollars that were saved, by what saved them.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "their unit is a part of them")]
+struct Saved {
+    cache_nano_usd: u64,
+    dedup_nano_usd: u64,
+    compression_nano_usd: u64,
+    provider_cache_nano_usd: u64,
+    max_tokens_nano_usd: u64,
+}
+
+/// How long requests took, in milliseconds.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct Latency {
+    mean: f64,
+    max: f64,
 }
 
 impl Tally {
@@ -192,7 +249,7 @@ impl Tally {
     }
 
     /// The figures as reports show them.
-    pub fn to_json(&self) -> Value {
+    pub fn figures(&self) -> Figures {
         let get = |figure| self.get(figure);
         let (cost, would, saved) = (get(Figure::Cost), self.would_have_cost(), self.saved());
         let ms = |micros: f64| micros.round() / 1e3;
@@ -200,40 +257,48 @@ impl Tally {
         let mean = get(Figure::Time) as f64 / get(Figure::Requests).max(1) as f64;
         #[expect(clippy::cast_precision_loss, reason = "times for people")]
         let longest = get(Figure::Longest) as f64;
-        json!({
-            "requests": get(Figure::Requests),
-            "errors": get(Figure::Errors),
-            "aborted": get(Figure::Aborted),
-            "promptTokens": get(Figure::PromptTokens),
-            "completionTokens": get(Figure::CompletionTokens),
-            "cachedTokens": get(Figure::CachedTokens),
-            "cacheWriteTokens": get(Figure::CacheWriteTokens),
-            "reasoningTokens": get(Figure::ReasoningTokens),
-            "tokensSaved": {
-                "cache": get(Figure::CacheTokensSaved),
-                "dedup": get(Figure::DedupTokensSaved),
-                "compression": get(Figure::CompressionTokensSaved),
+        Figures {
+            requests: get(Figure::Requests),
+            errors: get(Figure::Errors),
+            aborted: get(Figure::Aborted),
+            prompt_tokens: get(Figure::PromptTokens),
+            completion_tokens: get(Figure::CompletionTokens),
+            cached_tokens: get(Figure::CachedTokens),
+            cache_write_tokens: get(Figure::CacheWriteTokens),
+            reasoning_tokens: get(Figure::ReasoningTokens),
+            tokens_saved: TokensSaved {
+                cache: get(Figure::CacheTokensSaved),
+                dedup: get(Figure::DedupTokensSaved),
+                compression: get(Figure::CompressionTokensSaved),
             },
-            "costNanoUsd": cost,
-            "costUsd": usd(cost),
-            "wouldHaveCostNanoUsd": would,
-            "wouldHaveCostUsd": usd(would),
-            "savedNanoUsd": saved,
-            "savedUsd": usd(saved),
-            "saved": {
-                "cacheNanoUsd": get(Figure::SavedByCache),
-                "dedupNanoUsd": get(Figure::SavedByDedup),
-                "compressionNanoUsd": get(Figure::SavedByCompression),
-                "providerCacheNanoUsd": get(Figure::SavedByProviderCache),
-                "maxTokensNanoUsd": get(Figure::SavedByMaxTokens),
+            cost_nano_usd: cost,
+            cost_usd: usd(cost),
+            would_have_cost_nano_usd: would,
+            would_have_cost_usd: usd(would),
+            saved_nano_usd: saved,
+            saved_usd: usd(saved),
+            saved: Saved {
+                cache_nano_usd: get(Figure::SavedByCache),
+                dedup_nano_usd: get(Figure::SavedByDedup),
+                compression_nano_usd: get(Figure::SavedByCompression),
+                provider_cache_nano_usd: get(Figure::SavedByProviderCache),
+                max_tokens_nano_usd: get(Figure::SavedByMaxTokens),
             },
-            "reportedRequests": get(Figure::Reported),
-            "exactRequests": get(Figure::Exact),
-            "estimatedRequests": get(Figure::Estimated),
-            "unpricedRequests": get(Figure::Unpriced),
-            "attempts": get(Figure::Attempts),
-            "latencyMs": {"mean": ms(mean), "max": ms(longest)},
-        })
+            reported_requests: get(Figure::Reported),
+            exact_requests: get(Figure::Exact),
+            estimated_requests: get(Figure::Estimated),
+            unpriced_requests: get(Figure::Unpriced),
+            attempts: get(Figure::Attempts),
+            latency_ms: Latency {
+                mean: ms(mean),
+                max: ms(longest),
+            },
+        }
+    }
+
+    /// The same as JSON.
+    pub fn to_json(&self) -> Value {
+        json!(self.figures())
     }
 }
 
@@ -294,7 +359,11 @@ mod tests {
             (Source::Stale, 0, 15, 0),
             (Source::Dedup, 0, 0, 15),
         ] {
-            let tally = Tally::of(&row(source));
+            let mut row = row(source);
+            if cache + dedup > 0 {
+                row.given = row.bought.take();
+            }
+            let tally = Tally::of(&row);
             let figures = [
                 Figure::PromptTokens,
                 Figure::CacheTokensSaved,

@@ -15,6 +15,7 @@ mod dedup;
 mod edge;
 mod garbage;
 mod limits;
+mod openapi;
 mod page;
 mod process;
 mod promises;

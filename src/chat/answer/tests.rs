@@ -312,8 +312,14 @@ fn usage_is_read_leniently() {
     assert_eq!(odd.unwrap().completion_tokens, 0);
     let deepseek = read(json!({"prompt_tokens": 7, "prompt_cache_hit_tokens": 99}));
     assert_eq!(deepseek.unwrap().cached_tokens, 7);
-    let huge = read(json!({"prompt_tokens": u64::MAX, "completion_tokens": u64::MAX}));
-    assert_eq!(huge.unwrap().total_tokens, u64::MAX);
+    // One mistaken count must not spoil all sums.
+    let huge = read(json!({"prompt_tokens": u64::MAX, "completion_tokens": 1e300}));
+    assert_eq!(huge, None);
+    let own = read(json!({"input_tokens": 7, "output_tokens": 1, "cache_read_input_tokens": 90}));
+    assert_eq!(
+        own.map(|own| (own.prompt_tokens, own.cached_tokens)),
+        Some((97, 90))
+    );
 }
 
 #[test]

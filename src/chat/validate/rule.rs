@@ -1,5 +1,7 @@
 //! Names the optional fields that are known of a request, and what the value of each has to be.
 
+use serde_json::{Value, json};
+
 use crate::json::Node;
 
 /// What the value of a known optional field has to be.
@@ -78,6 +80,24 @@ impl Rule {
             Self::StringOrObject => value.as_str().is_some() || value.is_object(),
             Self::StringOrStrings => {
                 value.as_str().is_some() || all(value, |item| item.as_str().is_some())
+            }
+        }
+    }
+
+    /// What would be right, as JSON Schema.
+    pub(super) fn describe(self) -> Value {
+        match self {
+            Self::Number => json!({"type": ["number", "null"]}),
+            Self::Integer => json!({"type": ["integer", "null"]}),
+            Self::Count => json!({"type": ["integer", "null"], "minimum": 1}),
+            Self::Bool => json!({"type": ["boolean", "null"]}),
+            Self::String => json!({"type": ["string", "null"]}),
+            Self::Object => json!({"type": ["object", "null"]}),
+            Self::Array => json!({"type": ["array", "null"], "items": {}}),
+            Self::Objects => json!({"type": ["array", "null"], "items": {"type": "object"}}),
+            Self::StringOrObject => json!({"type": ["string", "object", "null"]}),
+            Self::StringOrStrings => {
+                json!({"type": ["string", "array", "null"], "items": {"type": "string"}})
             }
         }
     }

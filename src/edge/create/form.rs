@@ -13,6 +13,9 @@ use crate::metering::account::clip;
 
 use fields::Fields;
 
+pub(in crate::edge) use describe::describe;
+
+mod describe;
 mod fields;
 
 /// Which of the two endpoints a form was sent to.
@@ -40,6 +43,8 @@ pub(super) struct Form {
 const ATTRIBUTION: [&str; 3] = ["name", "pluginName", "userId"];
 /// The fields that older clients send in place of `prompt`.
 const OLDER: [&str; 3] = ["type", "description", "features"];
+/// More characters than any model's name has.
+const MAX_MODEL_CHARS: usize = 256;
 const HISTORY_ROLES: [&str; 4] = ["user", "assistant", "system", "developer"];
 
 impl Form {
@@ -88,10 +93,12 @@ impl Form {
 
         let system = optional_text(root, "system")?;
         let model = optional_text(root, "model")?.filter(|model| !model.trim().is_empty());
-        if model.is_some_and(|model| model.len() > 256 || model.chars().any(char::is_control)) {
+        if model.is_some_and(|model| {
+            model.chars().count() > MAX_MODEL_CHARS || model.chars().any(char::is_control)
+        }) {
             return Err(semantic(
                 "model",
-                "model must be a name of at most 256 characters",
+                "model must be a name of at most 256 characters, none of them a control character",
             ));
         }
         for field in ATTRIBUTION {

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::outcome::Outcome;
 use crate::edge::dialect::Dialect;
@@ -26,30 +27,56 @@ pub(super) struct Report {
 }
 
 /// The answer as clients read it; its fields in the order in which people do.
-#[derive(Serialize)]
-struct Answer<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Answer<'a> {
     success: bool,
+    /// The text; not at the end of a stream, which has sent it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     response: Option<&'a str>,
+    /// What happened, in one line.
+    #[schema(example = "Answered from cache, 812 tokens saved")]
     message: String,
+    #[schema(required)]
     model: Option<&'a str>,
+    #[schema(required, example = "stop")]
     finish_reason: Option<&'a str>,
+    #[schema(value_type = TokenUsage)]
     usage: Value,
     #[serde(rename = "optimizationStats")]
     stats: Stats,
+    /// Fields of the request that mean nothing here.
     ignored: &'a [String],
 }
 
-#[derive(Serialize)]
+/// Tokens, as OpenAI counts them.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is the description of what Usage writes")]
+struct TokenUsage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    /// The upstream reported none, and these are a guess.
+    #[schema(nullable = false)]
+    estimated: Option<bool>,
+}
+
+/// What an answer cost, and what was saved.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OptimizationStats)]
 #[serde(rename_all = "camelCase")]
 struct Stats {
     tokens_used: u64,
     tokens_saved: u64,
+    #[schema(example = "14.2%")]
     compression_savings: String,
     cache_hit: bool,
+    /// `hit`, `miss`, `stale`, `coalesced` or `bypass`
+    #[schema(example = "miss")]
     cache_status: String,
     cost_usd: f64,
     cost_saved_usd: f64,
+    #[schema(example = "3.2s")]
     processing_time: String,
 }
 

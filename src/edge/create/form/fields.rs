@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 
 use super::{malformed, optional, semantic};
 use crate::error::ProxyError;
@@ -68,6 +68,13 @@ impl<'a> Fields<'a> {
         Ok(Self(fields))
     }
 
+    /// What may be passed on, as JSON Schema.
+    pub(super) fn describe() -> impl Iterator<Item = (String, Value)> {
+        PASSED_ON
+            .into_iter()
+            .map(|(name, kind)| (name.to_owned(), kind.describe()))
+    }
+
     /// Whether a form's field of this name is passed on.
     pub(super) fn knows(name: &str) -> bool {
         PASSED_ON.iter().any(|(known, _)| *known == name)
@@ -94,6 +101,22 @@ impl<'a> Fields<'a> {
 // === impl Kind ===
 
 impl Kind {
+    fn describe(self) -> Value {
+        match self {
+            Self::Number(least, most) => {
+                json!({"type": ["number", "null"], "minimum": least, "maximum": most})
+            }
+            Self::Positive => {
+                json!({"type": ["integer", "null"], "minimum": 1, "maximum": u32::MAX})
+            }
+            Self::Integer => json!({"type": ["integer", "null"]}),
+            Self::Object => json!({"type": ["object", "null"]}),
+            Self::Stop => {
+                json!({"type": ["string", "array", "null"], "items": {"type": "string"}})
+            }
+        }
+    }
+
     fn check(self, name: &str, node: &Node) -> Result<(), ProxyError> {
         let wrong =
             |what: &str| malformed(name, format!("{name} must be {what}, not {}", node.kind()));
