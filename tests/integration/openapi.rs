@@ -67,7 +67,13 @@ impl<'d> Operation<'d> {
 
     /// The same with a query.
     fn request_with(&self, proxy: &Proxy, query: &str) -> reqwest::RequestBuilder {
-        let path = self.path.replace("{path}", "models");
+        let mut path = self.path.replace("{path}", "models");
+        for parameter in self.parameters().iter().filter(|p| p["in"] == "path") {
+            let (name, example) = (&parameter["name"], &parameter["example"]);
+            if let (Some(name), Some(example)) = (name.as_str(), example.as_str()) {
+                path = path.replace(&format!("{{{name}}}"), example);
+            }
+        }
         proxy.request(self.method().parse().unwrap(), &format!("{path}{query}"))
     }
 
