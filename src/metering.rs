@@ -139,8 +139,14 @@ impl Metrics {
     }
 
     /// The upstream has given an answer, or as much of one as came: once for each call, however many callers share
-    /// it. The account of the request that began the call pays.
-    pub fn answered(&self, request: &ProxyRequest, usage: Usage, served: Option<&Arc<str>>) {
+    /// it. The account of the request that began the call pays. Gives the usage with what it cost, so that whoever is
+    /// given the same answer need not ask the table again, nor another one.
+    pub fn answered(
+        &self,
+        request: &ProxyRequest,
+        usage: Usage,
+        served: Option<&Arc<str>>,
+    ) -> Usage {
         self.answers.add(1);
         self.estimated_answers.add(u64::from(usage.is_estimated()));
         self.prompt_tokens.add(usage.prompt_tokens);
@@ -151,6 +157,10 @@ impl Metrics {
         let discount = self.discount(model, served.map(|name| &**name), usage);
         self.saved_nano_usd.add(discount);
         request.parts().account.paid(usage, served, cost, discount);
+        Usage {
+            cost_nano_usd: cost,
+            ..usage
+        }
     }
 
     /// A request has got the head of its reply.
@@ -257,7 +267,8 @@ impl Metrics {
         self.unpriced.lock().iter().cloned().collect()
     }
 
-    /// What a call costs: what its provider says, else what the table says; `None` for a model without a price.
+    /// What a call cost, as its provider said or as was worked out when it was made, else what the table says; `None` for a
+    /// model without a price.
     fn price(&self, model: &str, served: Option<&str>, usage: Usage) -> Option<u64> {
         usage
             .cost_nano_usd

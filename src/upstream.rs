@@ -259,7 +259,7 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming, metrics: &Metri
             && request.parts().method == Method::POST
             && let Some((usage, model)) = chat::usage_of(&body)
         {
-            metrics.answered(request, usage, model.as_ref());
+            let _ = metrics.answered(request, usage, model.as_ref());
         }
         return Ok(Reply::Whole(Whole {
             head,

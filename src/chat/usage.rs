@@ -46,7 +46,7 @@ pub struct Usage {
     pub cache_write_tokens: u64,
     /// How many of the answer's tokens nobody sees: those of the model's reasoning.
     pub reasoning_tokens: u64,
-    /// What the provider says that the call cost, in nano-dollars.
+    /// What the call cost in nano-dollars: as the provider says, else, once it is paid for, by the table.
     pub cost_nano_usd: Option<u64>,
     /// How sure all this is.
     pub certainty: Certainty,

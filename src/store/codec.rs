@@ -39,7 +39,7 @@ const COVERED: usize = CHECKSUM + 8;
 
 const ESTIMATED: u8 = 1;
 const COMPRESSED: u8 = 2;
-/// The provider told the price.
+/// It is known what the answer cost.
 const PRICED: u8 = 4;
 const EXACT: u8 = 8;
 const ALL_FLAGS: u8 = ESTIMATED | COMPRESSED | PRICED | EXACT;

@@ -68,8 +68,7 @@ impl Sale {
 
     fn book(&self, usage: Option<Usage>, text: usize, served: Option<&Arc<str>>) -> Usage {
         let usage = usage.unwrap_or_else(|| self.count(text));
-        self.metrics.answered(&self.request, usage, served);
-        usage
+        self.metrics.answered(&self.request, usage, served)
     }
 }
 
