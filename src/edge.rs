@@ -211,7 +211,7 @@ fn routes() -> OpenApiRouter<Edge> {
         .routes(routes!(admin::stats))
         .routes(routes!(clear::clear))
         .routes(routes!(usage::usage))
-        .routes(routes!(usage::savings))
+        .routes(routes!(usage::savings::savings))
         .routes(routes!(live::live))
         .routes(routes!(metrics::metrics))
         .routes(routes!(health::summary))
