@@ -207,7 +207,7 @@ fn routes() -> OpenApiRouter<Edge> {
         .routes(routes!(create::prompt))
         .routes(routes!(create::turn))
         .routes(routes!(openai::completions))
-        .routes(routes!(openai::forward).map(|_| any(openai::forward)))
+        .routes(routes!(openai::forward::forward).map(|_| any(openai::forward::forward)))
         .routes(routes!(admin::stats))
         .routes(routes!(clear::clear))
         .routes(routes!(usage::usage))

@@ -136,17 +136,23 @@ pub struct Rejection {
     pub is_ours: bool,
 }
 
-impl ProxyError {
-    /// Turns a request away.
-    pub fn reject(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self::Rejected(Arc::new(Rejection {
+impl Rejection {
+    fn new(status: StatusCode, code: &'static str, message: String) -> Self {
+        Self {
             status,
             code,
-            message: message.into(),
+            message,
             param: None,
             retry_after: None,
             is_ours: false,
-        }))
+        }
+    }
+}
+
+impl ProxyError {
+    /// Turns a request away.
+    pub fn reject(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self::Rejected(Arc::new(Rejection::new(status, code, message.into())))
     }
 
     /// Turns a request away below the edge, before the upstream is asked.
@@ -156,12 +162,8 @@ impl ProxyError {
         message: impl Into<String>,
     ) -> Self {
         Self::Rejected(Arc::new(Rejection {
-            status,
-            code,
-            message: message.into(),
-            param: None,
-            retry_after: None,
             is_ours: true,
+            ..Rejection::new(status, code, message.into())
         }))
     }
 
@@ -172,12 +174,8 @@ impl ProxyError {
         message: impl Into<String>,
     ) -> Self {
         Self::Rejected(Arc::new(Rejection {
-            status,
-            code: "invalid_request",
-            message: message.into(),
             param: Some(param.into()),
-            retry_after: None,
-            is_ours: false,
+            ..Rejection::new(status, "invalid_request", message.into())
         }))
     }
 
@@ -201,12 +199,8 @@ impl ProxyError {
             None => format!("the upstream answered {status}"),
         };
         Self::Rejected(Arc::new(Rejection {
-            status: outward,
-            code,
-            message,
-            param: None,
             retry_after,
-            is_ours: false,
+            ..Rejection::new(outward, code, message)
         }))
     }
 

@@ -17,6 +17,7 @@ use crate::layers::retry::RetryLayer;
 use crate::metering::Metrics;
 use crate::metering::books::Books;
 use crate::metering::budget::Budgets;
+use crate::metering::hand::DAY;
 use crate::metering::ledger::Ledger;
 use crate::metering::overview::Overview;
 use crate::metering::tally::Tally;
@@ -24,9 +25,6 @@ use crate::reply::Reply;
 use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
 use crate::upstream::{SetupError, Upstream};
-
-/// A day in seconds.
-const DAY: i64 = 86_400;
 
 /// The way of a request, outermost layer first.
 pub type Service = BoxCloneSyncService<ProxyRequest, Reply, ProxyError>;
@@ -154,7 +152,7 @@ impl Stack {
             None => Default::default(),
         };
         self.budgets.remember(ledger.as_ref());
-        let overview = Overview::new(now.as_second().div_euclid(DAY), today, overall);
+        let overview = Overview::new(now.as_millisecond().div_euclid(DAY), today, overall);
         let mut readers = vec![overview.reader()];
         readers.extend(ledger.as_ref().map(Ledger::keeper));
         self.books = Some(Books::new(readers));
@@ -166,7 +164,7 @@ impl Stack {
 /// The sums of earlier processes: of today, and of all times.
 fn sums_until(ledger: &Ledger, now: Timestamp) -> (Tally, Tally) {
     let now = now.as_millisecond();
-    let midnight = now - now.rem_euclid(DAY * 1_000);
+    let midnight = now - now.rem_euclid(DAY);
     let sums = |from| {
         let report = ledger.report_now(from, i64::MAX / 2, &[]);
         let report =

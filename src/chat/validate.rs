@@ -8,7 +8,7 @@ use self::rule::{OPTIONAL, Rule, all};
 use crate::json::Node;
 
 /// More characters than any model's name has.
-const MAX_MODEL_CHARS: usize = 256;
+pub(crate) const MAX_MODEL_CHARS: usize = 256;
 
 const ROLES: [&str; 6] = [
     "system",

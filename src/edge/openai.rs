@@ -5,10 +5,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -17,24 +14,24 @@ use super::access::Context;
 use super::auth::Caller;
 use super::dialect::failure;
 use super::document::Forwarded;
-use super::encoding::IsStream;
 use super::events;
 use super::exchange::Exchange;
 use super::headers::Wishes;
 use super::outgoing::{Answer, Outgoing};
-use super::{Edge, body, headers, hold};
+use super::{Edge, body, headers};
 use crate::chat::{self, Watch};
 use crate::error::ProxyError;
 use crate::fingerprint::Fingerprint;
 use crate::json::Json;
 use crate::layers::cache::Asked;
-use crate::reply::{Frame, Reply, StreamKind, Streaming, Whole, Worth, detached};
+use crate::reply::{Reply, StreamKind, Whole, Worth, detached};
 use crate::request::{CacheControl, Chat, Content, Parts, ProxyRequest, Route, Shape};
 use crate::sse;
 
-use probe::Probe;
+use forward::relay;
 use stream::Events;
 
+pub(super) mod forward;
 mod probe;
 mod stream;
 
@@ -83,30 +80,6 @@ pub(super) async fn completions(
     request: Request,
 ) -> Response {
     complete(&edge, &context, request).await.map(Body::new)
-}
-
-/// Everything else below /v1
-///
-/// It is forwarded to the upstream, whatever the method and however many segments the path has: `/v1/models`, `/v1/embeddings`
-/// and so on. A body that was not changed goes out byte for byte.
-#[utoipa::path(method(get, post, put, patch, delete), path = "/v1/{*path}", tag = "completions", operation_id = "forward",
-    params(("path" = String, Path, description = "The path below the upstream's base URL.", example = "models")),
-    request_body(content = Value, content_type = "application/json", examples(
-        ("embeddings" = (summary = "Embeddings, at /v1/embeddings",
-            value = json!({"model": "openai/text-embedding-3-small", "input": "a lark"}))),
-    )),
-    responses(
-        (status = "2XX", description = "What the upstream answers, as it came.", content_type = "*/*", body = Value),
-        (status = "3XX", description = "Where the upstream points to, as it came."),
-        Forwarded,
-    ))]
-pub(super) async fn forward(
-    State(edge): State<Edge>,
-    Extension(context): Extension<Context>,
-    request: Request,
-) -> Response {
-    let answer = pass_on(&edge, &context, request).await;
-    answer.unwrap_or_else(|error| failure(&error))
 }
 
 /// A whole answer as the upstream gave it.
@@ -260,110 +233,6 @@ fn replay(
         exchange.headers(head, bill.tokens_saved),
         out.freeze().into(),
     ))
-}
-
-async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Response, ProxyError> {
-    let mut caller = edge.enter(context, Route::Forwarded, request.headers())?;
-    let path = path_and_query(request.uri())?;
-    let method = request.method().clone();
-    if matches!(method, Method::TRACE | Method::CONNECT) {
-        let message = format!("{method} is not forwarded");
-        let mut refusal = failure(&ProxyError::reject(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            message,
-        ));
-        let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-        refusal.headers_mut().insert(header::ALLOW, allow);
-        return Ok(refusal);
-    }
-    let (head, body) = request.into_parts();
-    let incoming = head.headers;
-    let is_json = incoming
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(body::is_json);
-    let body = edge.body(&incoming, body).await?;
-    let place = edge.admit(&mut caller)?;
-    // SDKs announce JSON on calls without a body, too.
-    let probe = if is_json && !body.is_empty() {
-        Probe::read(&body).map_err(|error| invalid_json(&error))?
-    } else {
-        Probe::default()
-    };
-    let accepts_events = incoming.get(header::ACCEPT).is_some_and(|value| {
-        memchr::memmem::find(value.as_bytes(), b"text/event-stream").is_some()
-    });
-    let parts = edge.parts(Route::Forwarded, method, path, &incoming, caller, None)?;
-    let request = ProxyRequest::new(
-        parts,
-        Content::Opaque {
-            body,
-            model: probe.model,
-            wants_stream: probe.stream || accepts_events,
-        },
-    );
-    let (exchange, reply) = Exchange::begin(edge, context, request).await?;
-    Ok(hold(relay(&exchange, reply)?, place))
-}
-
-/// A reply as it came.
-fn relay(exchange: &Exchange, reply: Reply) -> Result<Response, ProxyError> {
-    let (head, mut response) = match reply {
-        Reply::Whole(Whole { head, body, .. }) => {
-            // Half a web server's error page tells an API client nothing, and an SDK less.
-            if head.status.is_server_error() && !is_openai_error(&body) {
-                return Err(ProxyError::upstream_status(
-                    head.status,
-                    None,
-                    &head.headers,
-                ));
-            }
-            let mut response = Response::new(Body::from(body));
-            // HEAD tells what GET would, whose body passes as it comes unless it is JSON or an error.
-            let is_head = exchange.request.parts().method == Method::HEAD;
-            if is_head && !is_error(head.status) && !is_plain_json(&head.headers) {
-                response.extensions_mut().insert(IsStream);
-            }
-            (head, response)
-        }
-        Reply::Stream(Streaming { head, frames, .. }) => {
-            let chunks = frames.filter_map(|frame| async {
-                match frame {
-                    Ok(Frame::Chunk(chunk)) => Some(Ok(chunk)),
-                    Ok(Frame::End(_)) => None,
-                    // Without a dialect to say it in, only an aborted body tells that it is incomplete.
-                    Err(error) => Some(Err(error)),
-                }
-            });
-            let mut response = Response::new(Body::from_stream(chunks));
-            response.extensions_mut().insert(IsStream);
-            (head, response)
-        }
-    };
-    *response.status_mut() = head.status;
-    *response.headers_mut() = exchange.headers(head.headers, 0);
-    Ok(response)
-}
-
-fn is_error(status: StatusCode) -> bool {
-    status.is_client_error() || status.is_server_error()
-}
-
-/// Whether a body is such JSON as is not passed on piece by piece.
-fn is_plain_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    let essence = content_type.and_then(|value| value.to_str().ok()?.split(';').next());
-    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
-}
-
-fn is_openai_error(body: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Probe {
-        #[serde(rename = "error")]
-        _error: IgnoredAny,
-    }
-    serde_json::from_slice::<Probe>(body).is_ok()
 }
 
 /// A body that keeps nothing in memory but itself. Most are slices of the buffer that they were read into, and that is

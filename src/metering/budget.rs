@@ -15,7 +15,7 @@ use crate::config::Client;
 use crate::error::ProxyError;
 
 pub use purse::Period;
-use purse::{DAY, Level, Purse, time};
+use purse::{Level, Purse, time};
 pub use purses::Budgets;
 
 mod purse;

@@ -10,6 +10,8 @@ use super::tally::Tally;
 
 /// An hour in milliseconds.
 pub const HOUR: i64 = 3_600_000;
+/// A day in milliseconds.
+pub const DAY: i64 = 24 * HOUR;
 
 /// With so many rows in a hand, those that differ in their times alone are summed up together. A machine that gives tens
 /// of thousands of hits a second would otherwise pay for its books what it saves on its answers.

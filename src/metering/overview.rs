@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::account::{Row, Source};
 use super::books::Reader;
-use super::hand::{Group, Hand};
+use super::hand::{DAY, Group, Hand};
 use super::tally::Tally;
 use crate::request::Route;
 
@@ -18,8 +18,6 @@ const RECENT: usize = 50;
 const MODELS: usize = 100;
 /// More bytes than any model's name has: a longer one is nobody's, and no label.
 const LONGEST: usize = 1_024;
-/// A day in milliseconds.
-const DAY: i64 = 86_400_000;
 
 /// The borders of the buckets of latencies, in microseconds: from what a hit takes to the longest answers.
 pub const BUCKETS: [u64; 18] = [

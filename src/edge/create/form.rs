@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::chat::validate::MAX_MODEL_CHARS;
 use crate::config::{Config, MaxTokens};
 use crate::error::ProxyError;
 use crate::json::{Json, Node};
@@ -43,8 +44,6 @@ pub(super) struct Form {
 const ATTRIBUTION: [&str; 3] = ["name", "pluginName", "userId"];
 /// The fields that older clients send in place of `prompt`.
 const OLDER: [&str; 3] = ["type", "description", "features"];
-/// More characters than any model's name has.
-const MAX_MODEL_CHARS: usize = 256;
 const HISTORY_ROLES: [&str; 4] = ["user", "assistant", "system", "developer"];
 
 impl Form {

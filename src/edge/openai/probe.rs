@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::chat::validate::MAX_MODEL_CHARS;
 use crate::json::{Json, ParseError};
 
 /// What a body that is passed on as it is tells of itself, if it is an object.
@@ -41,7 +42,7 @@ impl Probe {
 
 /// Whether this can be the name of a model. Figures are kept by it, so it is no longer than those of chat completions.
 fn is_name(model: &str) -> bool {
-    model.chars().nth(256).is_none() && !model.contains(char::is_control)
+    model.chars().nth(MAX_MODEL_CHARS).is_none() && !model.contains(char::is_control)
 }
 
 #[cfg(test)]

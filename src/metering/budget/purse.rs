@@ -6,9 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::Dollars;
-
-/// A day in milliseconds.
-pub(super) const DAY: i64 = 86_400_000;
+use crate::metering::hand::DAY;
 
 /// For how long a budget is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use super::{Budget, Clock, DAY, Period, Sheet};
+use super::{Budget, Clock, Period, Sheet};
 use crate::config::Client;
+use crate::metering::hand::DAY;
 use crate::metering::ledger::Ledger;
 use crate::store::redis::Redis;
 

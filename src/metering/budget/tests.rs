@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::metering::account::{Account, Row, Who};
 use crate::metering::books::{Books, Reader};
-use crate::metering::hand;
+use crate::metering::hand::{self, DAY};
 use crate::metering::ledger::{Ledger, Place};
 
 /// A clock that stands where it is put.

@@ -1,10 +1,9 @@
 use super::*;
 use crate::chat::{Certainty, Usage};
 use crate::metering::account::{Savings, Source, Who};
+use crate::metering::hand::DAY;
 use crate::metering::tally::Figure;
 use crate::request::Route;
-
-const DAY: i64 = 24 * HOUR;
 
 /// 2026-01-02T03:04:05Z.
 const NOON: i64 = 1_767_323_045_000;

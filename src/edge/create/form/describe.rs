@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use super::{ATTRIBUTION, HISTORY_ROLES, MAX_MODEL_CHARS, OLDER};
+use super::{ATTRIBUTION, HISTORY_ROLES, OLDER};
+use crate::chat::validate::MAX_MODEL_CHARS;
 use crate::config::Config;
 
 /// A text that says something.
