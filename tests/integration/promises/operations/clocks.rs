@@ -18,7 +18,7 @@ const READS: [&str; 6] = [
 ];
 
 /// Who may, how often, and for whom.
-const READERS: [(&str, usize, &str); 15] = [
+const READERS: [(&str, usize, &str); 16] = [
     ("demo/chat.rs", 1, "`created` in the demo's answers"),
     ("edge.rs", 1, "when the process began, for Prometheus"),
     ("edge/access.rs", 1, "when a request came, for the ledger"),
@@ -35,7 +35,12 @@ const READERS: [(&str, usize, &str); 15] = [
         1,
         "a timestamp for people, and which day it is",
     ),
-    ("edge/usage.rs", 2, "until when reports go that do not say"),
+    ("edge/usage.rs", 1, "until when reports go that do not say"),
+    (
+        "edge/usage/savings.rs",
+        1,
+        "until when reports go that do not say",
+    ),
     ("layers/retry.rs", 1, "a Retry-After that is a date"),
     ("logging/line.rs", 1, "the time of a line in the log"),
     ("metering/fetch.rs", 1, "of which day fetched prices are"),
