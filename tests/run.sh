@@ -8,6 +8,7 @@ export DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1 CARGO_TERM
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 python=
+release=
 failed=()
 times=()
 
@@ -121,10 +122,21 @@ all_tests() {
     cargo test --locked --no-fail-fast
 }
 
-build_release() {
+# Built beside the checks, which leave one of two cores idle for minutes, and not beside the tests.
+begin_release() {
     # A binary of an earlier run must not be tested in place of one that does not build.
     rm -f "$target/release/pegasus-nest"
-    cargo build --release --locked
+    mkdir -p "$target"
+    cargo build --release --locked >"$target/release-build.log" 2>&1 &
+    release=$!
+}
+
+end_release() {
+    local status=0
+    [[ -n $release ]] || { echo "it was not begun"; return 1; }
+    wait "$release" || status=$?
+    cat "$target/release-build.log"
+    return "$status"
 }
 
 client_suites() {
@@ -160,14 +172,15 @@ fi
 step "packages" install_packages
 step "rustfmt and clippy" install_rust_parts
 step "format" cargo fmt --check
+step "release build, begun" begin_release
 step "clippy" cargo clippy --all-targets --locked -- -D warnings
 step "documentation" env RUSTDOCFLAGS="-D warnings" \
     cargo doc --no-deps --document-private-items --locked
 step "supply chain" supply_chain
+step "release build, ended" end_release
 step "tests" all_tests
 step "benchmarks, once each" cargo test --locked --bench layers
 step "teeth of the promises" bash tests/teeth.sh
-step "release build" build_release
 step "client SDKs" install_sdks
 step "client suites" client_suites
 step "examples of README" readme_examples
