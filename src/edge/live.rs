@@ -23,7 +23,8 @@ use super::figures::timestamp;
 use super::health::circuits;
 use super::{Edge, events};
 use crate::metering::account::{Row, Source};
-use crate::metering::overview::{Histogram, Known, Overview};
+use crate::metering::histogram::Histogram;
+use crate::metering::overview::{Known, Overview};
 use crate::metering::tally::{Figure, Tally};
 use crate::request::Route;
 
@@ -181,14 +182,14 @@ fn latencies(known: &Known) -> Value {
         };
         json!({"p50": ms(500), "p95": ms(950), "p99": ms(990)})
     };
-    let total = |source: Source| &known.total[source as usize];
+    let total = |source| &known.times_of(source).total;
     let answered = total(Source::Upstream).plus(total(Source::Bypass));
     json!({
         "hit": of(total(Source::Cache)),
         "upstream": of(&answered),
-        "upstreamHead": of(&known.upstream),
-        "firstToken": of(&known.first_token),
-        "addedByUs": of(&known.added),
+        "upstreamHead": of(&known.all_times(|times| &times.upstream)),
+        "firstToken": of(&known.all_times(|times| &times.first_token)),
+        "addedByUs": of(&known.all_times(|times| &times.added)),
     })
 }
 

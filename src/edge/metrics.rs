@@ -10,7 +10,8 @@ use super::Edge;
 use super::document::Open;
 use crate::metering::account::Source;
 use crate::metering::exposition::{Exposition, Kind, dollars};
-use crate::metering::overview::{Histogram, Known, Overview};
+use crate::metering::histogram::Histogram;
+use crate::metering::overview::{Known, Overview};
 use crate::metering::tally::{Figure, Tally};
 
 mod layers;
@@ -189,7 +190,7 @@ fn durations(text: &mut Exposition, known: &Known) {
     let answered = Source::ALL.into_iter();
     for source in answered.filter(|source| *source != Source::None) {
         let labels = [("source", source.as_str())];
-        text.histogram(name, &labels, &known.total[source as usize]);
+        text.histogram(name, &labels, &known.times_of(source).total);
     }
     let mut single = |name: &str, help: &str, histogram: &Histogram| {
         text.metric(name, Kind::Histogram, help);
@@ -198,16 +199,16 @@ fn durations(text: &mut Exposition, known: &Known) {
     single(
         "pegasus_nest_upstream_duration_seconds",
         "Until the head of the upstream's answer was here, all attempts together.",
-        &known.upstream,
+        &known.all_times(|times| &times.upstream),
     );
     single(
         "pegasus_nest_time_to_first_token_seconds",
         "From a request's head until the first event of its stream was on its way to the client.",
-        &known.first_token,
+        &known.all_times(|times| &times.first_token),
     );
     single(
         "pegasus_nest_added_duration_seconds",
         "What the proxy added: until the head of the response was made, less the wait for the upstream.",
-        &known.added,
+        &known.all_times(|times| &times.added),
     );
 }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::books::Books;
 use super::budget::Budget;
+use super::gathered::Sums;
 use crate::chat::Usage;
 use crate::fingerprint::{Fingerprint, Scope};
 use crate::reply::Provenance;
@@ -67,6 +68,8 @@ pub struct Row {
     pub attempts: u32,
     /// How long it took.
     pub took: Took,
+    /// Where it stands for others, too, that are alike: what all of them were. All else is then the first one's.
+    pub sums: Option<Box<Sums>>,
 }
 
 /// What was saved, in nano-dollars, by what saved it.

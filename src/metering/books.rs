@@ -1,8 +1,8 @@
 //! The books: rows of requests that are over, on their way to whoever makes something of them.
 //!
-//! Entering a row costs a request a lock and a move. A thread takes what has gathered and hands it to its readers: the
-//! ledger, the figures of `/metrics` that have a model's name, the page. When it falls behind, rows are dropped and
-//! counted; no request ever waits for it.
+//! Entering a row costs a request a lock and a move, and in a flood of hits a sum. A thread takes what has gathered and
+//! hands it to its readers: the ledger, the figures of `/metrics` that have a model's name, the page. When it falls
+//! behind, rows are dropped and counted; no request ever waits for it.
 
 use std::sync::Arc;
 use std::thread;
@@ -13,16 +13,15 @@ use tokio::sync::oneshot;
 
 use super::Counter;
 use super::account::Row;
+use super::gathered::Gathered;
 use super::hand::Hand;
 
-/// Rows that may wait (about 25 MiB): a second of all that one machine answers.
+/// Rows that may wait (about 25 MiB).
 const MAX_WAITING: usize = 64 * 1024;
 /// With so many rows waiting the thread does not rest.
 const MANY: usize = MAX_WAITING / 4;
 /// How long the thread lets rows gather: so late a reader may be, and so much a crash may cost.
 const REST: Duration = Duration::from_millis(400);
-/// Room for rows that is kept between two hands.
-const KEPT: usize = 256;
 
 /// Takes rows. Cheap to clone; when the last one is dropped, the thread hands on what is left and ends.
 #[derive(Clone)]
@@ -50,7 +49,7 @@ struct Desk {
 
 #[derive(Default)]
 struct Papers {
-    rows: Vec<Row>,
+    gathered: Gathered,
     /// Who waits until all of this has been read.
     waiting: Vec<oneshot::Sender<()>>,
     is_over: bool,
@@ -83,20 +82,19 @@ impl Books {
     /// Enters a row, if there is room.
     pub fn enter(&self, row: Row) {
         let mut papers = self.desk.papers.lock();
-        let waiting = papers.rows.len();
-        if waiting >= MAX_WAITING {
+        let waiting = papers.gathered.len();
+        if papers.gathered.add(row, MAX_WAITING).is_err() {
             self.desk.dropped.add(1);
-            return;
         }
-        papers.rows.push(row);
-        if waiting == 0 || waiting == MANY {
+        let are_many = waiting < MANY && papers.gathered.len() >= MANY;
+        if waiting == 0 || are_many {
             self.desk.ring(&mut papers);
         }
     }
 
     /// Rows that nobody has read yet.
     pub fn waiting(&self) -> usize {
-        self.desk.papers.lock().rows.len()
+        self.desk.papers.lock().gathered.len()
     }
 
     /// Rows that were lost because the readers were too slow.
@@ -143,16 +141,15 @@ impl Desk {
 
     fn keep(&self, mut readers: Vec<Box<dyn Reader>>) {
         let _gone = Gone(self);
-        let mut rows = Vec::new();
+        let mut gathered = Gathered::default();
         loop {
-            let (waiting, is_over) = self.gather(&mut rows);
-            let hand = Hand::new(&rows);
+            let (waiting, is_over) = self.gather(&mut gathered);
+            let hand = Hand::new(gathered.rows());
             for reader in &mut readers {
                 reader.read(&hand);
             }
             drop(hand);
-            rows.clear();
-            rows.shrink_to(KEPT);
+            gathered.clear();
             for told in waiting {
                 // Whoever has given up waiting needs no word.
                 let _ = told.send(());
@@ -167,17 +164,17 @@ impl Desk {
     }
 
     /// Waits until there is something to do, and lets more of it gather unless somebody waits.
-    fn gather(&self, rows: &mut Vec<Row>) -> (Vec<oneshot::Sender<()>>, bool) {
+    fn gather(&self, gathered: &mut Gathered) -> (Vec<oneshot::Sender<()>>, bool) {
         let mut papers = self.papers.lock();
-        while papers.rows.is_empty() && papers.waiting.is_empty() && !papers.is_over {
+        while papers.gathered.is_empty() && papers.waiting.is_empty() && !papers.is_over {
             self.bell.wait(&mut papers);
         }
-        while papers.rows.len() <= MANY && papers.waiting.is_empty() && !papers.is_over {
+        while papers.gathered.len() < MANY && papers.waiting.is_empty() && !papers.is_over {
             if self.bell.wait_for(&mut papers, REST).timed_out() {
                 break;
             }
         }
-        std::mem::swap(&mut papers.rows, rows);
+        std::mem::swap(&mut papers.gathered, gathered);
         (std::mem::take(&mut papers.waiting), papers.is_over)
     }
 }
@@ -272,7 +269,10 @@ mod tests {
         let (go_on, wait) = channel();
         let books = Books::new(vec![Box::new(Stuck(wait))]);
         for _ in 0..3 * MAX_WAITING {
-            books.enter(row(0));
+            books.enter(Row {
+                attempts: 1,
+                ..row(0)
+            });
         }
         assert!(books.waiting() <= MAX_WAITING);
         assert!(books.dropped() >= MAX_WAITING as u64);

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::overview::{BUCKETS, Histogram};
+use super::histogram::{BUCKETS, Histogram};
 
 /// Metrics in the making.
 #[derive(Default)]

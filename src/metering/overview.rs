@@ -8,22 +8,16 @@ use tokio::sync::watch;
 
 use super::account::{Row, Source};
 use super::books::Reader;
+use super::gathered::{RECENT, Times};
 use super::hand::{DAY, Group, Hand};
-use super::tally::Tally;
+use super::histogram::Histogram;
+use super::tally::{Figure, Tally};
 use crate::request::Route;
 
-/// So many of the last requests are shown.
-const RECENT: usize = 50;
 /// Models with sums of their own. Their names come from clients; what is beyond is summed up as `other`.
 const MODELS: usize = 100;
 /// More bytes than any model's name has: a longer one is nobody's, and no label.
 const LONGEST: usize = 1_024;
-
-/// The borders of the buckets of latencies, in microseconds: from what a hit takes to the longest answers.
-pub const BUCKETS: [u64; 18] = [
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
-    1_000_000, 2_500_000, 5_000_000, 15_000_000, 60_000_000,
-];
 
 /// What is known of the requests that are over. Cheap to clone.
 #[derive(Clone)]
@@ -42,14 +36,8 @@ pub struct Known {
     pub today: (i64, Tally),
     /// The sums of all times.
     pub overall: Tally,
-    /// How long answers took in all, by source.
-    pub total: [Histogram; Source::ALL.len()],
-    /// How long the upstream took to its head.
-    pub upstream: Histogram,
-    /// How long streams took to their first event.
-    pub first_token: Histogram,
-    /// What the proxy added to the way of a request.
-    pub added: Histogram,
+    /// How long requests took, by source.
+    pub times: [Times; Source::ALL.len()],
     /// How many requests an open circuit turned away.
     pub refused_by_breaker: u64,
     /// Requests by the status of their response and the code of what went wrong, which is empty where nothing did.
@@ -67,15 +55,6 @@ pub struct Series {
     pub endpoint: &'static str,
     /// Where the answers came from.
     pub source: &'static str,
-}
-
-/// How many durations fell between the borders of [`BUCKETS`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Histogram {
-    /// Those of each bucket by itself; the last one holds what is beyond all borders.
-    pub counts: [u64; BUCKETS.len() + 1],
-    /// All of them together, in microseconds.
-    pub sum: u64,
 }
 
 // === impl Overview ===
@@ -123,9 +102,7 @@ impl Reader for Overview {
         let mut known = self.shared.lock();
         for group in &hand.groups {
             known.add(group);
-        }
-        for row in hand.rows {
-            known.time(row);
+            known.note(group);
         }
         let last = hand.rows.len().saturating_sub(RECENT);
         for row in hand.rows.iter().skip(last) {
@@ -149,6 +126,17 @@ impl Known {
         }
     }
 
+    /// How long the requests took that were answered from a source.
+    pub fn times_of(&self, source: Source) -> &Times {
+        &self.times[source as usize]
+    }
+
+    /// One kind of times of all requests.
+    pub fn all_times(&self, kind: impl Fn(&Times) -> &Histogram) -> Histogram {
+        let all = self.times.iter().map(kind);
+        all.fold(Histogram::default(), Histogram::plus)
+    }
+
     fn add(&mut self, Group { row, tally }: &Group<'_>) {
         self.overall.add(tally);
         let day = row.at.div_euclid(DAY);
@@ -161,21 +149,14 @@ impl Known {
         self.series(row).add(tally);
     }
 
-    fn time(&mut self, row: &Row) {
-        self.refused_by_breaker += u64::from(row.error == Some("circuit_open"));
+    fn note(&mut self, Group { row, tally }: &Group<'_>) {
+        let requests = tally.get(Figure::Requests);
+        if row.error == Some("circuit_open") {
+            self.refused_by_breaker += requests;
+        }
         let outcome = (row.status, row.error.unwrap_or_default());
-        *self.responses.entry(outcome).or_default() += 1;
-        let took = &row.took;
-        if row.source != Source::None {
-            self.total[row.source as usize].add(took.total);
-            self.added.add(took.added);
-        }
-        if matches!(row.source, Source::Upstream | Source::Bypass) {
-            self.upstream.add(took.upstream);
-        }
-        if let Some(first) = took.first_token {
-            self.first_token.add(first);
-        }
+        *self.responses.entry(outcome).or_default() += requests;
+        self.times[row.source as usize].add(row);
     }
 
     fn series(&mut self, row: &Row) -> &mut Tally {
@@ -205,56 +186,10 @@ pub fn is_label(model: &str) -> bool {
     model.len() <= LONGEST
 }
 
-// === impl Histogram ===
-
-impl Histogram {
-    /// Adds a duration, in microseconds.
-    pub fn add(&mut self, micros: u64) {
-        self.counts[BUCKETS.partition_point(|border| *border < micros)] += 1;
-        self.sum = self.sum.saturating_add(micros);
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-
-    /// Together with another one.
-    #[must_use]
-    pub fn plus(mut self, other: &Self) -> Self {
-        for (count, more) in self.counts.iter_mut().zip(other.counts) {
-            *count += more;
-        }
-        self.sum = self.sum.saturating_add(other.sum);
-        self
-    }
-
-    /// The duration that so many per mille do not exceed, in microseconds, straight between the borders of its bucket;
-    /// `None` where there are none.
-    pub fn quantile(&self, per_mille: u64) -> Option<u64> {
-        let count = self.count();
-        if count == 0 {
-            return None;
-        }
-        let rank = (count * per_mille).div_ceil(1_000).max(1);
-        let mut below = 0;
-        for (at, inside) in self.counts.iter().enumerate() {
-            if below + inside >= rank {
-                let low = at.checked_sub(1).map_or(0, |at| BUCKETS[at]);
-                let high = BUCKETS.get(at).copied().unwrap_or(low);
-                return Some(low + (high - low) * (rank - below) / inside);
-            }
-            below += inside;
-        }
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::chat::Usage;
-    use crate::metering::tally::Figure;
 
     fn read(overview: &mut Overview, rows: &[Row]) {
         overview.read(&Hand::new(rows));
@@ -318,20 +253,5 @@ mod tests {
         assert_eq!(known.recent[0].model.as_deref(), Some("m0"));
         assert_eq!(known.recent[3].model.as_deref(), Some("m999"));
         assert_eq!(known.responses, BTreeMap::from([((0, ""), 2_002)]));
-    }
-
-    #[test]
-    fn quantiles_lie_in_their_bucket() {
-        let mut histogram = Histogram::default();
-        assert_eq!(histogram.quantile(500), None);
-        for micros in [10, 50, 60, 99, 100, 200_000_000] {
-            histogram.add(micros);
-        }
-        assert_eq!(histogram.counts[0], 2);
-        assert_eq!(histogram.counts[1], 3);
-        assert_eq!(histogram.quantile(500), Some(66));
-        assert_eq!(histogram.quantile(1), Some(25));
-        assert_eq!(histogram.quantile(1_000), Some(60_000_000));
-        assert_eq!(histogram.plus(&histogram).count(), 12);
     }
 }

@@ -18,6 +18,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+use foldhash::fast::RandomState;
 use model::{Model, Price};
 use names::Found;
 
@@ -55,7 +56,7 @@ struct Index {
     models: Vec<Model>,
     /// The first name of each model.
     first: Vec<Arc<str>>,
-    names: HashMap<Arc<str>, usize>,
+    names: HashMap<Arc<str>, usize, RandomState>,
 }
 
 /// All that is wrong with a file of prices, in one line.

@@ -152,8 +152,11 @@ impl Tally {
         (Figure::Longest, "longest_us"),
     ];
 
-    /// One request.
+    /// One request, or all that a row stands for.
     pub fn of(row: &Row) -> Self {
+        if let Some(sums) = &row.sums {
+            return sums.tally;
+        }
         let mut tally = Self::default();
         let saved = &row.saved;
         let is_dedup = row.source == Source::Dedup;

@@ -1,6 +1,6 @@
 //! The tables of the ledger and what is asked of them, in SQL that SQLite and PostgreSQL both read.
 //!
-//! `requests` has a row for each request, or for some that differ in their times alone; `hours` has the sums of each
+//! `requests` has a row for each request, or for some that are alike; `hours` has the sums of each
 //! hour by all that reports can be grouped by, and is kept when the rows are gone. Both are written in one transaction.
 
 use std::fmt::Write as _;
