@@ -218,11 +218,11 @@ impl ProxyRequest {
         match &self.shared.content {
             Content::Opaque { body, .. } => body.clone(),
             Content::Chat(chat) => {
-                let json = chat.outgoing(self.timings()).text();
+                let json = chat.outgoing(self.timings());
                 if self.asks_for_usage() {
                     chat::with_usage(json)
                 } else {
-                    json.clone()
+                    json.text().clone()
                 }
             }
         }

@@ -3,6 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::aside::{LONG, aside};
@@ -62,13 +64,39 @@ pub struct Saved {
     pub savings: Arc<[Saving]>,
 }
 
-/// The same JSON object with a wish for the usage at the end of the stream.
-pub(super) fn with_usage(json: &Bytes) -> Bytes {
-    const WISH: &[u8] = b",\"stream_options\":{\"include_usage\":true}}";
-    let Some(object) = json.trim_ascii_end().strip_suffix(b"}") else {
-        return json.clone();
+/// The text of a JSON object with a wish for the usage at the end of the stream; no byte of the rest changes.
+pub(super) fn with_usage(json: &Json) -> Bytes {
+    wish_for_usage(json).map_or_else(|| json.text().clone(), Bytes::from)
+}
+
+fn wish_for_usage(json: &Json) -> Option<String> {
+    const WISH: &str = r#""include_usage":true"#;
+
+    /// The wishes that there are, as they stand in the text.
+    #[derive(Deserialize)]
+    struct Wishes<'a> {
+        #[serde(borrow)]
+        stream_options: &'a RawValue,
+    }
+
+    let text = std::str::from_utf8(json.text()).ok()?;
+    if json.root().get("stream_options").is_none() {
+        let object = text.trim_ascii_end().strip_suffix('}')?;
+        return Some(format!("{object},\"stream_options\":{{{WISH}}}}}"));
+    }
+    let wishes = serde_json::from_str::<Wishes<'_>>(text).ok()?;
+    let wishes = wishes.stream_options.get();
+    let start = wishes.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    let (before, rest) = text.split_at_checked(start)?;
+    let after = rest.get(wishes.len()..)?;
+    // Of `null` nothing is left but its end.
+    let others = wishes.strip_prefix('{').unwrap_or("}");
+    let comma = if others.trim_ascii_start() == "}" {
+        ""
+    } else {
+        ","
     };
-    [object, WISH].concat().into()
+    Some(format!("{before}{{{WISH}{comma}{others}{after}"))
 }
 
 impl Chat {
@@ -140,14 +168,18 @@ impl Chat {
         self.injected
     }
 
-    /// Whether it is for a stream and does not say whether that is to end with its usage.
+    /// Whether it is for a stream and does not say whether that is to end with its usage. Who says no gets none.
     pub(super) fn leaves_usage_open(&self) -> bool {
         matches!(
             self.shape,
             Shape::Stream {
                 include_usage: false
             }
-        ) && self.original.root().get("stream_options").is_none()
+        ) && self
+            .original
+            .root()
+            .get("stream_options")
+            .is_none_or(|options| options.get("include_usage").is_none())
     }
 
     /// The JSON that goes upstream, edited when somebody needs it for the first time.
@@ -203,5 +235,39 @@ impl Chat {
     fn known(&self) -> Option<Own<'_>> {
         let (memo, owner) = self.edit.get()?.memo.as_ref()?;
         Some(memo.blocks_of(*owner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_for_usage_changes_nothing_else() {
+        for (before, after) in [
+            (
+                r#"{ "stream":true } "#,
+                r#"{ "stream":true ,"stream_options":{"include_usage":true}}"#,
+            ),
+            (
+                r#"{"stream_options": null ,"n":1.0}"#,
+                r#"{"stream_options": {"include_usage":true} ,"n":1.0}"#,
+            ),
+            (
+                r#"{"n":1.0, "stream\u005foptions" :{ } }"#,
+                r#"{"n":1.0, "stream\u005foptions" :{"include_usage":true } }"#,
+            ),
+            (
+                r#"{"stream_options":{ "include_obfuscation":false},"x":"\u00e9}"}"#,
+                r#"{"stream_options":{"include_usage":true, "include_obfuscation":false},"x":"\u00e9}"}"#,
+            ),
+        ] {
+            let json = Json::parse(Bytes::from_static(before.as_bytes())).unwrap();
+            let asked = with_usage(&json);
+            assert_eq!(asked, after);
+            let asked = Json::parse(asked).unwrap();
+            let wish = asked.root().get("stream_options").unwrap();
+            assert_eq!(wish.get("include_usage"), Some(&Node::Bool(true)));
+        }
     }
 }

@@ -161,27 +161,31 @@ async fn streams_are_asked_for_their_usage_and_who_did_not_ask_does_not_see_it()
     let upstream = Upstream::start().await;
     upstream.script(counted);
     let (proxy, _prices) = proxy(&upstream, "").await;
-    for (wish, is_seen) in [(None, false), (Some(true), true), (Some(false), false)] {
-        let mut request = asking("a", &format!("{wish:?}|100,10,0"));
+    for (wishes, is_seen, is_sent) in [
+        (None, false, true),
+        (Some(json!({"include_usage": true})), true, true),
+        (Some(json!(null)), false, true),
+        (Some(json!({})), false, true),
+        (Some(json!({"include_obfuscation": false})), false, true),
+        (Some(json!({"include_usage": false})), false, false),
+    ] {
+        let mut request = asking("a", &format!("{wishes:?}|100,10,0"));
         request["stream"] = true.into();
-        if let Some(wish) = wish {
-            request["stream_options"] = json!({"include_usage": wish});
+        if let Some(wishes) = &wishes {
+            request["stream_options"] = wishes.clone();
         }
         let events = proxy.stream(&request).await.all().await;
         let seen = events.iter().any(|event| event.contains("\"usage\":{"));
-        assert_eq!(seen, is_seen, "{wish:?}: {events:?}");
+        assert_eq!(seen, is_seen, "{wishes:?}: {events:?}");
         assert_eq!(events.last().unwrap(), "[DONE]");
         let sent: Value = serde_json::from_slice(&upstream.last().body).unwrap();
-        assert_eq!(
-            sent["stream_options"]["include_usage"],
-            wish.unwrap_or(true)
-        );
+        assert_eq!(sent["stream_options"]["include_usage"], is_sent);
     }
     let total = usage(&proxy, "").await["total"].clone();
     // Whoever says that no usage is wanted gets none, and the books an estimate.
     assert_eq!(
         (&total["reportedRequests"], &total["estimatedRequests"]),
-        (&json!(2), &json!(1))
+        (&json!(5), &json!(1))
     );
 }
 
