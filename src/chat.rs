@@ -18,7 +18,7 @@ pub mod watch;
 use bytes::Bytes;
 use serde_json::Value;
 
-pub use answer::{Answer, read_answer};
+pub use answer::{Answer, clip, read_answer};
 pub use fold::fold;
 pub use invalid::{Invalid, Reported};
 pub use quality::{Admit, Quality};

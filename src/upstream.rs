@@ -21,6 +21,7 @@ use crate::request::{ProxyRequest, aside};
 use client::{Client, Outgoing};
 use incoming::{Incoming, Limits};
 use key::OwnKey;
+use meter::Meter;
 use sale::Sale;
 use sockets::{SETTLE, Sockets};
 
@@ -32,6 +33,7 @@ mod headers;
 mod http1;
 mod incoming;
 mod key;
+mod meter;
 mod negotiated;
 mod raw;
 mod sale;
@@ -238,12 +240,18 @@ impl Service<ProxyRequest> for Upstream {
 }
 
 /// Anything but a chat completion, and every error status: passed on as it is.
-async fn forward(request: &ProxyRequest, mut incoming: Incoming, metrics: &Metrics) -> ReplyResult {
+async fn forward(
+    request: &ProxyRequest,
+    mut incoming: Incoming,
+    metrics: &Arc<Metrics>,
+) -> ReplyResult {
     let mut head = incoming.head();
     if request.chat().is_none() {
         head.provenance = Provenance::Bypass { stored: false };
     }
     let status = head.status;
+    // Whoever fetches an answer that was paid for before pays nothing.
+    let is_paid = status.is_success() && request.parts().method == Method::POST;
     let is_small = status.is_client_error()
         || status.is_server_error()
         || request.parts().method == Method::HEAD;
@@ -254,11 +262,7 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming, metrics: &Metri
             head.headers.insert(header::CONTENT_LENGTH, length.clone());
         }
         let body = incoming.collect().await?;
-        // Whoever fetches an answer that was paid for before pays nothing.
-        if status.is_success()
-            && request.parts().method == Method::POST
-            && let Some((usage, model)) = chat::usage_of(&body)
-        {
+        if is_paid && let Some((usage, model)) = chat::usage_of(&body) {
             let _ = metrics.answered(request, usage, model.as_ref());
         }
         return Ok(Reply::Whole(Whole {
@@ -271,10 +275,12 @@ async fn forward(request: &ProxyRequest, mut incoming: Incoming, metrics: &Metri
         incoming.refuse_beyond(length)?;
         head.headers.insert(header::CONTENT_LENGTH, length.into());
     }
+    let is_metered = is_paid && is_content_type(&incoming.headers, "text/event-stream");
+    let meter = is_metered.then(|| Meter::new(request.clone(), metrics));
     Ok(Reply::Stream(Streaming {
         head,
         kind: StreamKind::Raw,
-        frames: raw::read(incoming).await?,
+        frames: raw::read(incoming, meter).await?,
     }))
 }
 

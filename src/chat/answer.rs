@@ -93,7 +93,7 @@ fn read_thoroughly(body: &[u8]) -> Result<Answer, Invalid> {
 }
 
 /// The name of a model that answered, as much of it as is kept.
-pub(super) fn clip(model: &str) -> Arc<str> {
+pub fn clip(model: &str) -> Arc<str> {
     model[..model.floor_char_boundary(MAX_MODEL)].into()
 }
 

@@ -1,10 +1,11 @@
-//! A body that the proxy does not look into, passed on piece by piece.
+//! A body that is passed on piece by piece as it is.
 
 use bytes::Bytes;
 use futures_util::stream::{iter, unfold};
 
 use super::incoming::Incoming;
 use super::key::Masking;
+use super::meter::Meter;
 use crate::error::ProxyError;
 use crate::reply::{Ending, Frame, Frames};
 
@@ -12,13 +13,18 @@ use crate::reply::{Ending, Frame, Frames};
 struct Passing {
     incoming: Incoming,
     masking: Masking,
+    /// Reads along what it costs, where that may be told.
+    meter: Option<Meter>,
     /// The piece that was waited for, until it is taken.
     first: Option<Bytes>,
 }
 
 /// Waits for the first piece, within the request's deadline: until then a failure can still be told as one. Then
 /// reads until the body ends; the socket is busy for as long.
-pub(super) async fn read(mut incoming: Incoming) -> Result<Frames, ProxyError> {
+pub(super) async fn read(
+    mut incoming: Incoming,
+    meter: Option<Meter>,
+) -> Result<Frames, ProxyError> {
     let Some(first) = incoming.chunk().await? else {
         return Ok(Box::pin(iter([Ok(Frame::End(Ending::default()))])));
     };
@@ -26,6 +32,7 @@ pub(super) async fn read(mut incoming: Incoming) -> Result<Frames, ProxyError> {
     let passing = Passing {
         incoming,
         masking: Masking::default(),
+        meter,
         first: Some(first),
     };
     Ok(Box::pin(unfold(Some(passing), |state| async {
@@ -48,6 +55,9 @@ impl Passing {
                     None => return Ok(self.masking.rest()),
                 },
             };
+            if let Some(meter) = &mut self.meter {
+                meter.feed(&piece);
+            }
             let Some(key) = self.incoming.own_key() else {
                 return Ok(Some(piece));
             };

@@ -352,6 +352,40 @@ async fn forwarded_answers_are_paid_for_once() {
     assert_eq!(total["costNanoUsd"], 2 * 1_000 + 8 * 250 + 4 * 2_000);
 }
 
+/// A stream of another endpoint passes byte for byte, and is paid for all the same.
+#[tokio::test]
+async fn forwarded_streams_are_paid_for() {
+    let upstream = Upstream::start().await;
+    let usage = json!({"input_tokens": 10, "output_tokens": 4, "total_tokens": 14,
+        "input_tokens_details": {"cached_tokens": 8}});
+    let pieces = [
+        "event: response.created\ndata: {\"response\":{\"model\":\"a\",\"usage\":null}}\n\n",
+        "event: response.output_text.delta\ndata: {\"delta\":\"Hello.\"}\n\n",
+        &format!(
+            "event: response.completed\ndata: {{\"response\":{{\"model\":\"a\",\"usage\":{usage}}}}}\n\n"
+        ),
+    ];
+    let act = pieces.iter().fold(Act::stream(), |act, piece| {
+        let (one, other) = piece.split_at(piece.len() / 2);
+        act.chunk(one).chunk(other)
+    });
+    upstream.set(act.last_chunk());
+    let (proxy, _prices) = proxy(&upstream, "").await;
+    let asked = json!({"model": "a", "input": "q", "stream": true});
+    let answer = proxy.post("/v1/responses", &asked, &[]).await;
+    assert_eq!(answer.body, pieces.concat());
+    let total = self::usage(&proxy, "").await["total"].clone();
+    assert_eq!(
+        (
+            &total["promptTokens"],
+            &total["cachedTokens"],
+            &total["reportedRequests"]
+        ),
+        (&json!(10), &json!(8), &json!(1))
+    );
+    assert_eq!(total["costNanoUsd"], 2 * 1_000 + 8 * 250 + 4 * 2_000);
+}
+
 /// What is sent unasked goes on where the proxy did not ask for it either.
 #[tokio::test]
 async fn usage_that_a_provider_volunteers_is_passed_on() {
