@@ -8,9 +8,9 @@ export DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1 CARGO_TERM
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 python=
-release=
 failed=()
 times=()
+declare -A beside=()
 
 # step NAME COMMAND…: runs it, keeps its time and its verdict, and always succeeds.
 step() {
@@ -20,6 +20,23 @@ step() {
     "$@" || verdict=FAILED
     [[ $verdict == ok ]] || failed+=("$name")
     times+=("$(printf '%-8s %4d s  %s' "$verdict" $((SECONDS - begun)) "$name")")
+}
+
+# begin NAME COMMAND…: runs it beside the steps that follow, until `step NAME end NAME` waits for it and shows what it
+# said. For what leaves a core idle for minutes, and never beside the tests, which measure.
+begin() {
+    local name=$1
+    shift
+    mkdir -p "$target"
+    "$@" >"$target/$name.log" 2>&1 &
+    beside[$name]=$!
+}
+
+end() {
+    local status=0
+    wait "${beside[$1]}" || status=$?
+    cat "$target/$1.log"
+    return "$status"
 }
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -122,21 +139,10 @@ all_tests() {
     cargo test --locked --no-fail-fast
 }
 
-# Built beside the checks, which leave one of two cores idle for minutes, and not beside the tests.
-begin_release() {
+build_release() {
     # A binary of an earlier run must not be tested in place of one that does not build.
     rm -f "$target/release/pegasus-nest"
-    mkdir -p "$target"
-    cargo build --release --locked >"$target/release-build.log" 2>&1 &
-    release=$!
-}
-
-end_release() {
-    local status=0
-    [[ -n $release ]] || { echo "it was not begun"; return 1; }
-    wait "$release" || status=$?
-    cat "$target/release-build.log"
-    return "$status"
+    cargo build --release --locked
 }
 
 client_suites() {
@@ -172,19 +178,20 @@ fi
 step "packages" install_packages
 step "rustfmt and clippy" install_rust_parts
 step "format" cargo fmt --check
-step "release build, begun" begin_release
+begin "release build" build_release
 step "clippy" cargo clippy --all-targets --locked -- -D warnings
 step "documentation" env RUSTDOCFLAGS="-D warnings" \
     cargo doc --no-deps --document-private-items --locked
 step "supply chain" supply_chain
-step "release build, ended" end_release
+step "release build" end "release build"
 step "tests" all_tests
 step "benchmarks, once each" cargo test --locked --bench layers
+begin "schemathesis" api_document
 step "teeth of the promises" bash tests/teeth.sh
 step "client SDKs" install_sdks
+step "schemathesis" end "schemathesis"
 step "client suites" client_suites
 step "examples of README" readme_examples
-step "schemathesis" api_document
 
 printf '\n'
 printf '%s\n' "${times[@]}"
