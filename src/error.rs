@@ -155,6 +155,15 @@ impl ProxyError {
         Self::Rejected(Arc::new(Rejection::new(status, code, message.into())))
     }
 
+    /// Turns a request away that may be made again after so many seconds.
+    pub fn reject_for_now(code: &'static str, message: &str, retry_after: u32) -> Self {
+        let (status, message) = (StatusCode::SERVICE_UNAVAILABLE, message.to_owned());
+        Self::Rejected(Arc::new(Rejection {
+            retry_after: Some(retry_after.to_string()),
+            ..Rejection::new(status, code, message)
+        }))
+    }
+
     /// Turns a request away below the edge, before the upstream is asked.
     pub fn reject_below(
         status: StatusCode,

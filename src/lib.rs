@@ -57,10 +57,11 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), upstream::SetupError> {
     let mut stack = stack::build(&config)?;
-    stack.keep_books(&config.ledger);
+    stack.keep_books(&config.ledger).await;
     ready();
     let store = stack.store.clone();
     let (books, flights) = (stack.books.clone(), stack.flights.clone());
+    let ledger = stack.ledger.clone();
     let budgets = stack.budgets.clone();
     let prices = metering::fetch::keep_prices(&config, &stack);
     tokio::select! {
@@ -79,7 +80,16 @@ pub async fn serve(
             }
         };
         let _ = timeout(LAST_CALLS, broken_off).await;
-        let _ = timeout(LAST_ROWS, books.settled()).await;
+        let written = async {
+            books.settled().await;
+            if let Some(ledger) = &ledger {
+                ledger.close().await;
+            }
+        };
+        if timeout(LAST_ROWS, written).await.is_err() {
+            let lost = ledger.map_or(0, |ledger| ledger.waiting());
+            tracing::error!(lost, "the ledger could not be written to the end");
+        }
     }
     budgets.tell_others().await;
     store.close().await;

@@ -18,7 +18,7 @@ use crate::metering::Metrics;
 use crate::metering::books::Books;
 use crate::metering::budget::Budgets;
 use crate::metering::hand::DAY;
-use crate::metering::ledger::Ledger;
+use crate::metering::ledger::{Learners, Ledger};
 use crate::metering::overview::Overview;
 use crate::metering::tally::Tally;
 use crate::reply::Reply;
@@ -140,41 +140,34 @@ where
 
 impl Stack {
     /// Keeps books from now on, and the ledger where one is configured and can be opened.
-    pub fn keep_books(&mut self, config: &config::Ledger) {
+    pub async fn keep_books(&mut self, config: &config::Ledger) {
+        let day = Timestamp::now().as_millisecond().div_euclid(DAY);
+        let overview = Overview::new(day, Tally::default(), Tally::default());
         let ledger = config.place.as_ref().and_then(|place| {
-            let opened = Ledger::open(place, config.retention);
+            let learners = Learners {
+                budgets: self.budgets.clone(),
+                overview: overview.clone(),
+            };
+            let opened = Ledger::open(place, config.retention, learners);
             let failed = |error: &_| tracing::warn!(%error, %place, "the ledger cannot be opened; requests are not kept");
             opened.inspect_err(failed).ok()
         });
-        let now = Timestamp::now();
-        let (today, overall) = match &ledger {
-            Some(ledger) => sums_until(ledger, now),
-            None => Default::default(),
-        };
         self.budgets.remember(ledger.as_ref());
-        let overview = Overview::new(now.as_millisecond().div_euclid(DAY), today, overall);
+        if let Some(ledger) = &ledger {
+            let sums_since = |from| {
+                let sums = ledger.sums_since(from);
+                let failed = |error: &_| tracing::warn!(%error, "the ledger cannot be read");
+                sums.inspect_err(failed).unwrap_or_default()
+            };
+            overview.remember(day, sums_since(day * DAY), sums_since(0));
+            ledger.begun().await;
+        }
         let mut readers = vec![overview.reader()];
         readers.extend(ledger.as_ref().map(Ledger::keeper));
         self.books = Some(Books::new(readers));
         self.ledger = ledger;
         self.overview = Some(overview);
     }
-}
-
-/// The sums of earlier processes: of today, and of all times.
-fn sums_until(ledger: &Ledger, now: Timestamp) -> (Tally, Tally) {
-    let now = now.as_millisecond();
-    let midnight = now - now.rem_euclid(DAY);
-    let sums = |from| {
-        let report = ledger.report_now(from, i64::MAX / 2, &[]);
-        let report =
-            report.inspect_err(|error| tracing::warn!(%error, "the ledger cannot be read"));
-        report
-            .ok()
-            .and_then(|report| Some(report.lines.first()?.1))
-            .unwrap_or_default()
-    };
-    (sums(midnight), sums(0))
 }
 
 /// The tiers that are configured. Redis is connected to in the background.

@@ -57,15 +57,31 @@ find_python() {
     return 1
 }
 
+# Debian keeps the programs of PostgreSQL beside the path.
+has_postgres() {
+    local initdb
+    for initdb in /usr/lib/postgresql/*/bin/initdb; do
+        [[ -x $initdb ]] && has psql && return 0
+    done
+    has initdb && has psql
+}
+
 usable_node() { node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' >/dev/null 2>&1; }
 
 as_root() {
     if [[ $EUID -eq 0 ]]; then "$@"; else sudo -n "$@"; fi
 }
 
+# RUNLEVEL=1 keeps the packages' init scripts from starting daemons that no test asked for.
+apt_install() {
+    as_root env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+}
+
 install_packages() {
     local packages=()
     has redis-server || packages+=(redis-server)
+    has_postgres || packages+=(postgresql)
     has prometheus && has promtool || packages+=(prometheus)
     has curl || packages+=(curl ca-certificates)
     has cc || packages+=(gcc libc6-dev)
@@ -84,13 +100,18 @@ install_packages() {
         echo "neither root nor sudo without a password: please install them by hand"
         return 1
     fi
-    # RUNLEVEL=1 keeps the packages' init scripts from starting daemons that no test asked for.
-    as_root apt-get -qq update &&
-        as_root env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
-            apt-get install -qq -y --no-install-recommends "${packages[@]}" >/dev/null || return 1
+    as_root apt-get -qq update || return 1
+    if [[ " ${packages[*]} " == *" postgresql "* ]]; then
+        # The tests make clusters of their own: the package is to make none of the system.
+        apt_install postgresql-common &&
+            as_root sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' \
+                /etc/postgresql-common/createcluster.conf || return 1
+    fi
+    apt_install "${packages[@]}" || return 1
 
     local still=()
     has redis-server || still+=("redis-server")
+    has_postgres || still+=("PostgreSQL with initdb and psql")
     has prometheus && has promtool || still+=("prometheus with promtool")
     has curl || still+=("curl")
     has cc || still+=("a C compiler")

@@ -15,6 +15,8 @@ pub enum Origin {
     Option(&'static str),
     /// Lowered with another setting that the operator lowered, by that one's key.
     Follows(&'static str),
+    /// Without effect beside another setting, by that one's key.
+    SetAside(&'static str),
 }
 
 impl fmt::Display for Origin {
@@ -28,6 +30,7 @@ impl fmt::Display for Origin {
             }
             Self::Option(name) => write!(f, "command line option {name}"),
             Self::Follows(key) => write!(f, "lowered to {key}"),
+            Self::SetAside(key) => write!(f, "not used: {key} is set"),
         }
     }
 }

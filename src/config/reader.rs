@@ -276,6 +276,13 @@ impl Reader {
         );
     }
 
+    /// Notes that a setting has no effect beside another one.
+    pub(super) fn set_aside(&mut self, key: &'static str, by: &'static str) {
+        if let Some(seen) = self.seen.iter_mut().find(|seen| seen.key == key) {
+            seen.origin = Origin::SetAside(by);
+        }
+    }
+
     fn seen(&self, key: &str) -> &Seen {
         self.seen
             .iter()

@@ -2,11 +2,14 @@
 
 use std::{net::SocketAddr, path::Path};
 
+use secrecy::SecretString;
+
 use super::{
     Auth, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat, MaxTokens,
     Metering, Retry, Server, Upstream, accept, reader::Reader,
 };
 use crate::compressor::Rule;
+use crate::metering::ledger::{Address, Place};
 use crate::metering::prices::PriceTable;
 
 mod auth;
@@ -34,10 +37,7 @@ impl Config {
             auth: Auth::read(reader),
             log: Log::read(reader),
             metering: Metering::read(reader),
-            ledger: Ledger {
-                place: reader.text("ledger.path", accept::ledger),
-                retention: reader.timeout("ledger.retention"),
-            },
+            ledger: Ledger::read(reader),
             is_demo: false,
         };
         config.refuse_open_purse(reader);
@@ -232,6 +232,25 @@ impl Log {
                 _ => Err("expected text or json".to_owned()),
             }),
             summary_interval: reader.delay("log.summary_interval"),
+        }
+    }
+}
+
+impl Ledger {
+    fn read(reader: &mut Reader) -> Self {
+        let path = reader.text("ledger.path", accept::ledger);
+        // It can hold a password, so it is masked like a secret.
+        let url = reader.secret("ledger.url", |text| {
+            let url = SecretString::from(text);
+            Address::parse(&url).map(|_| url)
+        });
+        let shared = url.and_then(|url| Address::parse(&url).ok());
+        if shared.is_some() {
+            reader.set_aside("ledger.path", "ledger.url");
+        }
+        Self {
+            place: shared.map(Place::Shared).or(path),
+            retention: reader.timeout("ledger.retention"),
         }
     }
 }

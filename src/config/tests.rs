@@ -318,6 +318,13 @@ fn secrets_are_never_shown() {
         ("PEGASUS_UPSTREAM__BASE_URL", "me:canary@host/v1"),
         ("PEGASUS_UPSTREAM__BASE_URL", "https://host/v1?key=canary"),
         ("PEGASUS_CACHE__REDIS_URL", "http://:canary@host"),
+        ("PEGASUS_LEDGER__URL", "http://me:canary@host/d"),
+        ("PEGASUS_LEDGER__URL", "postgres://me:can@nary@host/d"),
+        ("PEGASUS_LEDGER__URL", "postgres://me:canary@host/d?nary=1"),
+        (
+            "PEGASUS_LEDGER__URL",
+            "postgres://me:canary@host/d?sslmode=nary",
+        ),
     ] {
         let problems = with(&[(name, value)]).unwrap_err();
         assert_eq!(problems.0.len(), 1, "{problems}");
@@ -342,6 +349,35 @@ fn secrets_are_never_shown() {
             "{problems}"
         );
     }
+}
+
+/// Where both are given, the database that instances share is the one; nothing says its password.
+#[test]
+fn a_shared_ledger_outranks_the_file() {
+    let url = "postgres://me:canary@db.example.com/books?sslmode=verify-full";
+    for path in [&[][..], &[("PEGASUS_LEDGER__PATH", "off")]] {
+        let loaded = with(&[path, &[("PEGASUS_LEDGER__URL", url)]].concat()).unwrap();
+        let place = loaded.config.ledger.place.as_ref().unwrap();
+        assert_eq!(place.to_string(), "postgres://db.example.com/books");
+        for line in [
+            "url = \"***\" # environment variable PEGASUS_LEDGER__URL\n",
+            " # not used: ledger.url is set\n",
+        ] {
+            assert!(loaded.effective.contains(line), "{}", loaded.effective);
+        }
+        assert!(!format!("{loaded:?}").contains("canary"));
+    }
+    let none = with(&[("PEGASUS_LEDGER__URL", ""), ("PEGASUS_LEDGER__PATH", "off")]);
+    assert_eq!(none.unwrap().config.ledger.place, None);
+    let (_file, options) = file(&format!("[ledger]\nurl = {url:?}"));
+    let place = load(&options, &[]).unwrap().config.ledger.place;
+    assert!(matches!(place, Some(Place::Shared(_))), "{place:?}");
+    let demo = Overrides {
+        demo: true,
+        ..options
+    };
+    let simulated = load(&demo, &[]).unwrap().config.ledger.place;
+    assert_eq!(simulated, Some(Place::Memory));
 }
 
 #[test]

@@ -34,7 +34,7 @@ impl Edge {
         let (resident_bytes, heap_bytes) = memory();
         let shared = &self.shared;
         let free = shared.in_flight.available_permits();
-        let books = shared.stack.books.as_ref();
+        let (books, ledger) = (shared.stack.books.as_ref(), shared.stack.ledger.as_ref());
         Resources {
             resident_bytes,
             heap_bytes,
@@ -45,9 +45,10 @@ impl Edge {
                 .as_ref()
                 .map_or_else(SocketUse::default, Upstream::sockets),
             in_flight: shared.config.server.max_in_flight.saturating_sub(free) as u64,
-            books_waiting: books.map_or(0, |books| books.waiting() as u64),
+            books_waiting: books.map_or(0, |books| books.waiting() as u64)
+                + ledger.map_or(0, Ledger::waiting),
             rows_dropped: books.map_or(0, Books::dropped),
-            rows_lost: shared.stack.ledger.as_ref().map_or(0, Ledger::lost),
+            rows_lost: ledger.map_or(0, Ledger::lost),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::clear::Peer;
 use super::dialect::{Fault, failure};
 use super::document::Guarded;
 use crate::error::ProxyError;
-use crate::metering::ledger::{Group, Ledger, Report};
+use crate::metering::ledger::{Failed, Group, Ledger, Report};
 use crate::metering::tally::{Figures, Tally};
 
 use question::{Layout, Question, Span};
@@ -79,6 +79,7 @@ struct Keys {
         (status = 200, description = "The sums of each group, and of all.",
             content((Sums = "application/json"), (String = "text/csv"))),
         (status = 404, description = "No ledger is kept.", body = Fault<'static>),
+        (status = 503, description = "The database of a ledger that instances share does not answer.", body = Fault<'static>),
         (status = 422, description = "A table of more groups than there is room for.", body = Fault<'static>),
         Guarded,
     ))]
@@ -124,7 +125,7 @@ impl Edge {
         let peer = peer.map(|Extension(Peer(address))| address);
         self.shared.guard.operator(headers, peer)?;
         self.shared.stack.ledger.clone().ok_or_else(|| {
-            let message = "no ledger is kept: set ledger.path, and see the log of the start for why it may not be open";
+            let message = "no ledger is kept: set ledger.path or ledger.url, and see the log of the start for why it may not be open";
             ProxyError::reject(StatusCode::NOT_FOUND, "no_ledger", message)
         })
     }
@@ -142,7 +143,16 @@ impl Edge {
         let report = ledger.report(from.as_millisecond(), until.as_millisecond(), by);
         report.await.map_err(|error| {
             tracing::warn!(%error, "the ledger cannot be read");
-            ProxyError::Internal("the ledger cannot be read; the operator's log says why")
+            match error {
+                Failed::Broken(_) => {
+                    ProxyError::Internal("the ledger cannot be read; the operator's log says why")
+                }
+                Failed::Away(_) => ProxyError::reject_for_now(
+                    "ledger_unavailable",
+                    "the database of the ledger does not answer, or not as it should; the operator's log says why",
+                    5,
+                ),
+            }
         })
     }
 }

@@ -166,6 +166,11 @@ impl Budget {
         sheets
     }
 
+    /// Others have spent so much of each purse since it was opened, as a ledger has it that instances share.
+    fn learn_others(&self, others_since: impl Fn(i64) -> u64) {
+        self.each(|purse| purse.others = purse.others.max(others_since(purse.begun)));
+    }
+
     /// The others know this, and have spent so much themselves.
     fn learn(&self, sheet: &Sheet, others: u64) {
         self.each(|purse| {

@@ -6,19 +6,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
 
-use self::sqlite::Sqlite;
-use super::Counter;
-use super::account::Row;
+use self::keeper::{Embedded, Keeper};
+use self::postgres::Postgres;
 use super::books::Reader;
-use super::hand::{HOUR, Hand};
+use super::hand::HOUR;
 use super::tally::{Figure, Tally};
 
+pub use self::group::Group;
+pub use self::postgres::{Address, Learners};
+
 mod entry;
+mod group;
+mod keeper;
+mod postgres;
 mod schema;
 mod sqlite;
 
@@ -32,13 +34,13 @@ const ALL_GROUPS: usize = u32::MAX as usize;
 /// The ledger. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
-    shared: Arc<Shared>,
+    kind: Kind,
 }
 
-struct Shared {
-    sqlite: Mutex<Sqlite>,
-    keep_for: i64,
-    lost: Counter,
+#[derive(Clone)]
+enum Kind {
+    Embedded(Arc<Embedded>),
+    Shared(Postgres),
 }
 
 /// Where a ledger is.
@@ -48,6 +50,8 @@ pub enum Place {
     Memory,
     /// In a file.
     File(PathBuf),
+    /// In a database that instances share.
+    Shared(Address),
 }
 
 impl fmt::Display for Place {
@@ -55,123 +59,164 @@ impl fmt::Display for Place {
         match self {
             Self::Memory => f.write_str(":memory:"),
             Self::File(path) => path.display().fmt(f),
+            Self::Shared(address) => address.fmt(f),
         }
     }
 }
 
 /// Why the ledger cannot be used, in one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Failed(String);
+pub enum Failed {
+    /// Something is wrong with it.
+    #[error("{0}")]
+    Broken(String),
+    /// The database does not answer, or not as it should. That may pass.
+    #[error("{0}")]
+    Away(String),
+}
 
 impl From<rusqlite::Error> for Failed {
     fn from(error: rusqlite::Error) -> Self {
-        Self(error.to_string())
+        Self::Broken(error.to_string())
     }
-}
-
-/// What sums are grouped by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Group {
-    /// Days, in UTC.
-    Day,
-    /// Hours.
-    Hour,
-    /// The model that was asked.
-    Model,
-    /// Whose requests they are.
-    Caller,
-    /// Whom their clients attribute them to.
-    User,
-    /// The endpoint.
-    Endpoint,
-    /// Where the answers came from.
-    Source,
 }
 
 /// Sums of the requests of some time.
 #[derive(Debug, Default)]
 pub struct Report {
     /// A line for each group: its keys and its sums.
-    pub lines: Vec<(Vec<String>, Tally)>,
+    pub lines: Vec<Line>,
     /// There are more groups than are reported.
     pub is_cut: bool,
 }
 
-/// Writes what is in the books into the ledger.
-struct Keeper {
-    shared: Arc<Shared>,
-    pending: Vec<Row>,
-    tidied: Option<Instant>,
-    is_failing: bool,
-}
+/// The keys of a group, and its sums.
+type Line = (Vec<String>, Tally);
 
 // === impl Ledger ===
 
 impl Ledger {
-    /// Opens the ledger, and makes it where there is none.
-    pub fn open(place: &Place, retention: Duration) -> Result<Self, Failed> {
-        let path = match place {
-            Place::Memory => None,
-            Place::File(path) => Some(&**path),
-        };
-        Self::at(path, retention.as_millis())
+    /// Opens the ledger, and makes it where there is none. One that instances share is looked for from now on, and tells
+    /// what it finds to those who learn from it.
+    pub fn open(place: &Place, retention: Duration, learners: Learners) -> Result<Self, Failed> {
+        let keep_for = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+        match place {
+            Place::Memory => Self::embedded(None, keep_for),
+            Place::File(path) => Self::embedded(Some(path), keep_for),
+            Place::Shared(address) => {
+                let kind = Kind::Shared(Postgres::open(address, keep_for, learners)?);
+                Ok(Self { kind })
+            }
+        }
     }
 
-    fn at(path: Option<&Path>, keep_for: u128) -> Result<Self, Failed> {
-        let shared = Shared {
-            sqlite: Mutex::new(Sqlite::open(path)?),
-            keep_for: i64::try_from(keep_for).unwrap_or(i64::MAX),
-            lost: Counter::default(),
-        };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+    fn embedded(path: Option<&Path>, keep_for: i64) -> Result<Self, Failed> {
+        let kind = Kind::Embedded(Arc::new(Embedded::open(path, keep_for)?));
+        Ok(Self { kind })
     }
 
     /// What writes into it.
     pub fn keeper(&self) -> Box<dyn Reader> {
-        Box::new(Keeper {
-            shared: Arc::clone(&self.shared),
-            pending: Vec::new(),
-            tidied: None,
-            is_failing: false,
-        })
+        match &self.kind {
+            Kind::Embedded(ledger) => Box::new(Keeper::new(Arc::clone(ledger))),
+            Kind::Shared(postgres) => postgres.clerk(),
+        }
     }
 
     /// Rows that could not be written.
     pub fn lost(&self) -> u64 {
-        self.shared.lost.get()
+        match &self.kind {
+            Kind::Embedded(ledger) => ledger.lost.get(),
+            Kind::Shared(postgres) => postgres.lost(),
+        }
+    }
+
+    /// Rows that the books have handed on and that are not written yet.
+    pub fn waiting(&self) -> u64 {
+        match &self.kind {
+            Kind::Embedded(_) => 0,
+            Kind::Shared(postgres) => postgres.waiting(),
+        }
+    }
+
+    /// Waits until it is known what is in it, but not for long.
+    pub async fn begun(&self) {
+        if let Kind::Shared(postgres) = &self.kind {
+            postgres.begun().await;
+        }
+    }
+
+    /// Writes what the books have handed on, at the end.
+    pub async fn close(&self) {
+        if let Kind::Shared(postgres) = &self.kind {
+            postgres.close().await;
+        }
     }
 
     /// The sums of the requests from one time until before another, in milliseconds since 1970, by these groups.
     pub async fn report(&self, from: i64, until: i64, by: Vec<Group>) -> Result<Report, Failed> {
-        let shared = Arc::clone(&self.shared);
-        let looked = spawn_blocking(move || shared.report(from, until, &by)).await;
-        looked.unwrap_or_else(|_| Err(Failed("the look into the ledger ended early".to_owned())))
+        let (columns, times, limit) = (columns(&by), times(from, until), MAX_GROUPS + 1);
+        let lines = match &self.kind {
+            Kind::Embedded(ledger) => {
+                let ledger = Arc::clone(ledger);
+                let looking =
+                    spawn_blocking(move || ledger.sqlite.lock().sums(&columns, times, limit));
+                let ended = |_| Failed::Broken("the look into the ledger ended early".to_owned());
+                looking.await.map_err(ended)??
+            }
+            Kind::Shared(postgres) => postgres.sums(columns, times, limit).await?,
+        };
+        Ok(Report::of(lines, &by))
     }
 
-    /// What the requests since a time have cost, by caller, for whoever may wait for the disk.
+    /// What the requests since a time have cost, by caller, for whoever may wait for the disk; nothing where instances
+    /// share the ledger, which tells it by itself.
     pub fn costs_since(&self, from: i64) -> Result<HashMap<String, u64>, Failed> {
-        let lines = self
-            .shared
-            .lines(from, i64::MAX / 2, &[Group::Caller], ALL_GROUPS)?;
-        let cost =
-            |(mut keys, sums): (Vec<String>, Tally)| Some((keys.pop()?, sums.get(Figure::Cost)));
+        let lines = self.look(from, &[Group::Caller])?;
+        let cost = |(mut keys, sums): Line| Some((keys.pop()?, sums.get(Figure::Cost)));
         Ok(lines.into_iter().filter_map(cost).collect())
     }
 
-    /// A report for whoever may wait for the disk.
-    pub fn report_now(&self, from: i64, until: i64, by: &[Group]) -> Result<Report, Failed> {
-        self.shared.report(from, until, by)
+    /// The sums of all requests since a time, on the same terms.
+    pub fn sums_since(&self, from: i64) -> Result<Tally, Failed> {
+        Ok(tally_of(self.look(from, &[])?))
+    }
+
+    fn look(&self, from: i64, by: &[Group]) -> Result<Vec<Line>, Failed> {
+        let Kind::Embedded(ledger) = &self.kind else {
+            return Ok(Vec::new());
+        };
+        let times = times(from, i64::MAX / 2);
+        ledger.sqlite.lock().sums(&columns(by), times, ALL_GROUPS)
     }
 }
 
-// === impl Shared ===
+fn columns(by: &[Group]) -> Vec<&'static str> {
+    by.iter().map(|group| group.column()).collect()
+}
 
-impl Shared {
-    fn report(&self, from: i64, until: i64, by: &[Group]) -> Result<Report, Failed> {
-        let mut lines = self.lines(from, until, by, MAX_GROUPS + 1)?;
+/// The times between which sums are asked for, and between these the full hours: what lies there is in their sums, also
+/// when the rows themselves are gone.
+fn times(from: i64, until: i64) -> [i64; 4] {
+    let first = from.saturating_add(HOUR - 1).div_euclid(HOUR) * HOUR;
+    let last = until.div_euclid(HOUR) * HOUR;
+    if first <= last {
+        [from, first, last, until]
+    } else {
+        [from, until, until, until]
+    }
+}
+
+/// The sums of all, where nothing was grouped.
+fn tally_of(lines: Vec<Line>) -> Tally {
+    let sums = lines.into_iter().next();
+    sums.map_or_else(Tally::default, |(_, tally)| tally)
+}
+
+// === impl Report ===
+
+impl Report {
+    fn of(mut lines: Vec<Line>, by: &[Group]) -> Self {
         let is_cut = lines.len() > MAX_GROUPS;
         lines.truncate(MAX_GROUPS);
         for (keys, _) in &mut lines {
@@ -179,145 +224,7 @@ impl Shared {
                 group.show(key);
             }
         }
-        Ok(Report { lines, is_cut })
-    }
-
-    fn lines(
-        &self,
-        from: i64,
-        until: i64,
-        by: &[Group],
-        limit: usize,
-    ) -> Result<Vec<(Vec<String>, Tally)>, Failed> {
-        let columns: Vec<_> = by.iter().map(|group| group.column()).collect();
-        // What lies between two full hours is in their sums, also when the rows themselves are gone.
-        let first = from.saturating_add(HOUR - 1).div_euclid(HOUR) * HOUR;
-        let last = until.div_euclid(HOUR) * HOUR;
-        let times = if first <= last {
-            [from, first, last, until]
-        } else {
-            [from, until, until, until]
-        };
-        self.sqlite.lock().sums(&columns, times, limit)
-    }
-}
-
-// === impl Group ===
-
-impl Group {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Day,
-        Self::Hour,
-        Self::Model,
-        Self::Caller,
-        Self::User,
-        Self::Endpoint,
-        Self::Source,
-    ];
-
-    /// Its name in requests and reports.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::Hour => "hour",
-            Self::Model => "model",
-            Self::Caller => "caller",
-            Self::User => "user",
-            Self::Endpoint => "endpoint",
-            Self::Source => "source",
-        }
-    }
-
-    fn column(self) -> &'static str {
-        match self {
-            Self::Day => "hour - hour % 86400000",
-            Self::User => "\"user\"",
-            other => other.as_str(),
-        }
-    }
-
-    /// Makes a key one for people.
-    fn show(self, key: &mut String) {
-        let format = match self {
-            Self::Day => "%Y-%m-%d",
-            Self::Hour => "%Y-%m-%dT%H:%M:%SZ",
-            _ => return,
-        };
-        let time = key
-            .parse()
-            .ok()
-            .and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        if let Some(time) = time {
-            *key = time.strftime(format).to_string();
-        }
-    }
-}
-
-// === impl Keeper ===
-
-impl Keeper {
-    fn enter(&mut self, hand: &Hand<'_>) {
-        let entered = if self.pending.is_empty() {
-            self.shared.sqlite.lock().enter(&hand.groups)
-        } else {
-            self.pending.extend_from_slice(hand.rows);
-            let all = Hand::new(&self.pending);
-            self.shared.sqlite.lock().enter(&all.groups)
-        };
-        match entered {
-            Ok(()) => {
-                self.pending = Vec::new();
-                if std::mem::take(&mut self.is_failing) {
-                    tracing::info!("the ledger can be written again");
-                }
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut self.is_failing, true) {
-                    tracing::warn!(%error, "the ledger cannot be written; its rows are kept in memory for now");
-                }
-                if self.pending.is_empty() {
-                    self.pending = hand.rows.to_vec();
-                }
-                let beyond = self.pending.len().saturating_sub(MAX_PENDING);
-                self.pending.drain(..beyond);
-                self.shared.lost.add(beyond as u64);
-            }
-        }
-    }
-
-    /// Removes what is too old, at first and once an hour.
-    fn tidy(&mut self, newest: i64) {
-        let is_recent = |tidied: Instant| tidied.elapsed() < Duration::from_hours(1);
-        if self.tidied.is_some_and(is_recent) {
-            return;
-        }
-        self.tidied = Some(Instant::now());
-        let before = newest.saturating_sub(self.shared.keep_for);
-        match self.shared.sqlite.lock().forget(before) {
-            Ok(0) => {}
-            Ok(rows) => tracing::info!(rows, "old rows of the ledger removed"),
-            Err(error) => tracing::warn!(%error, "old rows of the ledger cannot be removed"),
-        }
-    }
-}
-
-impl Reader for Keeper {
-    fn read(&mut self, hand: &Hand<'_>) {
-        if !hand.rows.is_empty() || !self.pending.is_empty() {
-            self.enter(hand);
-        }
-        if let Some(row) = hand.rows.last() {
-            self.tidy(row.at);
-        }
-    }
-
-    fn close(&mut self) {
-        self.read(&Hand::new(&[]));
-        let lost = self.pending.len();
-        if lost > 0 {
-            tracing::error!(lost, "the ledger could not be written to the end");
-        }
+        Self { lines, is_cut }
     }
 }
 

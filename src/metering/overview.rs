@@ -73,6 +73,17 @@ impl Overview {
         }
     }
 
+    /// Adds sums of earlier times, which were found late: of a day, and of all.
+    pub fn remember(&self, day: i64, of_day: Tally, overall: Tally) {
+        let mut known = self.shared.lock();
+        known.overall.add(&overall);
+        if known.today.0 == day {
+            known.today.1.add(&of_day);
+        }
+        drop(known);
+        self.changes.send_modify(|change| *change += 1);
+    }
+
     /// All that is known.
     pub fn known(&self) -> Known {
         self.shared.lock().clone()

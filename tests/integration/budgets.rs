@@ -19,12 +19,12 @@ use crate::support::{Answer, Client, Proxy, RedisServer, Upstream, ask, ask_stre
 
 mod instances;
 
-const WEB: [(&str, &str); 1] = [("authorization", "Bearer web")];
+pub(crate) const WEB: [(&str, &str); 1] = [("authorization", "Bearer web")];
 const APP: [(&str, &str); 1] = [("authorization", "Bearer app")];
 
 /// Settings under which each call costs 0.0001 dollars, with the clients `web`, which may spend this, and `app`, which
 /// may spend a dollar a day.
-fn settings(budget: &str) -> (String, NamedTempFile) {
+pub(crate) fn settings(budget: &str) -> (String, NamedTempFile) {
     // An answer of the tests' upstream has 11 tokens of prompt and 7 of completion.
     let prices = config_file("[models.m]\ninput = 0.0\noutput = 0.0\nrequest = 0.0001\n");
     let digest = |token: &str| {
@@ -45,7 +45,7 @@ fn settings(budget: &str) -> (String, NamedTempFile) {
 }
 
 /// `n` calls that nobody made before.
-async fn spend(client: &Client, name: &str, n: usize) -> Answer {
+pub(crate) async fn spend(client: &Client, name: &str, n: usize) -> Answer {
     let mut last = None;
     for at in 0..n {
         let answer = client.chat_with(&ask(&format!("{name} {at}")), &WEB).await;

@@ -17,6 +17,7 @@ mod garbage;
 mod limits;
 mod openapi;
 mod page;
+mod postgres;
 mod process;
 mod promises;
 mod redis;

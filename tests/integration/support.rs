@@ -9,6 +9,7 @@ pub(crate) use self::redis::RedisServer;
 pub(crate) use act::{Act, End, gzip};
 pub(crate) use client::{Answer, Client, Events, raw, text_of};
 pub(crate) use gate::Gate;
+pub(crate) use postgres::{PASSWORD, PostgresServer};
 pub(crate) use proxy::Proxy;
 pub(crate) use upstream::{Recorded, Upstream};
 pub(crate) use wire::{Reading, Wire};
@@ -22,6 +23,8 @@ mod client;
 mod connection;
 #[path = "support/gate.rs"]
 mod gate;
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "support/proxy.rs"]
 mod proxy;
 #[path = "support/redis.rs"]

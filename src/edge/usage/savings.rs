@@ -71,6 +71,7 @@ struct Certainty {
         (status = 200, description = "The savings by layer, and what the same would have cost without them.",
             body = Explained),
         (status = 404, description = "No ledger is kept.", body = Fault<'static>),
+        (status = 503, description = "The database of a ledger that instances share does not answer.", body = Fault<'static>),
         Guarded,
     ))]
 pub(in crate::edge) async fn savings(

@@ -30,7 +30,7 @@ pub(super) struct Purse {
     pub(super) told: u64,
     /// by earlier processes, as the ledger has it;
     pub(super) earlier: u64,
-    /// by all other processes, as Redis has it.
+    /// by all other processes, as Redis or a ledger has it that instances share.
     pub(super) others: u64,
     /// What the log has been told.
     pub(super) logged: Level,
@@ -137,7 +137,7 @@ impl Period {
     }
 
     /// When the one began that is under way at some time, and when the next one begins.
-    pub(super) fn around(self, now: i64) -> (i64, i64) {
+    pub(in crate::metering) fn around(self, now: i64) -> (i64, i64) {
         let midnight = now - now.rem_euclid(DAY);
         match self {
             Self::Day => (midnight, midnight + DAY),

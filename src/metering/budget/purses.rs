@@ -107,6 +107,23 @@ impl Budgets {
         }
     }
 
+    /// The time by the clock of the budgets.
+    pub(in crate::metering) fn now(&self) -> i64 {
+        (self.clock)()
+    }
+
+    /// The clients that have one.
+    pub(in crate::metering) fn clients(&self) -> Vec<&str> {
+        self.all.iter().map(|budget| budget.client()).collect()
+    }
+
+    /// Takes over what others have spent, as a ledger has it that instances share: by client, since a time.
+    pub(in crate::metering) fn learn(&self, others_since: impl Fn(&str, i64) -> u64) {
+        for budget in &*self.all {
+            budget.learn_others(|since| others_since(budget.client(), since));
+        }
+    }
+
     /// Whether what others have spent has to be asked for.
     pub(crate) fn is_shared(&self) -> bool {
         self.sharing.is_some()

@@ -6,7 +6,9 @@ use super::*;
 use crate::metering::account::{Account, Row, Who};
 use crate::metering::books::{Books, Reader};
 use crate::metering::hand::{self, DAY};
-use crate::metering::ledger::{Ledger, Place};
+use crate::metering::ledger::{Learners, Ledger, Place};
+use crate::metering::overview::Overview;
+use crate::metering::tally::Tally;
 
 /// A clock that stands where it is put.
 #[derive(Clone, Default)]
@@ -189,7 +191,11 @@ fn row(time: &str, who: &str, cost: u64) -> Row {
 /// A restart forgets nothing: not of the day, not of the month, and of each client its own.
 #[test]
 fn what_earlier_processes_spent_is_in_the_ledger() {
-    let ledger = Ledger::open(&Place::Memory, Duration::from_hours(1)).unwrap();
+    let learners = Learners {
+        budgets: Budgets::new(&[]),
+        overview: Overview::new(0, Tally::default(), Tally::default()),
+    };
+    let ledger = Ledger::open(&Place::Memory, Duration::from_hours(1), learners).unwrap();
     // More callers than a report has room for.
     let others: Vec<_> = (0..10_001)
         .map(|n| row("2026-11-27T05:00:00Z", &format!("{n:05}"), 1))

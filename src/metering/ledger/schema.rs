@@ -14,6 +14,11 @@ pub(super) const VERSION: i64 = 1;
 /// What requests can be grouped by, as the tables name it.
 pub(super) const DIMENSIONS: [&str; 5] = ["model", "caller", "\"user\"", "endpoint", "source"];
 
+/// Why a ledger of another version is refused.
+pub(super) fn unknown(version: i64) -> String {
+    format!("it is of version {version}; this program knows version {VERSION}")
+}
+
 fn columns(prefix: &str, suffix: &str) -> String {
     let mut text = String::new();
     for (_, name) in Tally::FIGURES {
@@ -35,6 +40,19 @@ pub(super) fn create() -> String {
          endpoint TEXT NOT NULL, source TEXT NOT NULL{figures}, \
          PRIMARY KEY (hour, model, caller, \"user\", endpoint, source));"
     )
+}
+
+/// Makes the tables of a ledger that instances share. `writers` has the last batch that each process has entered, so that
+/// one whose fate was unknown is not entered twice; `spending` what clients with names have spent in a day, which every
+/// instance asks for every second. Texts are compared by their bytes, as in SQLite.
+pub(super) fn create_shared() -> String {
+    let create = create()
+        + "CREATE TABLE writers (name TEXT NOT NULL PRIMARY KEY, batch BIGINT NOT NULL, at BIGINT NOT NULL);
+         CREATE TABLE spending (day BIGINT NOT NULL, caller TEXT NOT NULL, cost_nano_usd BIGINT NOT NULL, \
+         PRIMARY KEY (day, caller));
+         CREATE TABLE pegasus_nest (version BIGINT NOT NULL);";
+    let create = create.replace("TEXT NOT NULL", "TEXT COLLATE \"C\" NOT NULL");
+    format!("{create} INSERT INTO pegasus_nest VALUES ({VERSION});")
 }
 
 fn places(count: usize) -> String {
@@ -75,6 +93,26 @@ pub(super) fn add_to_hour() -> String {
 
 /// Removes the rows before a time.
 pub(super) const FORGET: &str = "DELETE FROM requests WHERE at < $1";
+
+/// Removes some of the rows before a time, and none that another instance is removing: all of them at once would take
+/// longer than a statement may.
+pub(super) const FORGET_SOME: &str = "DELETE FROM requests WHERE ctid = ANY(ARRAY(\
+     SELECT ctid FROM requests WHERE at < $1 ORDER BY at LIMIT 10000 FOR UPDATE SKIP LOCKED))";
+
+/// Removes writers that entered nothing since a time.
+pub(super) const FORGET_WRITERS: &str = "DELETE FROM writers WHERE at < $1";
+
+/// Marks a batch as entered by a writer; touches no row where it is already.
+pub(super) const MARK: &str = "INSERT INTO writers (name, batch, at) VALUES ($1, $2, $3) \
+     ON CONFLICT (name) DO UPDATE SET batch = excluded.batch, at = excluded.at WHERE writers.batch < excluded.batch";
+
+/// Adds to what a client has spent in a day.
+pub(super) const SPEND: &str = "INSERT INTO spending (day, caller, cost_nano_usd) VALUES ($1, $2, $3) \
+     ON CONFLICT (day, caller) DO UPDATE SET cost_nano_usd = spending.cost_nano_usd + excluded.cost_nano_usd";
+
+/// What some clients have spent on each day since one.
+pub(super) const SPENT: &str =
+    "SELECT day, caller, cost_nano_usd FROM spending WHERE day >= $1 AND caller = ANY($2)";
 
 /// Sums from $1 until before $4 by these columns: of whole hours from $2 until before $3, and of the rows around them.
 pub(super) fn sums(by: &[&str], limit: usize) -> String {

@@ -5,10 +5,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::types::{Value as Sql, ValueRef};
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
-use super::entry::{self, Key};
+use super::entry::{self, Value};
 use super::{Failed, schema};
 use crate::metering::hand::Group;
 use crate::metering::tally::Tally;
@@ -35,7 +35,7 @@ impl Sqlite {
                     .create(true)
                     .mode(0o600)
                     .open(path);
-                new.map_err(|error| Failed(error.to_string()))?;
+                new.map_err(|error| Failed::Broken(error.to_string()))?;
                 Connection::open(path)?
             }
             None => Connection::open_in_memory()?,
@@ -55,10 +55,7 @@ impl Sqlite {
             }
             schema::VERSION => {}
             other => {
-                return Err(Failed(format!(
-                    "it is of version {other}; this program knows version {}",
-                    schema::VERSION
-                )));
+                return Err(Failed::Broken(schema::unknown(other)));
             }
         }
         connection.execute_batch("COMMIT")?;
@@ -75,11 +72,11 @@ impl Sqlite {
         {
             let mut insert = transaction.prepare_cached(&self.insert)?;
             for group in groups {
-                insert.execute(params_from_iter(request(group)))?;
+                insert.execute(params_from_iter(entry::request(group)))?;
             }
             let mut add = transaction.prepare_cached(&self.add)?;
             for (key, tally) in entry::hours(groups) {
-                add.execute(params_from_iter(hour(&key, &tally)))?;
+                add.execute(params_from_iter(entry::hour(&key, &tally)))?;
             }
         }
         transaction.commit()?;
@@ -130,50 +127,18 @@ impl Sqlite {
     }
 }
 
-fn request<'r>(group: &'r Group<'_>) -> impl Iterator<Item = Sql> + use<'r> {
-    let Group { row, tally } = group;
-    let certainty = row.usage().map_or("", |usage| usage.certainty.as_str());
-    let key = Key::of(row);
-    let text = |text: &str| Sql::Text(text.to_owned());
-    [
-        Sql::Integer(row.at),
-        text(&row.id),
-        text(key.endpoint),
-        text(key.model),
-        text(entry::text(row.served.as_ref())),
-        text(&key.who.name()),
-        text(key.user),
-        text(key.source.as_str()),
-        Sql::Integer(row.status.into()),
-        text(row.error.unwrap_or_default()),
-        text(certainty),
-        integer(row.took.added),
-        integer(row.took.upstream),
-        row.took.first_token.map_or(Sql::Null, integer),
-    ]
-    .into_iter()
-    .chain(tally.0.into_iter().map(integer))
-}
-
-fn hour<'r>(key: &'r Key<'_>, tally: &'r Tally) -> impl Iterator<Item = Sql> + use<'r> {
-    let text = |text: &str| Sql::Text(text.to_owned());
-    [
-        Sql::Integer(key.hour),
-        text(key.model),
-        text(&key.who.name()),
-        text(key.user),
-        text(key.endpoint),
-        text(key.source.as_str()),
-    ]
-    .into_iter()
-    .chain(tally.0.into_iter().map(integer))
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Value::Integer(number) => ValueRef::Integer(*number),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Name(text) => ValueRef::Text(text.as_bytes()),
+            Value::Null => ValueRef::Null,
+        }))
+    }
 }
 
 /// SQLite takes `$2` for a name, and `?2` for the second value.
 fn numbered(sql: &str) -> String {
     sql.replace('$', "?")
-}
-
-fn integer(number: u64) -> Sql {
-    Sql::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
