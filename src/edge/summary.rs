@@ -102,7 +102,7 @@ impl Edge {
     fn seen(&self, overview: &Overview) -> Seen {
         let m = &self.shared.stack.metrics;
         Seen {
-            sums: overview.overall(),
+            sums: overview.own(),
             hits: m.hits.get() + m.stale_hits.get(),
             misses: m.misses.get(),
         }

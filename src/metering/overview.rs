@@ -36,6 +36,8 @@ pub struct Known {
     pub today: (i64, Tally),
     /// The sums of all times.
     pub overall: Tally,
+    /// The sums of this process.
+    pub own: Tally,
     /// How long requests took, by source.
     pub times: [Times; Source::ALL.len()],
     /// How many requests an open circuit turned away.
@@ -89,9 +91,9 @@ impl Overview {
         self.shared.lock().clone()
     }
 
-    /// The sums of all times.
-    pub fn overall(&self) -> Tally {
-        self.shared.lock().overall
+    /// The sums of this process.
+    pub fn own(&self) -> Tally {
+        self.shared.lock().own
     }
 
     /// Tells when there is more to know.
@@ -150,6 +152,7 @@ impl Known {
 
     fn add(&mut self, Group { row, tally }: &Group<'_>) {
         self.overall.add(tally);
+        self.own.add(tally);
         let day = row.at.div_euclid(DAY);
         if day > self.today.0 {
             self.today = (day, Tally::default());
@@ -236,6 +239,25 @@ mod tests {
         assert_eq!(known.of_day(12).get(Figure::Cost), 0);
         assert_eq!(known.overall.get(Figure::Cost), 4);
         assert_eq!(*overview.changes().borrow(), 2);
+    }
+
+    /// A shared ledger tells late what was before: that is no news of this process.
+    #[test]
+    fn sums_of_earlier_times_may_come_late() {
+        let mut overview = Overview::new(10, Tally::default(), Tally::default());
+        read(&mut overview, &[row(10 * DAY, "a")]);
+        let earlier = Tally::of(&row(0, "a"));
+        overview.remember(10, earlier, earlier);
+        overview.remember(9, earlier, earlier);
+        let (known, cost) = (overview.known(), |tally: Tally| tally.get(Figure::Cost));
+        assert_eq!(
+            (
+                cost(known.of_day(10)),
+                cost(known.overall),
+                cost(overview.own())
+            ),
+            (2, 3, 1)
+        );
     }
 
     #[test]

@@ -26,10 +26,12 @@ use crate::metering::tally::Tally;
 pub use self::address::Address;
 
 mod address;
+mod batch;
 mod certificate;
 mod link;
 mod queue;
 mod reader;
+mod tidying;
 mod tls;
 mod trouble;
 mod writer;

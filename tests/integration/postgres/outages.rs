@@ -92,6 +92,20 @@ async fn a_frozen_server_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn a_frozen_server_does_not_hold_up_the_end() {
+    let (upstream, server) = (Upstream::start().await, PostgresServer::start());
+    let (process, client) = process(&upstream, &server).await;
+    make(&client, "a", 10).await;
+    reports(&client, 10).await;
+    server.freeze();
+    make(&client, "b", 3).await;
+    let limit = Duration::from_secs(20);
+    let log = at_once("the end", limit, process.stop()).await;
+    let lost = "the ledger could not be written to the end lost=3";
+    assert!(log.contains(lost) && !log.contains(PASSWORD), "{log}");
+}
+
+#[tokio::test]
 async fn a_frozen_server_does_not_hold_up_the_start() {
     let (upstream, server) = (Upstream::start().await, PostgresServer::start());
     server.freeze();

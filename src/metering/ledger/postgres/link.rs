@@ -3,34 +3,26 @@
 //! Each exchange has a limit: by the server for what it works on, and here for one that says nothing any more. After
 //! one that ran out the connection is thrown away, for nobody knows where it stands.
 
-use std::error::Error;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Client, SimpleQueryMessage, Statement};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::address::Address;
+use super::batch::{BEGIN, Batch, Statements};
 use super::trouble::Trouble;
-use crate::metering::hand::Group;
-use crate::metering::ledger::entry::{self, Value};
 use crate::metering::ledger::schema;
 use crate::metering::tally::Tally;
 
 /// A server that has not done within this what the writer asks for is given up.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A report may take so long.
-pub(super) const REPORT: Duration = Duration::from_secs(20);
+const REPORT: Duration = Duration::from_secs(20);
 /// Whether a server is there it says within this.
 const PING: Duration = Duration::from_secs(2);
 
-/// Begins what is written. The server ends it by itself when somebody else is in the way for long, or when this process
-/// stands still in the middle of it: nobody may hold up the other instances.
-const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '5s'; \
-     SET LOCAL idle_in_transaction_session_timeout = '10s'";
 /// Begins a report.
 const BEGIN_REPORT: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '19s'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'";
@@ -47,26 +39,7 @@ pub(super) struct Link {
     client: Client,
     /// Moves what is said between the client and the socket.
     driver: JoinHandle<()>,
-    enter: Option<Enter>,
-}
-
-/// The statements by which a batch is entered.
-struct Enter {
-    mark: Statement,
-    request: Statement,
-    hour: Statement,
-    spend: Statement,
-}
-
-/// A batch of requests, which is entered once however often it is tried.
-pub(super) struct Batch<'b> {
-    /// Who enters it.
-    pub(super) writer: &'b str,
-    /// Which one of theirs it is.
-    pub(super) number: i64,
-    /// When the last of its requests came.
-    pub(super) at: i64,
-    pub(super) groups: &'b [Group<'b>],
+    enter: Option<Statements>,
 }
 
 /// What a client has spent in a day.
@@ -108,17 +81,7 @@ impl Link {
     /// The same for a writer.
     pub(super) async fn connect_writer(address: &Address) -> Result<Self, Trouble> {
         let mut link = Self::connect(address).await?;
-        let preparing = async {
-            Ok::<_, Trouble>(Enter {
-                mark: link.client.prepare(schema::MARK).await?,
-                request: link.client.prepare(&schema::insert_request()).await?,
-                hour: link.client.prepare(&schema::add_to_hour()).await?,
-                spend: link.client.prepare(schema::SPEND).await?,
-            })
-        };
-        let enter = timeout(PATIENCE, preparing)
-            .await
-            .map_err(Trouble::slow)??;
+        let enter = link.exchange(Statements::prepare(&link.client)).await?;
         link.enter = Some(enter);
         Ok(link)
     }
@@ -161,71 +124,23 @@ impl Link {
         Ok(value)
     }
 
-    /// Whether the server is still there.
-    pub(super) async fn is_alive(&self) -> bool {
+    /// Whether it is still a connection. A server that says nothing is a failure: with another one it would be the same.
+    pub(super) async fn is_open(&self) -> Result<bool, Trouble> {
         let asked = timeout(PING, self.client.check_connection()).await;
-        matches!(asked, Ok(Ok(())))
+        Ok(asked.map_err(Trouble::slow)?.is_ok())
     }
 
     /// Enters a batch, all or nothing of it, unless it is entered already.
     pub(super) async fn enter(&self, batch: &Batch<'_>) -> Result<(), Trouble> {
-        let entering = Box::pin(self.try_to_enter(batch));
+        let Some(statements) = &self.enter else {
+            return Err(Trouble::Away("this connection is for reports".to_owned()));
+        };
+        let entering = Box::pin(batch.enter(&self.client, statements));
         let entered = timeout(PATIENCE, entering).await.map_err(Trouble::slow)?;
         if let Err(Trouble::Refused(_) | Trouble::Clash(_)) = &entered {
             self.exchange(self.client.batch_execute("ROLLBACK")).await?;
         }
         entered
-    }
-
-    async fn try_to_enter(&self, batch: &Batch<'_>) -> Result<(), Trouble> {
-        let Some(enter) = &self.enter else {
-            return Err(Trouble::Away("this connection is for reports".to_owned()));
-        };
-        self.client.batch_execute(BEGIN).await?;
-        // Alone and first: it waits for an earlier try of the same batch that the server is still busy with, and then
-        // knows what became of it. Nothing else is sent before its answer is here.
-        let marked = self
-            .client
-            .execute(&enter.mark, &[&batch.writer, &batch.number, &batch.at])
-            .await?;
-        if marked == 0 {
-            self.client.batch_execute("ROLLBACK").await?;
-            return Ok(());
-        }
-        let mut rows: Vec<(&Statement, Vec<Value<'_>>)> = batch
-            .groups
-            .iter()
-            .map(|group| (&enter.request, entry::request(group)))
-            .collect();
-        // In the order of their keys, so that no two instances wait for each other.
-        let hours = entry::hours(batch.groups);
-        let mut hours: Vec<_> = hours
-            .iter()
-            .map(|(key, tally)| (key.order(), entry::hour(key, tally)))
-            .collect();
-        hours.sort_by(|(one, _), (other, _)| one.cmp(other));
-        rows.extend(hours.into_iter().map(|(_, values)| (&enter.hour, values)));
-        let mut spending: Vec<_> = entry::spending(batch.groups).into_iter().collect();
-        spending.sort();
-        rows.extend(spending.into_iter().map(|((day, caller), cost)| {
-            let values = vec![
-                Value::Integer(day),
-                Value::Name(caller),
-                entry::integer(cost),
-            ];
-            (&enter.spend, values)
-        }));
-        // All of them are on their way before the first answer is here.
-        let entering = rows
-            .into_iter()
-            .map(|(statement, values)| self.client.execute_raw(statement, values));
-        let mut failures = join_all(entering).await.into_iter().filter_map(Result::err);
-        let first = failures.find(|error| !Trouble::is_consequence(error));
-        if let Some(error) = first {
-            return Err(error.into());
-        }
-        self.client.batch_execute("COMMIT").await?;
-        Ok(())
     }
 
     /// Sums by these columns, as [`super::super::sqlite::Sqlite::sums`].
@@ -317,37 +232,5 @@ fn judged(version: &str) -> Result<(), Trouble> {
         Err(_) => Err(Trouble::Away(
             "its table pegasus_nest has no version".to_owned(),
         )),
-    }
-}
-
-// === impl Value ===
-
-impl ToSql for Value<'_> {
-    fn to_sql(
-        &self,
-        kind: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        match self {
-            Value::Integer(number) => number.to_sql(kind, out),
-            Value::Text(text) => without_nul(text).to_sql(kind, out),
-            Value::Name(text) => without_nul(text).to_sql(kind, out),
-            Value::Null => Ok(IsNull::Yes),
-        }
-    }
-
-    fn accepts(kind: &Type) -> bool {
-        <i64 as ToSql>::accepts(kind) || <&str as ToSql>::accepts(kind)
-    }
-
-    to_sql_checked!();
-}
-
-/// PostgreSQL takes every character but one.
-fn without_nul(text: &str) -> std::borrow::Cow<'_, str> {
-    if text.contains('\0') {
-        text.replace('\0', "\u{fffd}").into()
-    } else {
-        text.into()
     }
 }

@@ -41,7 +41,7 @@ impl Reader {
         let _turn = self.turns.acquire().await;
         let idle = self.idle.lock().take();
         let link = match idle {
-            Some(link) if link.is_alive().await => link,
+            Some(link) if link.is_open().await? => link,
             _ => Link::connect(&self.address).await?,
         };
         let sums = link.sums(by, times, limit).await?;

@@ -1,12 +1,14 @@
 use futures_util::future::join_all;
 
-use super::link::{Batch, Link};
+use super::batch::Batch;
+use super::link::Link;
 use super::*;
 use crate::config::Client;
 use crate::metering::account::Who;
 use crate::metering::books::Reader as _;
 use crate::metering::budget::Budget;
 use crate::metering::hand::{DAY, Group};
+use crate::metering::ledger::MAX_PENDING;
 use crate::metering::ledger::tests::server::PostgresServer;
 use crate::metering::ledger::tests::{NOON, nobody, row};
 use crate::metering::tally::Figure;
@@ -266,4 +268,30 @@ async fn budgets_know_what_is_spent_everywhere() {
         ),
         (881, 81)
     );
+}
+
+/// While there is no server the oldest rows make room, and are counted.
+#[tokio::test]
+async fn what_there_is_no_room_for_is_lost_and_counted() {
+    let nowhere = Address::parse(&"postgres://me@%2Fnowhere/books".into()).unwrap();
+    let ledger = Postgres::open(&nowhere, DAY, nobody()).unwrap();
+    let shared = Arc::clone(&ledger.shared);
+    let mut clerk = Clerk { shared };
+    let rows: Vec<_> = (0..1_024).map(|n| row(NOON + n, "a", 1)).collect();
+    for _ in 0..MAX_PENDING / 1_024 {
+        clerk.read(&Hand::new(&rows));
+    }
+    assert_eq!((ledger.lost(), ledger.waiting()), (0, MAX_PENDING as u64));
+    clerk.read(&Hand::new(&rows[..10]));
+    assert_eq!((ledger.lost(), ledger.waiting()), (10, MAX_PENDING as u64));
+    let oldest = ledger.shared.queue.take(1);
+    assert_eq!(oldest[0].at, NOON + 10);
+    // Nobody waits long for what cannot be.
+    let error = ledger.sums(Vec::new(), [0; 4], 1).await.unwrap_err();
+    assert!(
+        matches!(&error, Failed::Away(why) if why.contains("No such file")),
+        "{error}"
+    );
+    drop(clerk);
+    ledger.close().await;
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::link::{Batch, Link};
+use super::batch::Batch;
+use super::link::Link;
+use super::tidying::Tidying;
 use super::trouble::Trouble;
 use super::{Learners, Shared};
 use crate::metering::account::Row;
@@ -22,14 +24,12 @@ use crate::metering::ledger::{tally_of, times};
 const MOST: usize = 4 * 1024;
 /// So often it is asked what others have spent.
 const ASK: Duration = Duration::from_secs(1);
+/// So often the sums of earlier times are asked for. Where they take too long, nothing else is to wait for them.
+const TRIES: u32 = 3;
 /// How long to wait before the next try to connect, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// So often a batch is tried again that others were in the way of, before that is a failure.
 const CLASHES: u32 = 8;
-/// So often old rows are removed.
-const TIDY: Duration = Duration::from_hours(1);
-/// A process that has entered nothing for so long has no batch whose fate it does not know.
-const WRITERS_KEPT: i64 = 30 * DAY;
 /// So often the log is told of rows that the server refuses.
 const TELL: Duration = Duration::from_mins(1);
 
@@ -47,6 +47,8 @@ pub(super) struct Writer {
     most: usize,
     /// What clients have spent here and the ledger knows of, by day and name.
     entered: HashMap<(i64, Arc<str>), u64>,
+    /// How often it was tried to begin.
+    begun: u32,
     has_begun: bool,
     is_failing: bool,
     tidying: Tidying,
@@ -54,20 +56,12 @@ pub(super) struct Writer {
     refused: (u64, Option<Instant>),
 }
 
-/// How far the removal of old rows has come.
-#[derive(Default)]
-struct Tidying {
-    begun: Option<Instant>,
-    /// Rows before this time are being removed.
-    before: Option<i64>,
-    removed: u64,
-}
-
 // === impl Writer ===
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, learners: Learners) -> Self {
         Self {
+            tidying: Tidying::new(shared.keep_for),
             shared,
             learners,
             name: format!("{:032x}", fastrand::u128(..)),
@@ -75,9 +69,9 @@ impl Writer {
             batch: Vec::new(),
             most: MOST,
             entered: HashMap::new(),
+            begun: 0,
             has_begun: false,
             is_failing: false,
-            tidying: Tidying::default(),
             refused: (0, None),
         }
     }
@@ -137,7 +131,7 @@ impl Writer {
                 return Ok(());
             }
             self.learn(&link).await?;
-            if self.tidy(&link).await? {
+            if self.tidying.go_on(&link).await? {
                 continue;
             }
             let pause = async {
@@ -159,14 +153,19 @@ impl Writer {
         // Budgets first, for they are waited for.
         self.learn(link).await?;
         self.shared.queue.note(|progress| progress.has_tried = true);
-        let now = self.learners.budgets.now();
-        let midnight = now - now.rem_euclid(DAY);
-        let end = i64::MAX / 2;
-        let today = link.sums(&[], times(midnight, end), 1).await?;
-        let overall = link.sums(&[], times(0, end), 1).await?;
-        let (today, overall) = (tally_of(today), tally_of(overall));
-        let day = midnight / DAY;
-        self.learners.overview.remember(day, today, overall);
+        self.begun += 1;
+        if self.begun <= TRIES {
+            let now = self.learners.budgets.now();
+            let midnight = now - now.rem_euclid(DAY);
+            let end = i64::MAX / 2;
+            let today = link.sums(&[], times(midnight, end), 1).await?;
+            let overall = link.sums(&[], times(0, end), 1).await?;
+            let (today, overall) = (tally_of(today), tally_of(overall));
+            let day = midnight / DAY;
+            self.learners.overview.remember(day, today, overall);
+        } else {
+            tracing::warn!("the sums of earlier times cannot be read; the page begins at nothing");
+        }
         self.has_begun = true;
         tracing::info!(place = %self.shared.address, "the ledger is in PostgreSQL");
         Ok(())
@@ -188,7 +187,7 @@ impl Writer {
                     for (key, cost) in entry::spending(&hand.groups) {
                         *self.entered.entry(key).or_default() += cost;
                     }
-                    self.tidying.note(batch.at, self.shared.keep_for);
+                    self.tidying.note(batch.at);
                     drop(hand);
                     self.most = (self.most * 2).min(MOST);
                     self.done();
@@ -257,26 +256,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes some of what is too old, and says whether there is more.
-    async fn tidy(&mut self, link: &Link) -> Result<bool, Trouble> {
-        let Some(before) = self.tidying.before else {
-            return Ok(false);
-        };
-        let removed = link.forget(before).await?;
-        self.tidying.removed += removed;
-        if removed > 0 {
-            return Ok(true);
-        }
-        let writers = before.saturating_add(self.shared.keep_for) - WRITERS_KEPT;
-        link.forget_writers(writers).await?;
-        let rows = self.tidying.removed;
-        if rows > 0 {
-            tracing::info!(rows, "old rows of the ledger removed");
-        }
-        (self.tidying.before, self.tidying.removed) = (None, 0);
-        Ok(false)
-    }
-
     fn fails(&mut self, trouble: &Trouble) {
         self.shared.queue.note(|progress| {
             (progress.has_tried, progress.is_failing) = (true, true);
@@ -293,19 +272,6 @@ impl Writer {
                 .queue
                 .note(|progress| progress.is_failing = false);
             tracing::info!("the ledger can be written again");
-        }
-    }
-}
-
-// === impl Tidying ===
-
-impl Tidying {
-    /// A row of this time is entered: at first and once an hour what is too old beside it is removed.
-    fn note(&mut self, newest: i64, keep_for: i64) {
-        let is_recent = |begun: Instant| begun.elapsed() < TIDY;
-        if !self.begun.is_some_and(is_recent) {
-            self.begun = Some(Instant::now());
-            self.before = Some(newest.saturating_sub(keep_for));
         }
     }
 }
