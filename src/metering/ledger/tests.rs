@@ -51,6 +51,12 @@ pub(super) fn nobody() -> Learners {
     }
 }
 
+/// Waits for what must come; fails with its name if it does not.
+pub(super) async fn soon<T>(what: &str, step: impl Future<Output = T>) -> T {
+    let come = tokio::time::timeout(Duration::from_secs(30), Box::pin(step)).await;
+    come.unwrap_or_else(|_| panic!("{what} never came"))
+}
+
 /// A place for a ledger.
 enum Site {
     Sqlite(tempfile::TempDir),
@@ -84,22 +90,21 @@ impl Site {
     /// Waits until there are so many rows of requests.
     async fn has_rows(&self, count: &str) {
         const COUNT: &str = "SELECT count(*) FROM requests";
-        loop {
-            let found = match self {
-                Self::Sqlite(directory) => {
-                    let sqlite = rusqlite::Connection::open(directory.path().join("ledger.db"));
-                    let found = sqlite
-                        .unwrap()
-                        .query_one(COUNT, [], |row| row.get::<_, i64>(0));
-                    found.unwrap().to_string()
-                }
-                Self::Postgres(server) => server.run(COUNT),
-            };
-            if found == count {
-                return;
+        let found = || match self {
+            Self::Sqlite(directory) => {
+                let sqlite = rusqlite::Connection::open(directory.path().join("ledger.db"));
+                let count = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+                let found = sqlite.unwrap().query_one(COUNT, [], count);
+                found.unwrap().to_string()
             }
-            tokio::task::yield_now().await;
-        }
+            Self::Postgres(server) => server.run(COUNT),
+        };
+        soon("the removal of old rows", async {
+            while found() != count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct PostgresServer {
     directory: TempDir,
     options: Vec<String>,
     child: Option<Child>,
+    /// Ends the server when this process ends, however that comes.
+    watch: Option<Child>,
 }
 
 impl PostgresServer {
@@ -60,6 +62,7 @@ impl PostgresServer {
             directory,
             options,
             child: None,
+            watch: None,
         };
         server.revive();
         server.run_in("postgres", "CREATE DATABASE ledger");
@@ -101,6 +104,15 @@ impl PostgresServer {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let watch = Command::new("sh")
+            .args([
+                "-c",
+                "cat; kill -CONT $0; kill -QUIT $0",
+                &child.id().to_string(),
+            ])
+            .stdin(Stdio::piped())
+            .spawn();
+        self.watch = Some(watch.unwrap());
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut log = String::new();
         loop {
@@ -162,6 +174,10 @@ impl PostgresServer {
 
     /// Ends it like a crash.
     pub(crate) fn kill(&mut self) {
+        if let Some(mut watch) = self.watch.take() {
+            watch.kill().unwrap();
+            watch.wait().unwrap();
+        }
         if let Some(mut child) = self.child.take() {
             signal("QUIT", &[child.id()]);
             child.wait().unwrap();

@@ -10,7 +10,7 @@ use crate::metering::budget::Budget;
 use crate::metering::hand::{DAY, Group};
 use crate::metering::ledger::MAX_PENDING;
 use crate::metering::ledger::tests::server::PostgresServer;
-use crate::metering::ledger::tests::{NOON, nobody, row};
+use crate::metering::ledger::tests::{NOON, nobody, row, soon};
 use crate::metering::tally::Figure;
 
 fn address(server: &PostgresServer) -> Address {
@@ -69,13 +69,14 @@ async fn a_batch_is_entered_once_however_often_it_is_tried() {
         let number: i64 = server.run("SELECT batch FROM writers").parse().unwrap();
         let next = groups(&rows[..1]);
         let (this, next) = (number + 1, batch(number + 1, &next));
-        let (entered, ()) = tokio::join!(link.enter(&next), async {
+        let ending = soon("the second try", async {
             let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
             while server.run(waits) == "0" {
                 tokio::task::yield_now().await;
             }
             held.run(end).await;
         });
+        let (entered, ()) = tokio::join!(link.enter(&next), ending);
         entered.unwrap();
         assert_eq!(found(&server), expected, "{end} of {this}");
     }
@@ -171,11 +172,8 @@ async fn a_database_that_is_no_ledger_of_this_version_is_left_alone() {
     assert_eq!((ledger.lost(), ledger.waiting()), (0, 1));
     // Once it is what it should be, what waited is written.
     server.run("UPDATE pegasus_nest SET version = 1");
-    ledger
-        .shared
-        .queue
-        .until(|progress| progress.done == 1)
-        .await;
+    let written = ledger.shared.queue.until(|progress| progress.done == 1);
+    soon("the row that waited", written).await;
     assert_eq!(server.run("SELECT count(*) FROM requests"), "1");
 
     server.run_in("postgres", "CREATE DATABASE other");
@@ -252,13 +250,17 @@ async fn budgets_know_what_is_spent_everywhere() {
     pay(&mut other_clerk, &other, NOON, 9);
     assert_eq!(standing(&other), ["0.00000009;", "0.00000089;"]);
     // The first one hears of it, and neither counts anything twice.
-    while standing(&budget) != ["0.00000009;", "0.00000089;"] {
-        tokio::task::yield_now().await;
-    }
+    let hears = async |budget: &Budget, spent: [&str; 2]| {
+        soon("what others have spent", async {
+            while standing(budget) != spent {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    };
+    hears(&budget, ["0.00000009;", "0.00000089;"]).await;
     pay(&mut clerk, &budget, NOON, 1);
-    while standing(&other) != ["0.000000091;", "0.000000891;"] {
-        tokio::task::yield_now().await;
-    }
+    hears(&other, ["0.000000091;", "0.000000891;"]).await;
     assert_eq!(standing(&budget), ["0.000000091;", "0.000000891;"]);
     let known = overview.known();
     assert_eq!(
