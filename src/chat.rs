@@ -4,6 +4,7 @@
 //! Everything here is pure and synchronous: bytes or a parsed request in, a verdict or bytes out.
 
 pub mod answer;
+mod ending;
 pub mod fold;
 mod invalid;
 mod merge;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 pub use answer::{Answer, clip, read_answer};
+pub use ending::endings_of;
 pub use fold::fold;
 pub use invalid::{Invalid, Reported};
 pub use quality::{Admit, Quality};

@@ -49,6 +49,7 @@ pub struct Config {
     pub auth: Auth,
     pub log: Log,
     pub metering: Metering,
+    pub telemetry: Telemetry,
     pub ledger: Ledger,
     /// A simulated model answers.
     pub is_demo: bool,
@@ -300,6 +301,18 @@ pub struct Metering {
     pub refuse_overflow: bool,
     /// Whether the upstream is asked for its prices.
     pub fetch_prices: bool,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// The URL that spans are posted to; none: there are no traces.
+    pub endpoint: Option<String>,
+    pub service_name: String,
+    /// From 0 to 1.
+    pub sample_ratio: f64,
+    /// Names and values of headers for the collector; the values are marked as sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Where requests are kept when they are over.

@@ -13,8 +13,8 @@
 //! - [`reply`] is what comes back, whole or as a stream, and tells where it came from.
 //!
 //! Beside the way stand the pure parts, which can be read by themselves: [`compressor`], [`fingerprint`],
-//! [`json`], [`chat`], [`sse`], [`tokens`]; the answers that are kept in [`store`]; the counters in [`metering`]; and
-//! what starts it all: [`cli`], [`config`], [`descriptors`], [`logging`], [`demo`].
+//! [`json`], [`chat`], [`sse`], [`tokens`]; the answers that are kept in [`store`]; the counters in [`metering`]; the
+//! spans of [`telemetry`]; and what starts it all: [`cli`], [`config`], [`descriptors`], [`logging`], [`demo`].
 
 mod alarm;
 pub mod chat;
@@ -35,16 +35,22 @@ pub mod request;
 pub mod sse;
 pub mod stack;
 pub mod store;
+pub mod telemetry;
 pub mod tokens;
 pub mod upstream;
 
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
+
+use telemetry::Telemetry;
 
 /// How long the end waits for calls that are broken off.
 const LAST_CALLS: Duration = Duration::from_millis(200);
+/// How long the end waits for a collector of traces: what is left of the drain, within these bounds.
+const LEAST_SPANS: Duration = Duration::from_millis(200);
+const LAST_SPANS: Duration = Duration::from_secs(5);
 /// How long the end waits for the ledger.
 const LAST_ROWS: Duration = Duration::from_secs(5);
 
@@ -57,12 +63,19 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), upstream::SetupError> {
     let mut stack = stack::build(&config)?;
+    stack.telemetry = Telemetry::start(&config)?;
     stack.keep_books(&config.ledger).await;
     ready();
     let store = stack.store.clone();
     let (books, flights) = (stack.books.clone(), stack.flights.clone());
     let ledger = stack.ledger.clone();
-    let budgets = stack.budgets.clone();
+    let (budgets, telemetry) = (stack.budgets.clone(), stack.telemetry.clone());
+    let grace = config.server.shutdown_grace;
+    let mut stopping = None;
+    let shutdown = async {
+        shutdown.await;
+        stopping = Some(Instant::now());
+    };
     let prices = metering::fetch::keep_prices(&config, &stack);
     tokio::select! {
         biased;
@@ -93,5 +106,9 @@ pub async fn serve(
     }
     budgets.tell_others().await;
     store.close().await;
+    if let Some(telemetry) = telemetry {
+        let left = grace.saturating_sub(stopping.map_or(grace, |since| since.elapsed()));
+        telemetry.close(left.clamp(LEAST_SPANS, LAST_SPANS)).await;
+    }
     Ok(())
 }

@@ -159,10 +159,14 @@ impl Metrics {
         let discount = self.discount(model, served.map(|name| &**name), usage);
         self.saved_nano_usd.add(discount);
         request.parts().account.paid(usage, served, cost, discount);
-        Usage {
+        let usage = Usage {
             cost_nano_usd: cost,
             ..usage
+        };
+        if let Some(trace) = &request.trace {
+            trace.note_usage(usage, served.map(|name| &**name));
         }
+        usage
     }
 
     /// A request has got the head of its reply.

@@ -11,6 +11,7 @@ use crate::compressor::Level;
 use crate::fingerprint::{Fingerprint, Scope};
 use crate::json::Json;
 use crate::metering::account::Account;
+use crate::telemetry::{Span, Trace};
 
 pub(crate) use aside::{LONG, aside};
 pub use cache_control::{CacheControl, Verdict};
@@ -26,10 +27,14 @@ mod timings;
 #[derive(Clone)]
 pub struct ProxyRequest {
     shared: Arc<Shared>,
-    /// Which socket the next attempt takes; the one thing that may differ between two attempts.
+    /// Which socket the next attempt takes; this and their number is all that may differ between two attempts.
     pub socket: Socket,
+    /// How many attempts there were before the next one.
+    pub resends: u32,
     /// When its answer must be there: the client's deadline, or a later one where no client waits.
     pub deadline: Instant,
+    /// Where it is in its trace, if it is in one: what works on it next begins its span there.
+    pub trace: Option<Trace>,
 }
 
 /// Where an attempt gets its connection.
@@ -146,8 +151,17 @@ impl ProxyRequest {
         Self {
             shared: Arc::new(shared),
             socket: Socket::Pooled,
+            resends: 0,
             deadline,
+            trace: None,
         }
+    }
+
+    /// Begins the span of a layer that the request is in from now on; none where it is not traced.
+    pub(crate) fn enter(&mut self, layer: &'static str) -> Option<Span> {
+        let span = self.trace.as_ref()?.begin(layer)?;
+        self.trace = Some(span.here().clone());
+        Some(span)
     }
 
     /// Method, path, headers, scope, deadline.

@@ -24,6 +24,7 @@ use crate::metering::tally::Tally;
 use crate::reply::Reply;
 use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
+use crate::telemetry::Telemetry;
 use crate::upstream::{SetupError, Upstream};
 
 /// The way of a request, outermost layer first.
@@ -54,6 +55,8 @@ pub struct Stack {
     pub ledger: Option<Ledger>,
     /// What is known of those of this process.
     pub overview: Option<Overview>,
+    /// What begins traces; nothing where there is no collector for them.
+    pub telemetry: Option<Telemetry>,
 }
 
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
@@ -135,6 +138,7 @@ where
         books: None,
         ledger: None,
         overview: None,
+        telemetry: None,
     }
 }
 

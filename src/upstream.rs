@@ -17,6 +17,7 @@ use crate::metering::Metrics;
 use crate::metering::tokens::count::overflows;
 use crate::reply::{Provenance, Reply, StreamKind, Streaming, Whole, Worth};
 use crate::request::{ProxyRequest, aside};
+use crate::telemetry::{self, Span, Trace};
 
 use client::{Client, Outgoing};
 use incoming::{Incoming, Limits};
@@ -102,17 +103,18 @@ impl Upstream {
     }
 
     async fn attempt(self, request: ProxyRequest) -> ReplyResult {
-        let result = self.ask(request).await;
+        let span = (request.trace.as_ref()).and_then(|trace| trace.begin_attempt(&request));
+        let result = self.ask(request, span.as_ref()).await;
         let has_failed = match &result {
             Ok(reply) => reply.head().status.is_server_error(),
             Err(error) => error.is_upstream_failure(),
         };
         let failed = &self.shared.metrics.failed_attempts;
         failed.add(u64::from(has_failed));
-        result
+        telemetry::carry(span, result)
     }
 
-    async fn ask(&self, request: ProxyRequest) -> ReplyResult {
+    async fn ask(&self, request: ProxyRequest, span: Option<&Span>) -> ReplyResult {
         let Shared {
             config,
             client,
@@ -141,10 +143,14 @@ impl Upstream {
             ProxyError::Timeout(Slow::Total) if is_late => sockets.busy(),
             error => error,
         };
-        let sending = client.send(self.outgoing(&request), request.socket);
+        let sending = client.send(self.outgoing(&request, span), request.socket);
         let response = limits.wait(sending).await.map_err(overloaded)??;
         let incoming = Incoming::new(response, Arc::clone(&self.shared), permit, limits);
         let status = incoming.status;
+        if let Some(span) = span {
+            span.set_number("http.response.status_code", status.as_u16().into());
+            span.judge(status);
+        }
         if status.is_informational() || status.as_u16() >= 600 {
             let reason = format!("its status {} ends no exchange", status.as_u16());
             return Err(ProxyError::InvalidAnswer(reason.into()));
@@ -164,7 +170,7 @@ impl Upstream {
     }
 
     /// What is to be sent.
-    fn outgoing<'a>(&self, request: &'a ProxyRequest) -> Outgoing<'a> {
+    fn outgoing<'a>(&self, request: &'a ProxyRequest, span: Option<&Span>) -> Outgoing<'a> {
         let parts = request.parts();
         let mut headers = parts.headers.clone();
         // Never both: the client's own credential goes up only where the proxy has none.
@@ -179,6 +185,10 @@ impl Upstream {
             decode::ACCEPTED
         };
         headers.insert(header::ACCEPT_ENCODING, encodings);
+        // In place of the client's own: the attempt is between them. Where nothing is traced, the client's goes on.
+        if let Some(trace) = span.map(Span::here).or(request.trace.as_ref()) {
+            trace.write(&mut headers);
+        }
         Outgoing {
             method: parts.method.clone(),
             path: &parts.path,
@@ -201,6 +211,7 @@ impl Upstream {
                 frames,
             }));
         }
+        let trace = request.trace.clone().filter(Trace::is_recorded);
         let sale = Sale::begin(request, &self.shared.metrics);
         let body = incoming.collect().await?;
         let answer = match chat::read_answer(&body) {
@@ -215,6 +226,9 @@ impl Upstream {
             }
         };
         let usage = sale.close(answer.usage, answer.text, answer.model.as_ref());
+        if let Some(trace) = trace {
+            trace.note_endings(chat::endings_of(&body).into_iter());
+        }
         let answer = Some(Worth {
             usage,
             served: answer.model,

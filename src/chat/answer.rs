@@ -14,7 +14,7 @@ mod plain;
 
 /// Reasons with which a model ends an answer that it has finished, in any case of letters:
 /// `OpenAI`'s, then Anthropic's, the open-weight servers', Gemini's and Cohere's.
-const GOOD_ENDINGS: [&str; 10] = [
+pub(super) const GOOD_ENDINGS: [&str; 10] = [
     "stop",
     "tool_calls",
     "function_call",
@@ -31,10 +31,10 @@ const GOOD_ENDINGS: [&str; 10] = [
 const PROMISES: [&str; 2] = ["tool_calls", "function_call"];
 
 /// Reasons with which a model ends an answer at the limit of tokens: `OpenAI`'s, Anthropic's and Gemini's, Mistral's.
-const CUT_OFF: [&str; 3] = ["length", "max_tokens", "model_length"];
+pub(super) const CUT_OFF: [&str; 3] = ["length", "max_tokens", "model_length"];
 
 /// Reasons with which a filter ends an answer: `OpenAI`'s, then Gemini's.
-const FILTERED: [&str; 6] = [
+pub(super) const FILTERED: [&str; 6] = [
     "content_filter",
     "safety",
     "recitation",

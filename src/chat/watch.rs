@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::answer::clip;
+use super::ending;
 use super::invalid::{Invalid, kind, parse_object, refuse_error};
 use super::object::Object;
 use super::size::Size;
@@ -30,7 +31,8 @@ pub struct Watch {
 #[derive(Debug)]
 struct Seen {
     index: u64,
-    is_finished: bool,
+    /// Why it ended, once it has.
+    ending: Option<&'static str>,
 }
 
 impl Watch {
@@ -69,7 +71,12 @@ impl Watch {
 
     /// Whether there was a choice, and all that there were have a finish reason.
     pub fn is_complete(&self) -> bool {
-        !self.choices.is_empty() && self.choices.iter().all(|seen| seen.is_finished)
+        !self.choices.is_empty() && self.choices.iter().all(|seen| seen.ending.is_some())
+    }
+
+    /// The reasons with which the choices ended, as far as they have.
+    pub fn endings(&self) -> impl Iterator<Item = &'static str> {
+        self.choices.iter().filter_map(|seen| seen.ending)
     }
 
     /// Bytes of generated text: content, reasoning, refusals and tool-call arguments.
@@ -88,7 +95,7 @@ impl Watch {
         } else if self.choices.len() < MAX_CHOICES {
             self.choices.push(Seen {
                 index,
-                is_finished: false,
+                ending: None,
             });
             self.choices.len() - 1
         } else {
@@ -101,7 +108,7 @@ impl Watch {
             if reason == "error" {
                 return Err(ended_with_error());
             }
-            self.choices[at].is_finished = true;
+            self.choices[at].ending = Some(ending::known(&reason));
         }
         Ok(())
     }

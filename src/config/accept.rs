@@ -5,9 +5,11 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 pub(super) use choices::{level, quality, role_level, route_level, route_ttl};
+pub(super) use collector::{collector_header, otlp_endpoint, service_name};
 pub(super) use places::{ledger, namespace, snapshot};
 
 mod choices;
+mod collector;
 mod places;
 
 const BASE_URL: &str = "expected a URL such as \"https://openrouter.ai/api/v1\"";
@@ -34,34 +36,39 @@ const NEVER_FORWARDED: [HeaderName; 14] = [
 
 /// The upstream's address without its trailing slash.
 pub(super) fn base_url(text: &str) -> Result<String, String> {
-    if text.contains('#') {
-        return Err(format!("{BASE_URL}, without a fragment"));
-    }
-    let uri: Uri = text.parse().map_err(|_| BASE_URL.to_owned())?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(format!("{BASE_URL}, beginning with http:// or https://"));
-    }
-    let authority = uri.authority().ok_or_else(|| BASE_URL.to_owned())?;
-    if authority.as_str().contains('@') {
-        return Err(format!(
-            "{BASE_URL}, without a user name: the key goes to upstream.api_key"
-        ));
-    }
-    if uri.query().is_some() {
-        return Err(format!("{BASE_URL}, without a query"));
-    }
-    if !is_host_and_port(authority) {
-        return Err(format!(
-            "{BASE_URL}, with a host and, if any, a port from 1 to 65535"
-        ));
-    }
-    let url = text.trim_end_matches('/');
+    let url = plain_url(text, BASE_URL, "upstream.api_key")?;
     if let Some(base) = url.strip_suffix("/chat/completions") {
         return Err(format!(
             "expected the part before /chat/completions: {base:?}"
         ));
     }
     Ok(url.to_owned())
+}
+
+/// A URL of HTTP with a host, and nothing beside it but a path: without its trailing slash. `keys` is where secrets go.
+fn plain_url<'t>(text: &'t str, expected: &str, keys: &str) -> Result<&'t str, String> {
+    if text.contains('#') {
+        return Err(format!("{expected}, without a fragment"));
+    }
+    let uri: Uri = text.parse().map_err(|_| expected.to_owned())?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(format!("{expected}, beginning with http:// or https://"));
+    }
+    let authority = uri.authority().ok_or_else(|| expected.to_owned())?;
+    if authority.as_str().contains('@') {
+        return Err(format!(
+            "{expected}, without a user name: the key goes to {keys}"
+        ));
+    }
+    if uri.query().is_some() {
+        return Err(format!("{expected}, without a query"));
+    }
+    if !is_host_and_port(authority) {
+        return Err(format!(
+            "{expected}, with a host and, if any, a port from 1 to 65535"
+        ));
+    }
+    Ok(text.trim_end_matches('/'))
 }
 
 /// Whether a host is there, and what follows it is a port.

@@ -183,11 +183,11 @@ impl Reader {
     }
 
     /// A list of secrets, each of which `parse` accepts.
-    pub(super) fn secrets(
+    pub(super) fn secrets<T>(
         &mut self,
         key: &'static str,
-        parse: impl Fn(&str) -> Result<SecretString, String>,
-    ) -> Vec<SecretString> {
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
         self.value(key, Shown::Secret, coerce_list, |value| list(value, &parse))
     }
 

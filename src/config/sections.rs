@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::{
     Auth, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat, MaxTokens,
-    Metering, Retry, Server, Upstream, accept, reader::Reader,
+    Metering, Retry, Server, Telemetry, Upstream, accept, reader::Reader,
 };
 use crate::compressor::Rule;
 use crate::metering::ledger::{Address, Place};
@@ -37,6 +37,7 @@ impl Config {
             auth: Auth::read(reader),
             log: Log::read(reader),
             metering: Metering::read(reader),
+            telemetry: Telemetry::read(reader),
             ledger: Ledger::read(reader),
             is_demo: false,
         };
@@ -272,6 +273,23 @@ impl Metering {
             refuse_overflow: reader.flag("metering.refuse_overflow"),
             fetch_prices: reader.flag("metering.fetch_prices"),
         }
+    }
+}
+
+impl Telemetry {
+    fn read(reader: &mut Reader) -> Self {
+        let telemetry = Self {
+            endpoint: reader.text("telemetry.otlp_endpoint", accept::otlp_endpoint),
+            service_name: reader.text("telemetry.service_name", accept::service_name),
+            sample_ratio: reader.number("telemetry.sample_ratio", 0.0..=1.0),
+            headers: reader.secrets("telemetry.headers", accept::collector_header),
+        };
+        let names = telemetry.headers.iter().map(|(name, _)| name.as_str());
+        if let Some(name) = named_twice(names) {
+            let accepted = format!("expected each header once: {name} stands there twice");
+            reader.refuse("telemetry.headers", accepted);
+        }
+        telemetry
     }
 }
 

@@ -7,15 +7,19 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tracing::field::display;
 
 use super::dialect::{Dialect, Failed};
 use super::outgoing::Answer;
 use super::page;
 use crate::error::ProxyError;
 use crate::metering::account::{Account, Row, Who};
-use crate::metering::books::Books;
 use crate::reply::Provenance;
 use crate::request::Route;
+use crate::stack::Stack;
+use crate::telemetry::{Span, Trace};
+
+mod served;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const BUDGET: HeaderName = HeaderName::from_static("x-pegasus-budget");
@@ -38,6 +42,7 @@ struct Story {
     dialect: Dialect,
     notes: Mutex<Notes>,
     account: Arc<Account>,
+    trace: Option<Trace>,
 }
 
 /// What becomes known on the way, for the log.
@@ -55,6 +60,12 @@ pub(super) struct Line {
     context: Context,
     status: Option<u16>,
     complete: bool,
+    span: Option<Span>,
+}
+
+/// Whether nobody looks for requests to this path: health checks, scrapes, and the page's files, twenty at once.
+fn is_routine(path: &str) -> bool {
+    path.starts_with("/health") || path == "/metrics" || path.starts_with(page::ASSETS)
 }
 
 /// Says of a response that it is what it says it is, and of the proxy's own words that nobody keeps them.
@@ -119,6 +130,11 @@ impl Context {
     /// What the request runs up.
     pub(super) fn account(&self) -> &Arc<Account> {
         &self.story.account
+    }
+
+    /// Where the request is in its trace, if it is in one.
+    pub(super) fn trace(&self) -> Option<&Trace> {
+        self.story.trace.as_ref()
     }
 
     /// From now on the request is one for the books.
@@ -188,20 +204,25 @@ impl Context {
 
 impl Line {
     /// Begins the line of a request whose head has been read.
-    pub(super) fn begin<B>(request: &Request<B>, books: Option<&Books>) -> Self {
+    pub(super) fn begin<B>(request: &Request<B>, stack: &Stack) -> Self {
         let id = request_id(request.headers());
-        let account = match books {
+        let begun = Instant::now();
+        let path = request.uri().path();
+        let telemetry = stack.telemetry.as_ref().filter(|_| !is_routine(path));
+        let span = telemetry.map(|telemetry| telemetry.serve(request.headers(), begun));
+        let account = match &stack.books {
             Some(books) => Account::open(books.clone(), Row::default()),
             None => Arc::default(),
         };
         let story = Story {
             id,
             account,
-            begun: Instant::now(),
+            begun,
             method: request.method().clone(),
-            path: shorten(request.uri().path()).into(),
-            dialect: Dialect::of(request.uri().path()),
+            path: shorten(path).into(),
+            dialect: Dialect::of(path),
             notes: Mutex::default(),
+            trace: span.as_ref().map(|span| span.here().clone()),
         };
         Self {
             // The answer to HEAD has no body that could be cut.
@@ -210,6 +231,7 @@ impl Line {
                 story: Arc::new(story),
             },
             status: None,
+            span,
         }
     }
 
@@ -253,6 +275,7 @@ impl Drop for Line {
             context,
             status,
             complete,
+            span,
         } = self;
         let story = &*context.story;
         let notes = story.notes.lock();
@@ -268,6 +291,7 @@ impl Drop for Line {
         let model = notes.model.as_deref().map(shorten);
         let client = notes.client.as_deref();
         let aborted = (!*complete).then_some(true);
+        let trace_id = story.trace.as_ref().map(|trace| display(trace.id()));
         // The level of an event is part of its static description, hence a macro.
         macro_rules! tell {
             ($level:ident) => {
@@ -284,6 +308,7 @@ impl Drop for Line {
                     detail,
                     aborted,
                     id,
+                    trace_id,
                     "request"
                 )
             };
@@ -294,9 +319,12 @@ impl Drop for Line {
             row.is_aborted = !*complete;
             row.took.total = micros(story.begun.elapsed());
         });
+        if let Some(span) = span.take() {
+            served::tell(&span, story, &notes, *status, *complete);
+            span.finish();
+        }
         let broken_off = error.is_some() && *status == Some(200);
-        // Nobody looks for these, and a page loads twenty of them.
-        if path.starts_with("/health") || path == "/metrics" || path.starts_with(page::ASSETS) {
+        if is_routine(path) {
             tell!(debug);
         } else if broken_off || status.is_some_and(|status| status >= 500) {
             tell!(warn);

@@ -37,8 +37,9 @@ impl Exchange {
     pub(super) async fn begin(
         edge: &Edge,
         context: &Context,
-        request: ProxyRequest,
+        mut request: ProxyRequest,
     ) -> Result<(Self, Reply), ProxyError> {
+        request.trace = context.trace().cloned();
         context.note_model(request.model_name());
         let reply = edge.ask(&request).await?;
         let provenance = reply.head().provenance;

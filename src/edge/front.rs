@@ -68,7 +68,7 @@ impl Front {
         B: Rest,
         B::Error: std::error::Error + Send + Sync,
     {
-        let line = Line::begin(&request, self.edge.shared.stack.books.as_ref());
+        let line = Line::begin(&request, &self.edge.shared.stack);
         let request = linger::watch(request);
         let response = if let Some(refusal) = check(&request, &self.origins) {
             refusal.map(Outgoing::from)

@@ -13,6 +13,7 @@ use crate::metering::exposition::{Exposition, Kind, dollars};
 use crate::metering::histogram::Histogram;
 use crate::metering::overview::{Known, Overview};
 use crate::metering::tally::{Figure, Tally};
+use crate::telemetry::Spans;
 
 mod layers;
 mod process;
@@ -37,6 +38,9 @@ pub(super) async fn metrics(State(edge): State<Edge>) -> Response {
     amounts(&mut text, &known);
     durations(&mut text, &known);
     layers::write(&mut text, &edge);
+    if let Some(telemetry) = &stack.telemetry {
+        traces(&mut text, telemetry.spans());
+    }
     process::write(&mut text, &edge);
     let mut response = text.into_text().into_response();
     response.headers_mut().insert(
@@ -176,6 +180,32 @@ fn amounts(text: &mut Exposition, known: &Known) {
         for (layer, saved) in sums.savings() {
             text.sample(name, &[("model", model), ("layer", layer)], dollars(saved));
         }
+    }
+}
+
+/// What became of the spans of traces.
+fn traces(text: &mut Exposition, spans: Spans) {
+    for (name, kind, help, value) in [
+        (
+            "pegasus_nest_trace_spans_exported_total",
+            Kind::Counter,
+            "Spans that the collector of traces took.",
+            spans.exported,
+        ),
+        (
+            "pegasus_nest_trace_spans_dropped_total",
+            Kind::Counter,
+            "Spans that it did not take: there was no room for them, it refused them, or it was away for too long.",
+            spans.dropped,
+        ),
+        (
+            "pegasus_nest_trace_spans_waiting",
+            Kind::Gauge,
+            "Spans that wait for it.",
+            spans.waiting,
+        ),
+    ] {
+        text.single(name, kind, help, value);
     }
 }
 

@@ -13,7 +13,7 @@ use super::exchange::settle;
 use super::headers;
 use super::outgoing::{Answer, Outgoing};
 use crate::fingerprint::Fingerprint;
-use crate::layers::cache::Repeat;
+use crate::layers::cache::{LookUp, Repeat};
 use crate::request::{Route, Stage, Timings};
 
 impl Edge {
@@ -41,6 +41,7 @@ impl Edge {
         let timings = Timings::default();
         timings.add(Stage::Cache, begun.elapsed());
         let provenance = whole.head.provenance;
+        LookUp::since(begun, context.trace()).found(provenance);
         stack.metrics.requests.add(1);
         stack.metrics.replied(provenance);
         context.note_reply(Some(Arc::clone(&model)), provenance, Duration::ZERO);

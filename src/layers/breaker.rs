@@ -12,6 +12,7 @@ use super::ReplyResult;
 use crate::error::ProxyError;
 use crate::reply::{Frame, Frames, Reply};
 use crate::request::ProxyRequest;
+use crate::telemetry::{self, Span};
 
 pub use circuit::{Circuits, Permit, Snapshot};
 
@@ -39,6 +40,7 @@ pin_project! {
             #[pin]
             call: F,
             permit: Option<Permit>,
+            span: Option<Span>,
         },
         /// The circuit is open.
         Rejected { error: Option<ProxyError> },
@@ -85,16 +87,23 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: ProxyRequest) -> Self::Future {
+    fn call(&mut self, mut request: ProxyRequest) -> Self::Future {
+        let span = request.enter("breaker");
         let model = request.model_name().unwrap_or_else(|| "-".into());
         match self.circuits.admit(&model) {
             Ok(permit) => BreakerFuture::Admitted {
                 call: self.inner.call(request),
                 permit: Some(permit),
+                span,
             },
-            Err(retry_after) => BreakerFuture::Rejected {
-                error: Some(ProxyError::CircuitOpen { model, retry_after }),
-            },
+            Err(retry_after) => {
+                let error = ProxyError::CircuitOpen { model, retry_after };
+                if let Some(span) = span {
+                    span.fail(error.code());
+                    span.finish();
+                }
+                BreakerFuture::Rejected { error: Some(error) }
+            }
         }
     }
 }
@@ -109,9 +118,10 @@ impl<F: Future<Output = ReplyResult>> Future for BreakerFuture<F> {
             Projection::Rejected { error } => Poll::Ready(Err(error
                 .take()
                 .unwrap_or(ProxyError::Internal("a future was polled twice")))),
-            Projection::Admitted { call, permit } => {
+            Projection::Admitted { call, permit, span } => {
                 let result = ready!(call.poll(cx));
-                Poll::Ready(settle(result, permit.take()))
+                let result = settle(result, permit.take());
+                Poll::Ready(telemetry::carry(span.take(), result))
             }
         }
     }

@@ -21,12 +21,14 @@ use crate::store::Store;
 
 use answers::{Answers, Look, from_entry};
 
+pub(crate) use look_up::LookUp;
 pub use record::RecordLayer;
 pub use repeats::{Asked, Repeat, Repeats};
 
 mod across;
 mod answers;
 mod handover;
+mod look_up;
 mod record;
 mod refresh;
 mod repeats;
@@ -123,6 +125,7 @@ where
             }
             return CacheFuture::Asked(Box::pin(bypass(self.take(), request)));
         }
+        let span = LookUp::begin(request.trace.as_ref());
         let begun = Instant::now();
         let found = answers.look_up(&request);
         // The compressor, if it ran for the look-up, is measured by itself.
@@ -134,9 +137,11 @@ where
             None => None,
             Some(entry) => match answers.weigh_for(&request, &entry, Tier::Memory) {
                 Look::Answer(provenance) => {
+                    span.found(provenance);
                     return CacheFuture::Known(Some(Ok(from_entry(&entry, provenance))));
                 }
                 Look::Refresh(provenance) => {
+                    span.found(provenance);
                     answers.refresh(&self.inner, &request);
                     return CacheFuture::Known(Some(Ok(from_entry(&entry, provenance))));
                 }
@@ -146,10 +151,11 @@ where
         };
         if control.only_if_cached && answers.store.shared().is_none() {
             let result = answers.other_variant(&request, None);
+            span.came_to(result.as_ref());
             return CacheFuture::Known(Some(result.ok_or(ProxyError::OnlyIfCached)));
         }
         let answers = Arc::clone(answers);
-        CacheFuture::Asked(Box::pin(answers.ask(self.take(), request, reserve)))
+        CacheFuture::Asked(Box::pin(answers.ask(self.take(), request, reserve, span)))
     }
 }
 

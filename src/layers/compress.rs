@@ -72,6 +72,7 @@ impl<S: Service<ProxyRequest>> Service<ProxyRequest> for Compress<S> {
             memo: (self.memo.as_ref())
                 .filter(|_| !parts.cache_control.no_store)
                 .map(|memo| (Arc::clone(memo), *request.owner().as_bytes())),
+            trace: request.trace.clone(),
             apply: compress_messages,
         });
         self.inner.call(request)

@@ -10,6 +10,7 @@ use super::{ReplyFuture, ReplyResult};
 use crate::error::ProxyError;
 use crate::reply::{Provenance, Reply, Streaming};
 use crate::request::ProxyRequest;
+use crate::telemetry::{self, Span};
 
 pub use flight::Flights;
 use flight::{Head, Seat};
@@ -25,6 +26,9 @@ mod sync {
 
     pub(super) use parking_lot::Mutex;
 }
+
+/// Headers in which an upstream names the trace of the request that it answers.
+const OF_THE_TRACE: [&str; 3] = ["traceparent", "traceresponse", "tracestate"];
 
 /// Makes [`Dedup`] services that share their flights.
 #[derive(Clone)]
@@ -74,7 +78,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: ProxyRequest) -> Self::Future {
+    fn call(&mut self, mut request: ProxyRequest) -> Self::Future {
         // Who wants an answer of its own shares none.
         let shareable = !request.parts().cache_control.is_bypass();
         let Some(fingerprint) = request.fingerprint().filter(|_| shareable) else {
@@ -82,13 +86,18 @@ where
         };
         let clone = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, clone);
+        let span = request.enter("dedup");
+        let leader = span.as_ref().map(|span| span.context().clone());
         // Joined here and not in the future: a request counts from when it arrives, not from its first poll.
         let seat = self
             .flights
-            .join_or_start(fingerprint, || ready.oneshot(request));
+            .join_or_start(fingerprint, leader, || ready.oneshot(request));
         // No timer: the flight has its leader's deadline, which no follower's precedes, and its own end is
         // what the breaker learns from.
-        Box::pin(seat.into_reply())
+        Box::pin(async {
+            let result = seat.into_reply(span.as_ref()).await;
+            telemetry::carry(span, result)
+        })
     }
 }
 
@@ -96,18 +105,28 @@ where
 
 impl Seat {
     /// Waits for the head, and for all of it where the flight carries a whole reply.
-    async fn into_reply(mut self) -> ReplyResult {
+    async fn into_reply(mut self, span: Option<&Span>) -> ReplyResult {
         let is_leader = self.is_leader;
-        let mut reply = match self.head().await? {
+        if let Some(span) = span {
+            let role = if is_leader { "leader" } else { "follower" };
+            span.set("pegasus.dedup.role", role);
+        }
+        let mut reply = match self.head(span).await? {
             Head::Whole(whole) => Reply::Whole(whole),
             Head::Stream { head, kind } => {
                 let frames = Box::pin(poll_fn(move |cx| self.poll_frame(cx)));
                 Reply::Stream(Streaming { head, kind, frames })
             }
         };
-        let provenance = &mut reply.head_mut().provenance;
-        if !is_leader && matches!(provenance, Provenance::Miss { .. }) {
-            *provenance = Provenance::Coalesced { across: false };
+        if !is_leader {
+            let head = reply.head_mut();
+            if matches!(head.provenance, Provenance::Miss { .. }) {
+                head.provenance = Provenance::Coalesced { across: false };
+            }
+            // What an upstream says about the trace of the call is for the leader alone.
+            for name in OF_THE_TRACE {
+                head.headers.remove(name);
+            }
         }
         Ok(reply)
     }

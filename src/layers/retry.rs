@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, StatusCode, header};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt as _};
+use tracing::field::display;
 
 use super::{ReplyFuture, ReplyResult};
 use crate::config;
@@ -20,6 +21,7 @@ use crate::error::{ProxyError, Slow};
 use crate::metering::Metrics;
 use crate::reply::Reply;
 use crate::request::{ProxyRequest, Socket};
+use crate::telemetry;
 
 use budget::Budget;
 
@@ -126,7 +128,19 @@ where
     S: Service<ProxyRequest, Response = Reply, Error = ProxyError> + Clone + Send + 'static,
     S::Future: Send,
 {
-    async fn run(mut self, mut request: ProxyRequest) -> ReplyResult {
+    async fn run(self, mut request: ProxyRequest) -> ReplyResult {
+        let span = (request.trace.as_ref()).and_then(|trace| trace.begin_call(&request));
+        if let Some(span) = &span {
+            request.trace = Some(span.here().clone());
+        }
+        let result = self.attempt(request).await;
+        if let (Some(span), Ok(reply)) = (&span, &result) {
+            span.judge(reply.head().status);
+        }
+        telemetry::carry(span, result)
+    }
+
+    async fn attempt(mut self, mut request: ProxyRequest) -> ReplyResult {
         self.budget.deposit();
         let deadline = request.deadline;
         let mut attempt = 1;
@@ -141,6 +155,7 @@ where
                     }
                     self.metrics.reconnects.add(1);
                     request.socket = Socket::Fresh;
+                    request.resends += 1;
                 }
                 Verdict::Again { at_least } => {
                     if attempt >= self.policy.max_attempts {
@@ -153,9 +168,11 @@ where
                     }
                     drop(result);
                     self.metrics.retries.add(1);
-                    tracing::debug!(attempt, delay_ms = delay.as_millis(), "retrying");
+                    let trace_id = request.trace.as_ref().map(|trace| display(trace.id()));
+                    tracing::debug!(attempt, delay_ms = delay.as_millis(), trace_id, "retrying");
                     sleep(delay).await;
                     attempt += 1;
+                    request.resends += 1;
                 }
             }
         }

@@ -13,6 +13,7 @@ use crate::compressor::{Memo, Plan, Recall, Saving};
 use crate::fingerprint::{self, Fingerprint, Own};
 use crate::json::{Json, Node};
 use crate::metering::account;
+use crate::telemetry::Trace;
 
 /// A validated chat-completion request.
 pub struct Chat {
@@ -39,6 +40,8 @@ pub struct Edit {
     pub plan: Plan,
     /// What became of texts that came before, where that may be kept, and whose texts these are.
     pub memo: Option<(Arc<Memo>, [u8; 32])>,
+    /// Where it is told, if it is.
+    pub trace: Option<Trace>,
     /// Does it.
     pub apply: fn(&Json, &Plan, Option<Recall<'_>>) -> Option<Edited>,
 }
@@ -188,11 +191,27 @@ impl Chat {
             let edit = self.edit.get()?;
             let known = edit.memo.as_ref().map(|(memo, owner)| memo.of(*owner));
             let begun = Instant::now();
+            let span = edit
+                .trace
+                .as_ref()
+                .and_then(|trace| trace.begin_at("compress", begun));
             let is_long = self.original.text().len() >= LONG;
             let edited = aside(is_long, || (edit.apply)(&self.original, &edit.plan, known));
             timings.add(Stage::Compress, begun.elapsed());
             if let Some(edited) = &edited {
                 let _ = self.saved.set(edited.saved.clone());
+            }
+            if let Some(span) = span {
+                let saved = edited.as_ref().map(|edited| &edited.saved);
+                span.set_number(
+                    "pegasus.characters_saved",
+                    saved.map_or(0, |saved| saved.chars),
+                );
+                span.set_number(
+                    "pegasus.tokens_saved",
+                    saved.map_or(0, |saved| saved.tokens),
+                );
+                span.finish();
             }
             edited
         });

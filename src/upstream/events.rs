@@ -150,6 +150,9 @@ impl Events {
             ));
         }
         let (usage, served) = (self.watch.usage(), self.watch.model());
+        if let Some(trace) = self.sale.as_ref().and_then(Sale::trace) {
+            trace.note_endings(self.watch.endings());
+        }
         let worth = self.sale.take().map(|sale| Worth {
             usage: sale.close(usage, self.watch.text(), served),
             served: served.cloned(),

@@ -6,6 +6,7 @@ use crate::chat::Usage;
 use crate::metering::Metrics;
 use crate::metering::tokens::count::count_prompt;
 use crate::request::{LONG, ProxyRequest, aside};
+use crate::telemetry::Trace;
 
 /// An answer whose head is here: from now on its provider asks for money. Where it breaks off, or its client leaves, what
 /// it cost is estimated: the prompt, and as much of the answer as came.
@@ -25,6 +26,11 @@ impl Sale {
             so_far: (None, 0, None),
             is_open: true,
         }
+    }
+
+    /// Where its call is in its trace, if it is in one.
+    pub(super) fn trace(&self) -> Option<&Trace> {
+        self.request.trace.as_ref()
     }
 
     /// What has come by now.

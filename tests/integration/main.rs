@@ -27,6 +27,7 @@ mod seeds;
 mod shutdown;
 mod stats;
 mod stress;
+mod traces;
 mod turns;
 mod upstream;
 mod usage;

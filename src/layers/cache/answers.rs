@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tower::{Service, ServiceExt as _};
 
 use super::forward;
+use super::look_up::LookUp;
 use super::refresh::Refreshes;
 use super::turns::Turns;
 use crate::chat::Quality;
@@ -20,6 +21,7 @@ use crate::metering::Metrics;
 use crate::reply::{Excuse, Head, Provenance, Reply, Tier, Whole, Worth};
 use crate::request::{CacheControl, ProxyRequest, Stage, Verdict};
 use crate::store::{Entry, SharedEntry, Spelling, Store};
+use crate::telemetry;
 
 /// The store, and what may be given out of it.
 pub(super) struct Answers {
@@ -135,6 +137,7 @@ impl Answers {
         inner: S,
         request: ProxyRequest,
         mut reserve: Option<SharedEntry>,
+        span: LookUp,
     ) -> ReplyResult
     where
         S: Service<ProxyRequest, Response = Reply, Error = ProxyError> + Clone + Send + 'static,
@@ -142,8 +145,12 @@ impl Answers {
     {
         if let Some(entry) = self.consult(&request).await {
             match self.weigh_for(&request, &entry, Tier::Redis) {
-                Look::Answer(provenance) => return Ok(from_entry(&entry, provenance)),
+                Look::Answer(provenance) => {
+                    span.found(provenance);
+                    return Ok(from_entry(&entry, provenance));
+                }
                 Look::Refresh(provenance) => {
+                    span.found(provenance);
                     self.refresh(&inner, &request);
                     return Ok(from_entry(&entry, provenance));
                 }
@@ -153,8 +160,10 @@ impl Answers {
         }
         if request.parts().cache_control.only_if_cached {
             let other = self.other_variant(&request, None);
+            span.came_to(other.as_ref());
             return other.ok_or(ProxyError::OnlyIfCached);
         }
+        span.missed();
         let result = forward(inner, request.clone()).await;
         let Some(excuse) = excuse_of(&result) else {
             return result;
@@ -229,7 +238,8 @@ impl Answers {
         };
         let (this, inner) = (Arc::clone(self), inner.clone());
         self.refreshes
-            .start(fingerprint, request, |request| async move {
+            .start(fingerprint, request, |mut request| async move {
+                let span = request.enter("refresh");
                 // Another instance may have brought one already.
                 let found = this.consult(&request).await;
                 let is_new = found.is_some_and(|entry| {
@@ -239,10 +249,14 @@ impl Answers {
                     )
                 });
                 if is_new {
+                    if let Some(span) = span {
+                        span.finish();
+                    }
                     return None;
                 }
                 this.metrics.refreshes.add(1);
-                Some(inner.oneshot(request).await)
+                let result = inner.oneshot(request).await;
+                Some(telemetry::carry(span, result))
             });
     }
 }

@@ -10,12 +10,14 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use opentelemetry::trace::SpanContext;
 
 use super::air::{self, Air};
 use crate::error::ProxyError;
 use crate::fingerprint::Fingerprint;
 use crate::layers::ReplyResult;
 use crate::reply::{self, Ending, Frame, Reply, StreamKind, Streaming, Whole};
+use crate::telemetry::Span;
 
 /// All flights that are under way. Cheap to clone.
 #[derive(Clone)]
@@ -23,10 +25,11 @@ pub struct Flights {
     air: Arc<Air<Fingerprint, Item>>,
 }
 
-/// A piece of what a call yields: its head, then, of a stream, its chunks and its end. Boxed where it is rare: a log
+/// A piece of what a call yields: in whose trace it is, if in any; its head; then, of a stream, its chunks and its end. Boxed where it is rare: a log
 /// holds a great many chunks, and each item takes as much room as the largest kind.
 #[derive(Clone)]
 enum Item {
+    Leader(Box<SpanContext>),
     Head(Box<Result<Head, ProxyError>>),
     Chunk(Bytes),
     End(Box<Result<Ending, ProxyError>>),
@@ -58,10 +61,12 @@ type Pilot = air::Pilot<Fingerprint, Item>;
 // === impl Flights ===
 
 impl Flights {
-    /// A seat in the flight of this fingerprint; where there is none, `call` makes one.
+    /// A seat in the flight of this fingerprint; where there is none, `call` makes one. Its span, if the caller has one,
+    /// is told to all who join it.
     pub(super) fn join_or_start<F>(
         &self,
         fingerprint: Fingerprint,
+        span: Option<SpanContext>,
         call: impl FnOnce() -> F,
     ) -> Seat
     where
@@ -70,6 +75,9 @@ impl Flights {
         let (seat, pilot) = Air::join(&self.air, fingerprint);
         let is_leader = pilot.is_some();
         if let Some(pilot) = pilot {
+            if let Some(span) = span {
+                pilot.append(Item::Leader(Box::new(span)));
+            }
             #[expect(
                 clippy::disallowed_methods,
                 reason = "a flight outlives the request that started it; its last seat aborts it"
@@ -144,7 +152,7 @@ impl air::Item for Item {
     fn weight(&self) -> usize {
         match self {
             Self::Chunk(chunk) => chunk.len(),
-            Self::Head(_) | Self::End(_) => 0,
+            Self::Leader(_) | Self::Head(_) | Self::End(_) => 0,
         }
     }
 
@@ -161,11 +169,21 @@ impl air::Item for Item {
 // === impl Seat ===
 
 impl Seat {
-    /// Waits for the head.
-    pub(super) async fn head(&mut self) -> Result<Head, ProxyError> {
-        match poll_fn(|cx| self.seat.poll_next(cx)).await {
-            Some(Item::Head(head)) => *head,
-            _ => Err(ProxyError::Internal("a flight without a head")),
+    /// Waits for the head. A follower's span is linked to the leader's.
+    pub(super) async fn head(&mut self, span: Option<&Span>) -> Result<Head, ProxyError> {
+        const HEADLESS: ProxyError = ProxyError::Internal("a flight without a head");
+        loop {
+            match poll_fn(|cx| self.seat.poll_next(cx)).await {
+                Some(Item::Leader(leader)) => {
+                    if let Some(span) = span.filter(|_| !self.is_leader) {
+                        span.link(&leader);
+                    }
+                }
+                Some(Item::Head(head)) => return *head,
+                // So it is lost if its trace was all that was known of it.
+                Some(Item::End(end)) => return end.and(Err(HEADLESS)),
+                Some(Item::Chunk(_)) | None => return Err(HEADLESS),
+            }
         }
     }
 
@@ -178,7 +196,9 @@ impl Seat {
             item.map(|item| match item {
                 Item::Chunk(chunk) => Ok(Frame::Chunk(chunk)),
                 Item::End(end) => end.map(Frame::End),
-                Item::Head(_) => Err(ProxyError::Internal("a flight with two heads")),
+                Item::Leader(_) | Item::Head(_) => {
+                    Err(ProxyError::Internal("a flight with two heads"))
+                }
             })
         })
     }

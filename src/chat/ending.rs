@@ -1,0 +1,49 @@
+//! How the choices of an answer ended, in words that may be shown: what a provider writes there can be anything.
+
+use serde::Deserialize;
+
+use super::answer::{CUT_OFF, FILTERED, GOOD_ENDINGS};
+
+/// What stands for a reason that nobody here knows.
+const OTHER: &str = "other";
+
+/// A reason in the spelling of the lists of those that are known.
+pub(super) fn known(reason: &str) -> &'static str {
+    let lists = [&GOOD_ENDINGS[..], &CUT_OFF, &FILTERED, &["refusal"]];
+    let mut known = lists.into_iter().flatten().copied();
+    known
+        .find(|word| reason.eq_ignore_ascii_case(word))
+        .unwrap_or(OTHER)
+}
+
+/// The reasons with which the choices of a whole answer ended; none where it is no answer.
+pub fn endings_of(body: &[u8]) -> Vec<&'static str> {
+    #[derive(Deserialize)]
+    struct Ended {
+        choices: Vec<Choice>,
+    }
+    #[derive(Deserialize)]
+    struct Choice {
+        finish_reason: Option<String>,
+    }
+    let choices =
+        serde_json::from_slice(body).map_or_else(|_| Vec::new(), |Ended { choices }| choices);
+    let reasons = choices
+        .into_iter()
+        .filter_map(|choice| choice.finish_reason);
+    reasons.map(|reason| known(&reason)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_known_words_or_none() {
+        let body = br#"{"choices":[{"finish_reason":"STOP"},{"finish_reason":"max_tokens"},{"finish_reason":null},
+            {"finish_reason":"because the prompt said so"},{"finish_reason":"content_filter","message":{}}]}"#;
+        let endings = ["stop", "max_tokens", "other", "content_filter"];
+        assert_eq!(endings_of(body), endings);
+        assert!(endings_of(b"{\"error\":{}}").is_empty());
+    }
+}
