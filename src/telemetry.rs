@@ -28,10 +28,11 @@ use peer::Peer;
 use span::Clock;
 
 pub(crate) use call::method_name;
-pub(crate) use span::carry;
+pub(crate) use carry::carry;
 pub use span::{Span, Trace};
 
 mod call;
+mod carry;
 mod collector;
 mod outbox;
 mod parent;

@@ -2,12 +2,9 @@
 
 use std::borrow::Cow;
 use std::ops::Deref;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
 use std::time::SystemTime;
 
-use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use opentelemetry::trace::{
     Span as _, SpanBuilder, SpanContext, Status, TraceContextExt as _, TraceId, Tracer as _,
@@ -18,9 +15,6 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{Telemetry, parent};
-use crate::error::ProxyError;
-use crate::layers::ReplyResult;
-use crate::reply::{Frame, Frames, Reply};
 
 /// A place in a trace: what begins there is its child. Cheap to clone.
 #[derive(Clone)]
@@ -55,13 +49,6 @@ struct Record {
 pub(super) struct Clock {
     wall: SystemTime,
     begun: Instant,
-}
-
-/// A stream whose span ends with it.
-struct Traced {
-    // Before the span, which what is dropped with it may still have something to say about.
-    frames: Frames,
-    span: Option<Span>,
 }
 
 // === impl Clock ===
@@ -183,14 +170,6 @@ impl Trace {
     }
 }
 
-/// Ends a span, if there is one, with a reply, as [`Span::carry`] does.
-pub(crate) fn carry(span: Option<Span>, result: ReplyResult) -> ReplyResult {
-    match span {
-        Some(span) => span.carry(result),
-        None => result,
-    }
-}
-
 /// As much of a name as is kept: clients and upstreams choose its length.
 pub(super) fn clip(name: &str) -> String {
     crate::metering::account::clip(name).to_owned()
@@ -234,6 +213,14 @@ impl Span {
         self
     }
 
+    /// The first chunk of its stream is here.
+    pub(super) fn note_first(&mut self) {
+        if std::mem::take(&mut self.tells_first) {
+            let waited = self.here.node.begun.elapsed().as_secs_f64();
+            self.set("gen_ai.response.time_to_first_chunk", waited);
+        }
+    }
+
     /// Its place.
     pub fn here(&self) -> &Trace {
         &self.here
@@ -242,29 +229,6 @@ impl Span {
     /// Ends it in the orderly way.
     pub(crate) fn finish(mut self) {
         self.is_over = true;
-    }
-
-    /// Ends it with a reply: now with one that is whole, or none; of a stream when its last frame is passed on, or when
-    /// nobody reads it any more.
-    pub(crate) fn carry(self, mut result: ReplyResult) -> ReplyResult {
-        match &mut result {
-            Ok(Reply::Stream(stream)) => {
-                let frames =
-                    std::mem::replace(&mut stream.frames, Box::pin(futures_util::stream::empty()));
-                stream.frames = Box::pin(Traced {
-                    frames,
-                    span: Some(self),
-                });
-            }
-            Ok(Reply::Whole(_)) => self.finish(),
-            Err(error) => self.end_with(error),
-        }
-        result
-    }
-
-    fn end_with(self, error: &ProxyError) {
-        self.fail(error.code());
-        self.finish();
     }
 }
 
@@ -286,36 +250,5 @@ impl Drop for Span {
             }
             record.span.end_with_timestamp(clock.at(Instant::now()));
         });
-    }
-}
-
-// === impl Traced ===
-
-impl Stream for Traced {
-    type Item = Result<Frame, ProxyError>;
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> Poll<Option<Self::Item>> {
-        let item = ready!(self.frames.poll_next_unpin(cx));
-        if let Some(Ok(Frame::Chunk(_))) = &item {
-            if let Some(span) = &mut self.span
-                && std::mem::take(&mut span.tells_first)
-            {
-                let waited = span.here.node.begun.elapsed().as_secs_f64();
-                span.set("gen_ai.response.time_to_first_chunk", waited);
-            }
-        } else if let Some(span) = self.span.take() {
-            match &item {
-                Some(Err(error)) => span.end_with(error),
-                Some(Ok(_)) => span.finish(),
-                None => {
-                    span.fail("upstream_connection_lost");
-                    span.finish();
-                }
-            }
-        }
-        Poll::Ready(item)
     }
 }

@@ -11,6 +11,7 @@ mod collector;
 mod context;
 mod failures;
 mod settings;
+mod shared;
 mod trouble;
 mod ways;
 
@@ -71,6 +72,12 @@ fn branch(of: &Span, spans: &[Span]) -> String {
     } else {
         format!("{} [{}]", of.name, below.join(", "))
     }
+}
+
+/// The spans of one trace.
+fn of(trace: &str, spans: &[Span]) -> Vec<Span> {
+    let spans = spans.iter().filter(|span| span.trace == trace);
+    spans.cloned().collect()
 }
 
 /// The only span of this name.

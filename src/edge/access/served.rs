@@ -105,3 +105,21 @@ fn tell_row(span: &Trace, row: &Row) {
         span.set_number("pegasus.saved_nano_usd", row.saved.total());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::is_routine;
+    use super::*;
+
+    #[test]
+    fn every_route_is_known_or_leaves_no_span() {
+        let (_, document) = crate::edge::routes().split_for_parts();
+        for path in document.paths.paths.keys() {
+            let known = route(path);
+            let is_expected = known.is_some_and(|known| known == path || known == "/v1/*");
+            assert!(is_routine(path) || is_expected, "{path}: {known:?}");
+        }
+        assert_eq!(route("/v1/models"), Some("/v1/*"));
+        assert_eq!(route("/wp-login.php"), None);
+    }
+}

@@ -64,49 +64,46 @@ async fn failures_are_told_by_their_codes() {
     let mut servers = spans.iter().filter(|span| span.kind == SERVER);
     let mut next = || {
         let server = servers.next().unwrap();
-        let of: Vec<_> = spans
-            .iter()
-            .filter(|span| span.trace == server.trace)
-            .cloned()
-            .collect();
-        (server, of)
+        (server, of(&server.trace, &spans))
     };
 
-    let (server, of) = next();
+    let (server, spans) = next();
     assert_says(
         server,
         &json!({"http.response.status_code": 500, "error.type": "500"}),
     );
-    assert!(server.has_failed && one(&of, "chat m").has_failed && one(&of, "POST").has_failed);
+    assert!(
+        server.has_failed && one(&spans, "chat m").has_failed && one(&spans, "POST").has_failed
+    );
 
-    let (server, of) = next();
+    let (server, spans) = next();
     assert_says(
         server,
         &json!({"http.response.status_code": 502, "error.type": "upstream_invalid_answer"}),
     );
-    let attempt = one(&of, "POST");
+    let attempt = one(&spans, "POST");
     assert_says(
         attempt,
         &json!({"http.response.status_code": 200, "error.type": "upstream_invalid_answer"}),
     );
     assert!(attempt.has_failed);
 
-    let (server, of) = next();
+    let (server, spans) = next();
     assert_eq!(
-        tree(&of),
+        tree(&spans),
         "POST /v1/chat/completions [cache, compress, dedup [breaker]]"
     );
     assert_says(
         server,
         &json!({"http.response.status_code": 503, "error.type": "circuit_open"}),
     );
-    let breaker = one(&of, "breaker");
+    let breaker = one(&spans, "breaker");
     assert!(breaker.has_failed);
     assert_eq!(breaker.says("error.type"), "circuit_open");
 
     // It was the client's mistake.
-    let (server, of) = next();
-    assert_eq!(tree(&of), "POST /v1/chat/completions");
+    let (server, spans) = next();
+    assert_eq!(tree(&spans), "POST /v1/chat/completions");
     assert_says(
         server,
         &json!({"http.response.status_code": 400, "error.type": null, "pegasus.error": "invalid_request"}),
