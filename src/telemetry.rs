@@ -4,7 +4,7 @@
 //! collector there is none, and whoever would begin a span finds `None` in its place; in a trace that is not recorded only
 //! the request itself has a place, for the ids that go upstream.
 //!
-//! Spans that are over wait in a bounded queue for a task that sends them ([`outbox`]). No request ever waits for it.
+//! Spans that are over wait in a bounded queue for a task that sends them (`outbox`). No request ever waits for it.
 //! Names and attributes are those of OpenTelemetry's conventions for HTTP and for generative AI, ours begin with `pegasus.`;
 //! no text of a prompt or an answer is among them, nor is a credential.
 
