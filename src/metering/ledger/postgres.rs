@@ -97,6 +97,8 @@ impl Postgres {
                 Ok(runtime) => {
                     let _ = tell.send(Ok(runtime.handle().clone()));
                     runtime.block_on(writer.run());
+                    // A name that is looked up for ever would hold up its end.
+                    runtime.shutdown_background();
                 }
                 Err(error) => {
                     let _ = tell.send(Err(error));

@@ -198,6 +198,10 @@ mod tests {
                 "postgres://a,b/books",
             ),
             (
+                "postgres:///books?host=/run/postgresql",
+                "postgres:///run/postgresql/books",
+            ),
+            (
                 "postgres://me@%2Frun%2Fpostgresql/books",
                 "postgres:///run/postgresql/books",
             ),

@@ -18,6 +18,8 @@ use crate::metering::tally::Tally;
 
 /// A server that has not done within this what the writer asks for is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// And for each row that it is given.
+const PER_ROW: Duration = Duration::from_millis(5);
 /// A report may take so long.
 const REPORT: Duration = Duration::from_secs(20);
 /// Whether a server is there it says within this.
@@ -136,7 +138,9 @@ impl Link {
             return Err(Trouble::Away("this connection is for reports".to_owned()));
         };
         let entering = Box::pin(batch.enter(&self.client, statements));
-        let entered = timeout(PATIENCE, entering).await.map_err(Trouble::slow)?;
+        let rows = u32::try_from(batch.groups.len()).unwrap_or(u32::MAX);
+        let patience = PATIENCE.saturating_add(PER_ROW.saturating_mul(rows));
+        let entered = timeout(patience, entering).await.map_err(Trouble::slow)?;
         if let Err(Trouble::Refused(_) | Trouble::Clash(_)) = &entered {
             self.exchange(self.client.batch_execute("ROLLBACK")).await?;
         }
