@@ -69,7 +69,9 @@ pub struct Saved {
 
 /// The text of a JSON object with a wish for the usage at the end of the stream; no byte of the rest changes.
 pub(super) fn with_usage(json: &Json) -> Bytes {
-    wish_for_usage(json).map_or_else(|| json.text().clone(), Bytes::from)
+    let is_long = json.text().len() >= LONG;
+    let asked = aside(is_long, || wish_for_usage(json));
+    asked.map_or_else(|| json.text().clone(), Bytes::from)
 }
 
 fn wish_for_usage(json: &Json) -> Option<String> {

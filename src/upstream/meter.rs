@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::chat::{Usage, clip};
+use crate::chat::{Certainty, Usage, clip};
 use crate::metering::Metrics;
-use crate::request::ProxyRequest;
+use crate::request::{LONG, ProxyRequest, aside};
 use crate::sse::{Decoder, Event};
 
 /// The last event of a response repeats all of it; of one that is longer, in bytes, the usage is not read.
@@ -20,6 +20,8 @@ pub(super) struct Meter {
     decoder: Decoder,
     events: Vec<Event>,
     told: Told,
+    /// The stream has come to its end.
+    is_whole: bool,
 }
 
 /// What was told so far: what comes later counts.
@@ -37,6 +39,7 @@ impl Meter {
             decoder: Decoder::new(MAX_EVENT_BYTES),
             events: Vec::new(),
             told: Told::default(),
+            is_whole: false,
         }
     }
 
@@ -48,6 +51,11 @@ impl Meter {
             self.told.read(&event.data);
         }
     }
+
+    /// The stream has come to its end.
+    pub(super) fn end(&mut self) {
+        self.is_whole = true;
+    }
 }
 
 impl Drop for Meter {
@@ -56,7 +64,11 @@ impl Drop for Meter {
             self.told.read(&event.data);
         }
         let usage = Value::Object(std::mem::take(&mut self.told.usage));
-        if let Some(usage) = Usage::read(&usage) {
+        if let Some(mut usage) = Usage::read(&usage) {
+            if !self.is_whole {
+                // What was told at its beginning is not what it came to.
+                usage.certainty = Certainty::Estimated;
+            }
             let served = self.told.model.as_ref();
             let _ = self.metrics.answered(&self.request, usage, served);
         }
@@ -83,7 +95,8 @@ impl Told {
         if memchr::memmem::find(data, b"\"usage\"").is_none() {
             return;
         }
-        let Ok(whole) = serde_json::from_slice::<Whole>(data) else {
+        let read = || serde_json::from_slice::<Whole>(data);
+        let Ok(whole) = aside(data.len() >= LONG, read) else {
             return;
         };
         for part in [Some(whole.top), whole.response, whole.message] {
@@ -91,7 +104,9 @@ impl Told {
                 continue;
             };
             if let Some(Value::Object(usage)) = usage {
-                self.usage.extend(usage);
+                // What an event does not know it says as null.
+                let known = usage.into_iter().filter(|(_, count)| !count.is_null());
+                self.usage.extend(known);
             }
             if let Some(model) = model.as_ref().and_then(Value::as_str) {
                 self.model = Some(clip(model));
@@ -121,7 +136,7 @@ mod tests {
             (
                 &[
                     r#"{"type":"message_start","message":{"model":"claude","usage":{"input_tokens":3,"cache_read_input_tokens":5,"output_tokens":1}}}"#,
-                    r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":9}}"#,
+                    r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":null,"cache_read_input_tokens":null,"output_tokens":9}}"#,
                 ],
                 Some((8, 9, 5)),
                 Some("claude"),

@@ -52,7 +52,12 @@ impl Passing {
                 Some(first) => first,
                 None => match self.incoming.chunk().await? {
                     Some(piece) => piece,
-                    None => return Ok(self.masking.rest()),
+                    None => {
+                        if let Some(meter) = &mut self.meter {
+                            meter.end();
+                        }
+                        return Ok(self.masking.rest());
+                    }
                 },
             };
             if let Some(meter) = &mut self.meter {
