@@ -59,11 +59,14 @@ find_python() {
 
 # Debian keeps the programs of PostgreSQL beside the path.
 has_postgres() {
-    local initdb
-    for initdb in /usr/lib/postgresql/*/bin/initdb; do
-        [[ -x $initdb ]] && has psql && return 0
+    local initdb version
+    has psql || return 1
+    for initdb in /usr/lib/postgresql/*/bin/initdb initdb; do
+        version=$("$initdb" --version 2>/dev/null) || continue
+        version=${version##* }
+        ((${version%%[^0-9]*} >= 15)) && return 0
     done
-    has initdb && has psql
+    return 1
 }
 
 usable_node() { node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' >/dev/null 2>&1; }
@@ -79,7 +82,7 @@ apt_install() {
 }
 
 install_packages() {
-    local packages=()
+    local packages=() installed=0 clusters=/etc/postgresql-common/createcluster.conf
     has redis-server || packages+=(redis-server)
     has_postgres || packages+=(postgresql)
     has prometheus && has promtool || packages+=(prometheus)
@@ -102,12 +105,13 @@ install_packages() {
     fi
     as_root apt-get -qq update || return 1
     if [[ " ${packages[*]} " == *" postgresql "* ]]; then
-        # The tests make clusters of their own: the package is to make none of the system.
-        apt_install postgresql-common &&
-            as_root sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' \
-                /etc/postgresql-common/createcluster.conf || return 1
+        # The tests make clusters of their own: the package is to make none of the system, this once.
+        apt_install postgresql-common && as_root cp -p "$clusters" "$clusters.before" &&
+            as_root sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' "$clusters" || return 1
     fi
-    apt_install "${packages[@]}" || return 1
+    apt_install "${packages[@]}" || installed=1
+    [[ ! -e $clusters.before ]] || as_root mv "$clusters.before" "$clusters" || return 1
+    ((installed == 0)) || return 1
 
     local still=()
     has redis-server || still+=("redis-server")
@@ -204,11 +208,12 @@ step "clippy" cargo clippy --all-targets --locked -- -D warnings
 step "documentation" env RUSTDOCFLAGS="-D warnings" \
     cargo doc --no-deps --document-private-items --locked
 step "supply chain" supply_chain
+step "build of the tests" cargo test --locked --no-run
 step "release build" end "release build"
 step "tests" all_tests
 step "benchmarks, once each" cargo test --locked --bench layers
-begin "schemathesis" api_document
 step "teeth of the promises" bash tests/teeth.sh
+begin "schemathesis" api_document
 step "client SDKs" install_sdks
 step "schemathesis" end "schemathesis"
 step "client suites" client_suites

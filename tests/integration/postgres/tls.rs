@@ -1,6 +1,7 @@
 //! A ledger over TLS, by the words of its URL.
 
 use std::fs::{self, Permissions};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
@@ -8,9 +9,12 @@ use crate::certificates::Certificates;
 use crate::support::Proxy;
 
 /// A server that speaks TLS for `localhost`, on an address of loopback that is this test's own.
-fn server(certificates: &Certificates) -> (PostgresServer, String) {
+fn server(certificates: &Certificates) -> (PostgresServer, SocketAddr) {
     let part = || fastrand::u8(1..255);
-    let address = format!("127.{}.{}.{}", part(), part(), part());
+    let host = Ipv4Addr::new(127, part(), part(), part());
+    let free = TcpListener::bind((host, 0)).unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
     let server = PostgresServer::with(|directory| {
         let mut options = Vec::new();
         for (name, setting) in [("leaf.pem", "ssl_cert_file"), ("leaf.key", "ssl_key_file")] {
@@ -20,7 +24,8 @@ fn server(certificates: &Certificates) -> (PostgresServer, String) {
             options.push(format!("--{setting}={}", path.display()));
         }
         options.push("--ssl=on".to_owned());
-        options.push(format!("--listen_addresses={address}"));
+        options.push(format!("--listen_addresses={}", address.ip()));
+        options.push(format!("--port={}", address.port()));
         options
     });
     (server, address)
@@ -33,7 +38,8 @@ async fn certificates_are_judged_as_the_address_says() {
     let (server, address) = server(&certificates);
     let (ca, other) = (certificates.path("ca.pem"), certificates.path("other.pem"));
     let begin = |name: &str, query: &str| {
-        let address = format!("postgres://pegasus:{PASSWORD}@{name}/ledger?hostaddr={address}");
+        let (host, port) = (address.ip(), address.port());
+        let address = format!("postgres://pegasus:{PASSWORD}@{name}:{port}/ledger?hostaddr={host}");
         format!("ledger.url = \"{address}&{query}\"")
     };
     for (name, query, is_good) in [

@@ -20,6 +20,8 @@ pub(crate) const PASSWORD: &str = "canary-password";
 pub(crate) struct PostgresServer {
     directory: TempDir,
     options: Vec<String>,
+    /// In the name of its socket, and where it listens if it does.
+    port: String,
     child: Option<Child>,
     /// Ends the server when this process ends, however that comes.
     watch: Option<Child>,
@@ -37,6 +39,10 @@ impl PostgresServer {
         let path = directory.path();
         fs::write(path.join("password"), PASSWORD).unwrap();
         let options = options(path);
+        let port = options
+            .iter()
+            .find_map(|option| option.strip_prefix("--port="));
+        let port = port.unwrap_or("5432").to_owned();
         if let Some((user, group)) = owner() {
             chown(path, Some(user), Some(group)).unwrap();
             for entry in fs::read_dir(path).unwrap() {
@@ -61,6 +67,7 @@ impl PostgresServer {
         let mut server = Self {
             directory,
             options,
+            port,
             child: None,
             watch: None,
         };
@@ -165,6 +172,7 @@ impl PostgresServer {
             ])
             .arg("-h")
             .arg(self.directory.path())
+            .args(["-p", &self.port])
             .args(["-c", sql])
             .output()
             .unwrap();
@@ -226,7 +234,8 @@ fn owner() -> Option<(u32, u32)> {
 /// One of its programs, to be run as who may run it.
 fn program(name: &str) -> Command {
     let mut command = Command::new(find(name));
-    command.env_clear().env("LC_ALL", "C");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command.env_clear().env("PATH", path).env("LC_ALL", "C");
     if let Some((user, group)) = owner() {
         command.uid(user).gid(group);
     }

@@ -1,5 +1,7 @@
 //! Collectors that do not do their part cost spans, never a request or the end of the process.
 
+use tokio::net::TcpSocket;
+
 use super::collector::Manner;
 use super::*;
 use crate::process::Process;
@@ -44,18 +46,21 @@ impl Nest {
     }
 }
 
-/// A port on which nobody listens.
-async fn nowhere() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    format!("[telemetry]\notlp_endpoint = \"http://{address}\"\n")
+/// A port on which nobody listens, for as long as the socket is kept.
+fn nowhere() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    let settings = format!("[telemetry]\notlp_endpoint = \"http://{address}\"\n");
+    (socket, settings)
 }
 
 const WARNING: &str = "traces cannot be exported";
 
 #[tokio::test]
 async fn a_collector_that_is_away_is_told_of_once() {
-    let mut nest = Nest::start(&nowhere().await).await;
+    let (_socket, settings) = nowhere();
+    let mut nest = Nest::start(&settings).await;
     nest.ask("one").await;
     nest.process.wait_for(WARNING).await;
     nest.ask("two").await;
