@@ -184,6 +184,7 @@ impl Carrier {
                     if came == 0 {
                         break;
                     }
+                    self.counts.in_hand.store(spans.len() as u64, Ordering::Relaxed);
                     due.get_or_insert_with(|| Instant::now() + REST);
                 }
                 _ = self.closing.wait_for(|is_closing| *is_closing) => {}
