@@ -16,7 +16,7 @@ use super::account::Row;
 use super::gathered::Gathered;
 use super::hand::Hand;
 
-/// Rows that may wait (about 25 MiB).
+/// Rows that may wait (about 25 MiB; three times that where all of them stand for others, too).
 const MAX_WAITING: usize = 64 * 1024;
 /// With so many rows waiting the thread does not rest.
 const MANY: usize = MAX_WAITING / 4;
@@ -32,7 +32,7 @@ pub struct Books {
 
 /// Who makes something of rows. Called by the books' own thread, which may take its time.
 pub trait Reader: Send {
-    /// Rows of requests that are over, in the order in which they ended. May be none: then as much time has passed.
+    /// Rows of requests that are over; see [`Hand`] for their order. May be none: then as much time has passed.
     fn read(&mut self, hand: &Hand<'_>);
 
     /// Nothing will follow.

@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 use super::account::{Row, Source, Who};
 use super::hand::HOUR;
 use super::histogram::Histogram;
-use super::tally::Tally;
+use super::tally::{Figure, Tally};
 use crate::chat::Certainty;
 use crate::request::Route;
 
@@ -133,16 +133,13 @@ impl Gathered {
 
     /// All of them, the last ones last.
     pub fn rows(&mut self) -> &[Row] {
-        // In front, so that those at the end are the last ones.
-        self.sums.append(&mut self.rows);
-        self.sums.extend(self.last.drain(..));
-        &self.sums
+        self.rows.append(&mut self.sums);
+        self.rows.extend(self.last.drain(..));
+        &self.rows
     }
 
     /// Forgets them, and keeps some room for others.
     pub fn clear(&mut self) {
-        // All that there was is here, see above.
-        std::mem::swap(&mut self.rows, &mut self.sums);
         self.rows.clear();
         self.rows.shrink_to(KEPT);
         self.sums.clear();
@@ -189,6 +186,12 @@ impl Times {
 // === impl Row ===
 
 impl Row {
+    /// How many requests it stands for.
+    pub fn requests(&self) -> u64 {
+        let sums = self.sums.as_ref();
+        sums.map_or(1, |sums| sums.tally.get(Figure::Requests))
+    }
+
     /// From now on it stands for another one, too.
     fn stand_for(&mut self, other: &Self) {
         let mut sums = self.sums.take().unwrap_or_else(|| {
@@ -225,7 +228,6 @@ impl<'r> Alike<'r> {
 mod tests {
     use super::*;
     use crate::metering::account::Took;
-    use crate::metering::tally::Figure;
 
     fn row(at: i64, model: &str) -> Row {
         Row {
@@ -243,8 +245,7 @@ mod tests {
     }
 
     fn requests(rows: &[Row]) -> u64 {
-        let of = |row| Tally::of(row).get(Figure::Requests);
-        rows.iter().map(of).sum()
+        rows.iter().map(Row::requests).sum()
     }
 
     fn gather(rows: impl IntoIterator<Item = Row>) -> Gathered {

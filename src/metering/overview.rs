@@ -79,7 +79,9 @@ impl Overview {
     pub fn remember(&self, day: i64, of_day: Tally, overall: Tally) {
         let mut known = self.shared.lock();
         known.overall.add(&overall);
-        if known.today.0 == day {
+        if day > known.today.0 {
+            known.today = (day, of_day);
+        } else if day == known.today.0 {
             known.today.1.add(&of_day);
         }
         drop(known);

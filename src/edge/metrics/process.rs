@@ -21,7 +21,7 @@ pub(super) fn write(text: &mut Exposition, edge: &Edge) {
         ),
         (
             "pegasus_nest_ledger_queue_length",
-            "Requests that are over and on their way into the figures and the ledger.",
+            "Rows on their way into the figures and the ledger: a request that is over each, or many that are alike.",
             resources.books_waiting,
         ),
     ] {

@@ -74,8 +74,8 @@ impl Keeper {
                     self.pending = hand.rows.to_vec();
                 }
                 let beyond = self.pending.len().saturating_sub(MAX_PENDING);
-                self.pending.drain(..beyond);
-                self.ledger.lost.add(beyond as u64);
+                let lost = self.pending.drain(..beyond).map(|row| row.requests());
+                self.ledger.lost.add(lost.sum());
             }
         }
     }
@@ -108,7 +108,7 @@ impl Reader for Keeper {
 
     fn close(&mut self) {
         self.read(&Hand::new(&[]));
-        let lost = self.pending.len();
+        let lost: u64 = self.pending.iter().map(Row::requests).sum();
         if lost > 0 {
             tracing::error!(lost, "the ledger could not be written to the end");
         }

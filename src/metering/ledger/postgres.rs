@@ -8,11 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use self::queue::Queue;
 use self::reader::Reader;
-use self::trouble::Trouble;
 use self::writer::Writer;
 use super::Failed;
 use crate::metering::Counter;
@@ -146,13 +146,16 @@ impl Postgres {
         limit: usize,
     ) -> Result<Vec<(Vec<String>, Tally)>, Failed> {
         let shared = Arc::clone(&self.shared);
-        let looking = self.runtime.spawn(async move {
+        // Ends with whoever waits for it.
+        let mut looking = JoinSet::new();
+        let look = async move {
             let _ = timeout(SETTLE, shared.queue.settled()).await;
             shared.reader.sums(&by, times, limit).await
-        });
-        match looking.await {
-            Ok(looked) => looked.map_err(|trouble: Trouble| Failed::Away(trouble.to_string())),
-            Err(_) => Err(Failed::Away("the ledger is closed".to_owned())),
+        };
+        looking.spawn_on(look, &self.runtime);
+        match looking.join_next().await {
+            Some(Ok(looked)) => looked.map_err(|trouble| Failed::Away(trouble.to_string())),
+            _ => Err(Failed::Away("the ledger is closed".to_owned())),
         }
     }
 
@@ -184,7 +187,7 @@ impl Clerk {
     fn put(&self, rows: &[Row]) {
         if !rows.is_empty() {
             let lost = self.shared.queue.put(rows);
-            self.shared.lost.add(lost as u64);
+            self.shared.lost.add(lost);
         }
     }
 }

@@ -94,16 +94,20 @@ pub(super) fn add_to_hour() -> String {
 /// Removes the rows before a time.
 pub(super) const FORGET: &str = "DELETE FROM requests WHERE at < $1";
 
-/// Removes some of the rows before a time, and none that another instance is removing: all of them at once would take
-/// longer than a statement may.
+/// Removes some of the rows that are more than $2 older than $1, and none that another instance is removing: all of them
+/// at once would take longer than a statement may. The server's clock has a say, for one instance whose clock is wrong
+/// must not remove what the others have entered.
 pub(super) const FORGET_SOME: &str = "DELETE FROM requests WHERE ctid = ANY(ARRAY(\
-     SELECT ctid FROM requests WHERE at < $1 ORDER BY at LIMIT 10000 FOR UPDATE SKIP LOCKED))";
+     SELECT ctid FROM requests WHERE at < LEAST($1, CAST(extract(epoch FROM now()) * 1000 AS BIGINT)) - $2 \
+     ORDER BY at LIMIT 10000 FOR UPDATE SKIP LOCKED))";
 
-/// Removes writers that entered nothing since a time.
-pub(super) const FORGET_WRITERS: &str = "DELETE FROM writers WHERE at < $1";
+/// Removes writers that entered nothing for as long as $1.
+pub(super) const FORGET_WRITERS: &str =
+    "DELETE FROM writers WHERE at < CAST(extract(epoch FROM now()) * 1000 AS BIGINT) - $1";
 
 /// Marks a batch as entered by a writer; touches no row where it is already.
-pub(super) const MARK: &str = "INSERT INTO writers (name, batch, at) VALUES ($1, $2, $3) \
+pub(super) const MARK: &str = "INSERT INTO writers (name, batch, at) \
+     VALUES ($1, $2, CAST(extract(epoch FROM now()) * 1000 AS BIGINT)) \
      ON CONFLICT (name) DO UPDATE SET batch = excluded.batch, at = excluded.at WHERE writers.batch < excluded.batch";
 
 /// Adds to what a client has spent in a day.

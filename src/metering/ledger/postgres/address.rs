@@ -22,7 +22,9 @@ const GREET: Duration = Duration::from_secs(3);
 const SILENCE: Duration = Duration::from_secs(15);
 /// What is accepted.
 const EXPECTED: &str = "expected a URL such as \"postgres://user:password@host:5432/database?sslmode=verify-full\", \
-     with %40 for an @ in it";
+     with %40 for an @ in it, and no parameters but sslmode, sslrootcert, host, hostaddr, port, user, password, dbname, options, \
+     application_name, connect_timeout, tcp_user_timeout, keepalives, keepalives_idle, keepalives_interval, \
+     keepalives_retries, target_session_attrs, channel_binding and load_balance_hosts";
 
 /// Where a PostgreSQL database is, and how to get in.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,8 +38,17 @@ impl Address {
     pub(crate) fn parse(text: &SecretString) -> Result<Self, String> {
         let text = text.expose_secret();
         let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        // With a second @, a part of a password would be taken for that of a name, which is shown.
-        if !is_url || text.matches('@').count() > 1 {
+        // With a second @, or one in a query, a part of a password would be taken for that of a name, which is shown.
+        let before = text
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split_once('@'));
+        let has_query = |before: &str| {
+            before
+                .split_once('/')
+                .is_some_and(|(_, path)| path.contains('?'))
+        };
+        let is_odd = before.is_some_and(|(before, after)| has_query(before) || after.contains('@'));
+        if !is_url || is_odd {
             return Err(EXPECTED.to_owned());
         }
         let (url, tls) = without_tls(text);
@@ -224,6 +235,7 @@ mod tests {
             "mysql://canary@h/d",
             "postgres://",
             "postgres://me:can@ry@h/d",
+            "postgres://h/d?user=me&password=can@ry",
             "postgres://me:canary@h:port/d",
             "postgres://me:canary@h/d?port=1,2",
             "postgres://me:canary@h/d?canary=1",

@@ -23,8 +23,6 @@ pub(super) struct Batch<'b> {
     pub(super) writer: &'b str,
     /// Which one of theirs it is.
     pub(super) number: i64,
-    /// When the last of its requests came.
-    pub(super) at: i64,
     pub(super) groups: &'b [Group<'b>],
 }
 
@@ -61,7 +59,7 @@ impl Batch<'_> {
         client.batch_execute(BEGIN).await?;
         // Alone and first: it waits for an earlier try of the same batch that the server is still busy with, and then
         // knows what became of it. Nothing else is sent before its answer is here.
-        let mark: [&(dyn ToSql + Sync); 3] = [&self.writer, &self.number, &self.at];
+        let mark: [&(dyn ToSql + Sync); 2] = [&self.writer, &self.number];
         let marked = client.execute(&statements.mark, &mark).await?;
         if marked == 0 {
             client.batch_execute("ROLLBACK").await?;

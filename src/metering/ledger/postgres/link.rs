@@ -13,7 +13,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use super::address::Address;
 use super::batch::{BEGIN, Batch, Statements};
 use super::trouble::Trouble;
-use crate::metering::ledger::schema;
+use crate::metering::ledger::{schema, tally_of, times};
 use crate::metering::tally::Tally;
 
 /// A server that has not done within this what the writer asks for is given up.
@@ -28,6 +28,11 @@ const PING: Duration = Duration::from_secs(2);
 /// Begins a report.
 const BEGIN_REPORT: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '19s'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'";
+/// Begins a look at the tables as they are now.
+const BEGIN_LOOK: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+     SET LOCAL statement_timeout = '60s'; SELECT version FROM pegasus_nest";
+/// It may take so long: nobody waits for it.
+const LOOK: Duration = Duration::from_mins(2);
 /// One at a time makes the tables. The number is of no meaning, and the same everywhere.
 const MAKE_ALONE: &str = "SELECT pg_advisory_xact_lock(8030598271443)";
 /// Whether there are tables. `to_regclass` would still say no after a wait for somebody who made them.
@@ -42,6 +47,11 @@ pub(super) struct Link {
     /// Moves what is said between the client and the socket.
     driver: JoinHandle<()>,
     enter: Option<Statements>,
+}
+
+/// A look at the tables as they were when it began, over a connection of its own.
+pub(super) struct Look {
+    link: Link,
 }
 
 /// What a client has spent in a day.
@@ -156,28 +166,38 @@ impl Link {
     ) -> Result<Vec<(Vec<String>, Tally)>, Trouble> {
         let asking = Box::pin(async {
             self.client.batch_execute(BEGIN_REPORT).await?;
-            let times: [&(dyn ToSql + Sync); 4] = [&times[0], &times[1], &times[2], &times[3]];
-            let found = self.client.query(&schema::sums(by, limit), &times).await?;
+            let sums = self.read_sums(by, times, limit).await?;
             self.client.batch_execute("COMMIT").await?;
-            let mut sums = Vec::with_capacity(found.len());
-            for row in found {
-                let mut keys = Vec::with_capacity(by.len());
-                for at in 0..by.len() {
-                    keys.push(if *row.columns()[at].type_() == Type::INT8 {
-                        row.try_get::<_, i64>(at)?.to_string()
-                    } else {
-                        row.try_get(at)?
-                    });
-                }
-                let mut tally = Tally::default();
-                for (at, sum) in tally.0.iter_mut().enumerate() {
-                    *sum = row.try_get::<_, i64>(by.len() + at)?.cast_unsigned();
-                }
-                sums.push((keys, tally));
-            }
             Ok(sums)
         });
         timeout(REPORT, asking).await.map_err(Trouble::slow)?
+    }
+
+    async fn read_sums(
+        &self,
+        by: &[&str],
+        times: [i64; 4],
+        limit: usize,
+    ) -> Result<Vec<(Vec<String>, Tally)>, Trouble> {
+        let times: [&(dyn ToSql + Sync); 4] = [&times[0], &times[1], &times[2], &times[3]];
+        let found = self.client.query(&schema::sums(by, limit), &times).await?;
+        let mut sums = Vec::with_capacity(found.len());
+        for row in found {
+            let mut keys = Vec::with_capacity(by.len());
+            for at in 0..by.len() {
+                keys.push(if *row.columns()[at].type_() == Type::INT8 {
+                    row.try_get::<_, i64>(at)?.to_string()
+                } else {
+                    row.try_get(at)?
+                });
+            }
+            let mut tally = Tally::default();
+            for (at, sum) in tally.0.iter_mut().enumerate() {
+                *sum = row.try_get::<_, i64>(by.len() + at)?.cast_unsigned();
+            }
+            sums.push((keys, tally));
+        }
+        Ok(sums)
     }
 
     /// What these clients have spent on each day since one.
@@ -196,15 +216,17 @@ impl Link {
         spent.collect()
     }
 
-    /// Removes some of the rows before a time, and says how many.
-    pub(super) async fn forget(&self, before: i64) -> Result<u64, Trouble> {
-        self.exchange(self.client.execute(schema::FORGET_SOME, &[&before]))
+    /// Removes some of the rows that are older than the newest, and than now, by more than this, in milliseconds. Says
+    /// how many.
+    pub(super) async fn forget(&self, newest: i64, keep_for: i64) -> Result<u64, Trouble> {
+        let times: [&(dyn ToSql + Sync); 2] = [&newest, &keep_for];
+        self.exchange(self.client.execute(schema::FORGET_SOME, &times))
             .await
     }
 
-    /// Removes the marks of writers that entered nothing since a time.
-    pub(super) async fn forget_writers(&self, before: i64) -> Result<u64, Trouble> {
-        self.exchange(self.client.execute(schema::FORGET_WRITERS, &[&before]))
+    /// Removes the marks of writers that have entered nothing for so long, in milliseconds.
+    pub(super) async fn forget_writers(&self, keep_for: i64) -> Result<u64, Trouble> {
+        self.exchange(self.client.execute(schema::FORGET_WRITERS, &[&keep_for]))
             .await
     }
 
@@ -219,6 +241,29 @@ impl Link {
     ) -> Result<T, Trouble> {
         let answer = timeout(PATIENCE, Box::pin(asking)).await;
         Ok(answer.map_err(Trouble::slow)??)
+    }
+}
+
+// === impl Look ===
+
+impl Look {
+    /// What is in the ledger at this moment.
+    pub(super) async fn begin(address: &Address) -> Result<Self, Trouble> {
+        let link = Link::connect(address).await?;
+        link.exchange(link.client.batch_execute(BEGIN_LOOK)).await?;
+        Ok(Self { link })
+    }
+
+    /// The sums since a time, and of all times.
+    pub(super) async fn sums_since(self, time: i64) -> Result<[Tally; 2], Trouble> {
+        let link = &self.link;
+        let asking = Box::pin(async {
+            let end = i64::MAX / 2;
+            let since = link.read_sums(&[], times(time, end), 1).await?;
+            let all = link.read_sums(&[], times(0, end), 1).await?;
+            Ok([tally_of(since), tally_of(all)])
+        });
+        timeout(LOOK, asking).await.map_err(Trouble::slow)?
     }
 }
 

@@ -46,19 +46,19 @@ impl Queue {
         }
     }
 
-    /// Puts rows in. Where there is no room, the oldest are given up: says how many.
-    pub(super) fn put(&self, rows: &[Row]) -> usize {
+    /// Puts rows in. Where there is no room, the oldest are given up: says how many requests these were.
+    pub(super) fn put(&self, rows: &[Row]) -> u64 {
         let mut papers = self.papers.lock();
         papers.put += rows.len() as u64;
         papers.rows.extend(rows.iter().cloned());
         let beyond = papers.rows.len().saturating_sub(MAX_PENDING);
-        papers.rows.drain(..beyond);
+        let lost = papers.rows.drain(..beyond).map(|row| row.requests()).sum();
         drop(papers);
         if beyond > 0 {
             self.note(|progress| progress.done += beyond as u64);
         }
         self.bell.notify_one();
-        beyond
+        lost
     }
 
     /// Puts rows back that were taken out, before all others.

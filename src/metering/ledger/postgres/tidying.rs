@@ -47,12 +47,12 @@ impl Tidying {
         let Some(newest) = self.newest else {
             return Ok(false);
         };
-        let removed = link.forget(newest.saturating_sub(self.keep_for)).await?;
+        let removed = link.forget(newest, self.keep_for).await?;
         self.removed += removed;
         if removed > 0 {
             return Ok(true);
         }
-        link.forget_writers(newest - WRITERS_KEPT).await?;
+        link.forget_writers(WRITERS_KEPT).await?;
         let rows = std::mem::take(&mut self.removed);
         if rows > 0 {
             tracing::info!(rows, "old rows of the ledger removed");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::batch::Batch;
-use super::link::Link;
+use super::link::{Link, Look};
 use super::tidying::Tidying;
 use super::trouble::Trouble;
 use super::{Learners, Shared};
@@ -18,14 +18,11 @@ use crate::metering::account::Row;
 use crate::metering::budget::Period;
 use crate::metering::hand::{DAY, Hand};
 use crate::metering::ledger::entry;
-use crate::metering::ledger::{tally_of, times};
 
 /// The most rows in a batch.
 const MOST: usize = 4 * 1024;
 /// So often it is asked what others have spent.
 const ASK: Duration = Duration::from_secs(1);
-/// So often the sums of earlier times are asked for. Where they take too long, nothing else is to wait for them.
-const TRIES: u32 = 3;
 /// How long to wait before the next try to connect, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// So often a batch is tried again that others were in the way of, before that is a failure.
@@ -47,12 +44,12 @@ pub(super) struct Writer {
     most: usize,
     /// What clients have spent here and the ledger knows of, by day and name.
     entered: HashMap<(i64, Arc<str>), u64>,
-    /// How often it was tried to begin.
-    begun: u32,
+    /// When it was asked last what others have spent.
+    asked: Option<Instant>,
     has_begun: bool,
     is_failing: bool,
     tidying: Tidying,
-    /// Refused rows that the log has not been told of, and when it was told last.
+    /// Requests of refused rows that the log has not been told of, and when it was told last.
     refused: (u64, Option<Instant>),
 }
 
@@ -69,7 +66,7 @@ impl Writer {
             batch: Vec::new(),
             most: MOST,
             entered: HashMap::new(),
-            begun: 0,
+            asked: None,
             has_begun: false,
             is_failing: false,
             refused: (0, None),
@@ -153,19 +150,24 @@ impl Writer {
         // Budgets first, for they are waited for.
         self.learn(link).await?;
         self.shared.queue.note(|progress| progress.has_tried = true);
-        self.begun += 1;
-        if self.begun <= TRIES {
-            let now = self.learners.budgets.now();
-            let midnight = now - now.rem_euclid(DAY);
-            let end = i64::MAX / 2;
-            let today = link.sums(&[], times(midnight, end), 1).await?;
-            let overall = link.sums(&[], times(0, end), 1).await?;
-            let (today, overall) = (tally_of(today), tally_of(overall));
-            let day = midnight / DAY;
-            self.learners.overview.remember(day, today, overall);
-        } else {
-            tracing::warn!("the sums of earlier times cannot be read; the page begins at nothing");
-        }
+        // What is read of it is what is there now, however long that takes: what follows does not wait for it.
+        let look = Look::begin(&self.shared.address).await?;
+        let overview = self.learners.overview.clone();
+        let now = self.learners.budgets.now();
+        let reading = async move {
+            let day = now.div_euclid(DAY);
+            match look.sums_since(day * DAY).await {
+                Ok([today, overall]) => overview.remember(day, today, overall),
+                Err(error) => {
+                    tracing::warn!(%error, "the sums of earlier times cannot be read; the page begins at nothing");
+                }
+            }
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it is this thread's own, and ends with its runtime"
+        )]
+        tokio::spawn(reading);
         self.has_begun = true;
         tracing::info!(place = %self.shared.address, "the ledger is in PostgreSQL");
         Ok(())
@@ -179,7 +181,6 @@ impl Writer {
             let batch = Batch {
                 writer: &self.name,
                 number: self.number,
-                at: self.batch.iter().map(|row| row.at).max().unwrap_or(0),
                 groups: &hand.groups,
             };
             match link.enter(&batch).await {
@@ -187,7 +188,8 @@ impl Writer {
                     for (key, cost) in entry::spending(&hand.groups) {
                         *self.entered.entry(key).or_default() += cost;
                     }
-                    self.tidying.note(batch.at);
+                    let newest = self.batch.iter().map(|row| row.at).max();
+                    self.tidying.note(newest.unwrap_or(0));
                     drop(hand);
                     self.most = (self.most * 2).min(MOST);
                     self.done();
@@ -223,12 +225,13 @@ impl Writer {
 
     /// Drops the only row of a batch, which the server does not take.
     fn give_up(&mut self, why: &str) {
-        self.shared.lost.add(1);
+        let requests = self.batch.iter().map(Row::requests).sum();
+        self.shared.lost.add(requests);
         self.done();
         let (untold, told) = &mut self.refused;
-        *untold += 1;
+        *untold += requests;
         if told.is_none_or(|told| told.elapsed() >= TELL) {
-            tracing::warn!(error = %why, rows = *untold, "the database refuses rows; they are lost to the ledger");
+            tracing::warn!(error = %why, requests = *untold, "the database refuses rows; they are lost to the ledger");
             (*untold, *told) = (0, Some(Instant::now()));
         }
     }
@@ -236,22 +239,25 @@ impl Writer {
     /// Asks what has been spent, and tells the budgets what others have of that.
     async fn learn(&mut self, link: &Link) -> Result<(), Trouble> {
         let budgets = &self.learners.budgets;
-        if budgets.is_empty() {
+        let is_known = |asked: Instant| asked.elapsed() < ASK;
+        if budgets.is_empty() || self.asked.is_some_and(is_known) {
             return Ok(());
         }
+        self.asked = Some(Instant::now());
         let (since, _) = Period::Month.around(budgets.now());
         self.entered.retain(|(day, _), _| *day >= since);
-        let mut others = link.spent(since, &budgets.clients()).await?;
-        for spent in &mut others {
-            let key = (spent.day, Arc::from(&*spent.caller));
+        let mut others = HashMap::<_, Vec<_>>::new();
+        for spent in link.spent(since, &budgets.clients()).await? {
+            let client: Arc<str> = spent.caller.into();
+            let key = (spent.day, client);
             let own = self.entered.get(&key).copied().unwrap_or(0);
-            spent.cost = spent.cost.saturating_sub(own);
+            let cost = spent.cost.saturating_sub(own);
+            others.entry(key.1).or_default().push((key.0, cost));
         }
         budgets.learn(|client, since| {
-            let of_client = others
-                .iter()
-                .filter(|spent| spent.caller == client && spent.day >= since);
-            of_client.map(|spent| spent.cost).sum()
+            let days = others.get(client).into_iter().flatten();
+            let days = days.filter(|(day, _)| *day >= since);
+            days.map(|(_, cost)| cost).sum()
         });
         Ok(())
     }
