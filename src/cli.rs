@@ -271,9 +271,10 @@ mod tests {
 
     #[test]
     fn nobody_listening_is_told_with_the_address() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        // Bound for as long as this takes: a free port may be another test's in a moment.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
         let error = format!("{:#}", health(address).unwrap_err());
         assert!(error.contains(&address.to_string()), "{error}");
     }

@@ -49,16 +49,14 @@ impl Passing {
     async fn next(&mut self) -> Result<Option<Bytes>, ProxyError> {
         loop {
             let piece = match self.first.take() {
-                Some(first) => first,
-                None => match self.incoming.chunk().await? {
-                    Some(piece) => piece,
-                    None => {
-                        if let Some(meter) = &mut self.meter {
-                            meter.end();
-                        }
-                        return Ok(self.masking.rest());
-                    }
-                },
+                Some(first) => Some(first),
+                None => self.incoming.chunk().await?,
+            };
+            let Some(piece) = piece else {
+                if let Some(meter) = &mut self.meter {
+                    meter.end();
+                }
+                return Ok(self.masking.rest());
             };
             if let Some(meter) = &mut self.meter {
                 meter.feed(&piece);

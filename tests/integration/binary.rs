@@ -293,9 +293,8 @@ async fn the_demo_answers_streams_and_hits_without_key_or_network() {
 
 #[tokio::test]
 async fn the_demo_is_never_entered_by_itself() {
-    let unreachable = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/v1", unreachable.local_addr().unwrap());
-    drop(unreachable);
+    let (_socket, address) = crate::support::refusing();
+    let url = format!("http://{address}/v1");
     let process = Process::start("[retry]\nmax_attempts = 1", &["--upstream", &url], &[]).await;
     let answer = post(process.url("/create"), &json!({"prompt": "hi"})).await;
     assert_eq!(answer.status(), 502);

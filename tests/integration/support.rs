@@ -1,8 +1,10 @@
 //! What every behaviour needs: an upstream that does as it is told, a proxy in front of it, and clients.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
 pub(crate) use self::redis::RedisServer;
@@ -86,6 +88,15 @@ fn chunk(delta: &Value, finish_reason: Option<&str>) -> String {
         "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}],
     })
     .to_string()
+}
+
+/// An address that refuses connections for as long as its socket is kept. A port that is merely free may be another
+/// test's in a moment.
+pub(crate) fn refusing() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 /// One server-sent event.

@@ -5,7 +5,7 @@ use tokio::net::TcpSocket;
 use super::collector::Manner;
 use super::*;
 use crate::process::Process;
-use crate::support::{Client, Gate, ask};
+use crate::support::{Client, Gate, ask, refusing};
 
 /// The binary before an upstream, with a collector.
 struct Nest {
@@ -48,9 +48,7 @@ impl Nest {
 
 /// A port on which nobody listens, for as long as the socket is kept.
 fn nowhere() -> (TcpSocket, String) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = socket.local_addr().unwrap();
+    let (socket, address) = refusing();
     let settings = format!("[telemetry]\notlp_endpoint = \"http://{address}\"\n");
     (socket, settings)
 }

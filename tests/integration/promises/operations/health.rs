@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::super::Nest;
 use super::super::service::{asking, said};
-use crate::support::{Act, End, Gate, Upstream, within};
+use crate::support::{Act, End, Gate, Upstream, refusing, within};
 
 const PATHS: [&str; 5] = [
     "/health",
@@ -60,9 +59,8 @@ async fn p91_health_is_told_with_250_calls_in_flight() {
 
 #[tokio::test]
 async fn p91_liveness_and_readiness_do_not_depend_on_the_upstream() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let refusing = format!("http://{}/v1", nobody.local_addr().unwrap());
-    drop(nobody);
+    let (_nobody, address) = refusing();
+    let refusing = format!("http://{address}/v1");
     let silent = Upstream::start().await;
     silent.set(Act::only(End::Silence));
     let frozen = format!("http://{}/v1", silent.address);

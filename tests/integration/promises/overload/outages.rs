@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-
 use super::super::Nest;
 use super::{ask_many, states};
-use crate::support::{Act, End, Recorded, Upstream};
+use crate::support::{Act, End, Recorded, Upstream, refusing};
 
 const RETRIES: &str = "[retry]\nbase_delay = \"1ms\"\nmax_delay = \"2ms\"\n\
     [upstream]\nread_timeout = \"100ms\"\nconnect_timeout = \"1s\"\n";
@@ -85,9 +83,8 @@ async fn p50_a_total_outage_is_not_amplified() {
 
 #[tokio::test]
 async fn p50_an_upstream_that_refuses_connections_is_not_hammered() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/v1", nobody.local_addr().unwrap());
-    drop(nobody);
+    let (_nobody, address) = refusing();
+    let url = format!("http://{address}/v1");
     let nest = Nest::before(&url, &format!("{RETRIES}[breaker]\nenabled = false\n"), &[]).await;
     for answer in ask_many(&nest, "refused", REQUESTS, AT_ONCE).await {
         assert_eq!(answer.status, 502, "{answer:?}");
