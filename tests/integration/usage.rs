@@ -27,11 +27,14 @@ fn asking(model: &str, prompt: &str) -> Value {
     request
 }
 
+/// A prompt with this gets half a stream and then silence.
+const HALF: &str = "half";
+
 /// The answer of a model that counts tokens as its prompt says: "…|prompt,completion,cached[,cost]".
 fn counted(request: &Recorded) -> Act {
     let body: Value = serde_json::from_slice(&request.body).unwrap();
     let prompt = body["messages"][0]["content"].as_str().unwrap();
-    let (_, counts) = prompt.split_once('|').unwrap_or(("", "10,5,0"));
+    let (text, counts) = prompt.split_once('|').unwrap_or(("", "10,5,0"));
     let counts: Vec<&str> = counts.split(',').collect();
     let number = |at: usize| counts[at].parse::<u64>().unwrap();
     let mut usage = json!({
@@ -47,6 +50,13 @@ fn counted(request: &Recorded) -> Act {
         whole["usage"] = usage;
         whole["model"] = model.into();
         return Act::json(200, &whole);
+    }
+    if text.ends_with(HALF) {
+        let mut first: Value = serde_json::from_str(&crate::support::delta("Half")).unwrap();
+        first["usage"] = usage;
+        return Act::stream()
+            .chunk(event(&first.to_string()))
+            .wait(&Gate::new());
     }
     let mut last = json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": model, "choices": []});
     last["usage"] = usage;

@@ -16,6 +16,7 @@ struct Sums {
     cached_tokens: u64,
     hits: u64,
     joined: u64,
+    aborted: u64,
 }
 
 /// What a call costs: as the upstream says, else by the prices of [`proxy`].
@@ -30,11 +31,22 @@ fn price(model: &str, [prompt, completion, cached]: [u64; 3], reported: Option<u
 /// The model, a number of its own, its tokens (prompt, completion, cached), and what the upstream says that it cost.
 type Question = (&'static str, u64, [u64; 3], Option<u64>);
 
-/// Two thousand requests, what they come to, and the questions among them.
+/// A stream whose client leaves after the first event, which told what it costs; some providers do so in each.
+async fn leave(proxy: &Proxy, (model, n, [prompt, completion, cached], _): Question) {
+    let text = format!("{n}{HALF}|{prompt},{completion},{cached}");
+    let mut request = asking(model, &text);
+    request["stream"] = true.into();
+    let mut events = proxy.stream(&request).await;
+    assert_eq!(events.headers["x-cache"], "MISS");
+    events.next().await;
+}
+
+/// Two thousand requests, what they come to, and the calls among them.
 async fn live(proxy: &Proxy) -> (Sums, Vec<Question>) {
     let mut sums = Sums::default();
     let mut random = fastrand::Rng::with_seed(7);
     let mut asked: Vec<Question> = Vec::new();
+    let mut left: Vec<Question> = Vec::new();
     while sums.requests < 2_000 {
         let is_repeat = !asked.is_empty() && random.bool();
         let (model, n, tokens, reported) = if is_repeat {
@@ -55,6 +67,17 @@ async fn live(proxy: &Proxy) -> (Sums, Vec<Question>) {
             (model, n, tokens, reported)
         };
         let [prompt, completion, cached] = tokens;
+        if !is_repeat && model != "c" && random.u8(..10) == 0 {
+            let question = (model, left.len() as u64, tokens, None);
+            leave(proxy, question).await;
+            left.push(question);
+            sums.requests += 1;
+            sums.aborted += 1;
+            sums.cost += price(model, tokens, None);
+            sums.prompt_tokens += prompt;
+            sums.completion_tokens += completion;
+            sums.cached_tokens += cached;
+        }
         let cost = reported.map_or_else(String::new, |nano| format!(",{nano}e-9"));
         let text = format!("{n}|{prompt},{completion},{cached}{cost}");
         let mut request = asking(model, &text);
@@ -103,6 +126,7 @@ async fn live(proxy: &Proxy) -> (Sums, Vec<Question>) {
             }
         }
     }
+    asked.extend(left);
     (sums, asked)
 }
 
@@ -113,6 +137,12 @@ async fn a_day_of_two_thousand_requests_comes_to_the_same_by_all_counts() {
     let (proxy, _prices) = proxy(&upstream, "[cache]\nmax_entries = 5000").await;
     let (sums, asked) = live(&proxy).await;
     assert!(sums.hits > 500 && sums.joined > 10, "{sums:?}");
+    assert!(sums.aborted > 10, "{sums:?}");
+    // Whoever left last may still be on the way out.
+    within("the last rows", async {
+        while usage(&proxy, "").await["total"]["requests"] != sums.requests {}
+    })
+    .await;
     the_ledger_agrees(&proxy, &sums, &asked).await;
     the_metrics_agree(&proxy, &sums).await;
     the_statistics_and_the_page_agree(&proxy, &sums, &asked).await;
@@ -131,6 +161,7 @@ async fn the_ledger_agrees(proxy: &Proxy, sums: &Sums, asked: &[Question]) {
         cached_tokens: of(&total["cachedTokens"]),
         hits: sums.hits,
         joined: sums.joined,
+        aborted: of(&total["aborted"]),
     };
     assert_eq!(&ledger, sums);
     let provider = of(&total["saved"]["providerCacheNanoUsd"]);
