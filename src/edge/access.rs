@@ -290,7 +290,9 @@ impl Drop for Line {
         let (cache, tokens_saved) = (notes.cache, notes.tokens_saved);
         let model = notes.model.as_deref().map(shorten);
         let client = notes.client.as_deref();
-        let aborted = (!*complete).then_some(true);
+        // What broke off here or upstream was not broken off by its client.
+        let is_aborted = !*complete && error.is_none();
+        let aborted = is_aborted.then_some(true);
         let trace_id = story.trace.as_ref().map(|trace| display(trace.id()));
         // The level of an event is part of its static description, hence a macro.
         macro_rules! tell {
@@ -316,11 +318,11 @@ impl Drop for Line {
         story.account.note(|row| {
             row.status = status.unwrap_or(0);
             row.error = error;
-            row.is_aborted = !*complete;
+            row.is_aborted = is_aborted;
             row.took.total = micros(story.begun.elapsed());
         });
         if let Some(span) = span.take() {
-            served::tell(&span, story, &notes, *status, *complete);
+            served::tell(&span, story, &notes, *status, !is_aborted);
             span.finish();
         }
         let broken_off = error.is_some() && *status == Some(200);

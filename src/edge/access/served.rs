@@ -67,7 +67,7 @@ pub(super) fn tell(
     if let Some(saved) = notes.tokens_saved {
         span.set_number("pegasus.tokens_saved", saved);
     }
-    story.account.note(|row| tell_row(span, row));
+    story.account.note(|row| tell_row(span, row, complete));
     if let Some(status) = status {
         span.set_number("http.response.status_code", status.into());
     }
@@ -88,7 +88,7 @@ pub(super) fn tell(
 }
 
 /// What stands in the books: tokens aside, which the spans of calls have, so that sums count them once.
-fn tell_row(span: &Trace, row: &Row) {
+fn tell_row(span: &Trace, row: &Row, is_complete: bool) {
     let asks_a_model = row.endpoint.is_some_and(|route| route != Route::Forwarded);
     if asks_a_model {
         span.set("gen_ai.operation.name", "chat");
@@ -101,7 +101,10 @@ fn tell_row(span: &Trace, row: &Row) {
     }
     if row.endpoint.is_some() {
         span.set_number("pegasus.attempts", row.attempts.into());
-        span.set_number("pegasus.cost_nano_usd", row.cost);
+        // What a call costs that its client left is known when that has ended, too.
+        if is_complete {
+            span.set_number("pegasus.cost_nano_usd", row.cost);
+        }
         span.set_number("pegasus.saved_nano_usd", row.saved.total());
     }
 }

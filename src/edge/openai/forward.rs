@@ -1,5 +1,7 @@
 //! Everything below `/v1` but chat completions: passed on as it is.
 
+use std::future::ready;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -111,13 +113,17 @@ pub(super) fn relay(exchange: &Exchange, reply: Reply) -> Result<Response, Proxy
             (head, response)
         }
         Reply::Stream(Streaming { head, frames, .. }) => {
-            let chunks = frames.filter_map(|frame| async {
-                match frame {
+            let context = exchange.context.clone();
+            let chunks = frames.filter_map(move |frame| {
+                ready(match frame {
                     Ok(Frame::Chunk(chunk)) => Some(Ok(chunk)),
                     Ok(Frame::End(_)) => None,
                     // Without a dialect to say it in, only an aborted body tells that it is incomplete.
-                    Err(error) => Some(Err(error)),
-                }
+                    Err(error) => {
+                        context.note_error(&error);
+                        Some(Err(error))
+                    }
+                })
             });
             let mut response = Response::new(Body::from_stream(chunks));
             response.extensions_mut().insert(IsStream);
