@@ -112,6 +112,11 @@ impl fmt::Display for Address {
                 Host::Tcp(name) => write!(f, "{comma}{name}")?,
                 Host::Unix(path) => write!(f, "{comma}{}", path.display())?,
             }
+            let ports = self.config.get_ports();
+            let port = ports.get(at).or(ports.last());
+            if let Some(port) = port.filter(|port| **port != 5432) {
+                write!(f, ":{port}")?;
+            }
         }
         write!(f, "/{}", self.config.get_dbname().unwrap_or_default())
     }
@@ -206,7 +211,7 @@ mod tests {
             ),
             (
                 "postgresql://me:c%40nary%2F@a:1,b:2/books?connect_timeout=1",
-                "postgres://a,b/books",
+                "postgres://a:1,b:2/books",
             ),
             (
                 "postgres:///books?host=/run/postgresql",

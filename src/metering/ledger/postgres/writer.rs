@@ -24,7 +24,10 @@ const MOST: usize = 4 * 1024;
 /// So often it is asked what others have spent.
 const ASK: Duration = Duration::from_secs(1);
 /// How long to wait before the next try to connect, at first and at most.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// So long it is tried at the end to write what is left, and how long to wait between two tries: a database that is
+/// started anew together with this process is back by then.
+const LAST: (Duration, Duration) = (Duration::from_millis(4_500), Duration::from_millis(200));
 /// So often a batch is tried again that others were in the way of, before that is a failure.
 const CLASHES: u32 = 8;
 /// So often the log is told of rows that the server refuses.
@@ -77,6 +80,7 @@ impl Writer {
     pub(super) async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let mut backoff = BACKOFF.0;
+        let mut closed: Option<Instant> = None;
         loop {
             let was_closed = shared.queue.is_closed();
             let Err(trouble) = self.work().await else {
@@ -88,6 +92,11 @@ impl Writer {
             self.fails(&trouble);
             if was_closed {
                 let lost = shared.queue.waiting();
+                let since = *closed.get_or_insert_with(Instant::now);
+                if lost > 0 && since.elapsed() < LAST.0 {
+                    sleep(LAST.1).await;
+                    continue;
+                }
                 if lost > 0 {
                     tracing::error!(lost, "the ledger could not be written to the end");
                 }
