@@ -188,7 +188,12 @@ class Handler(BaseHTTPRequestHandler):
         if model.startswith("mute"):
             return self.await_hangup(model)
         if body.get("stream"):
-            return self.stream(body)
+            try:
+                return self.stream(body)
+            except ConnectionError:
+                # The caller left before all of it was said.
+                self.close_connection = True
+                return LEDGER.add(model, "hangups")
         message, finish_reason = answer_to(body)
         choice = {"index": 0, "message": message, "finish_reason": finish_reason, "logprobs": None}
         reply = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1700000000}
