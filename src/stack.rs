@@ -20,7 +20,6 @@ use crate::metering::budget::Budgets;
 use crate::metering::hand::DAY;
 use crate::metering::ledger::{Learners, Ledger};
 use crate::metering::overview::Overview;
-use crate::metering::tally::Tally;
 use crate::reply::Reply;
 use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
@@ -146,7 +145,7 @@ impl Stack {
     /// Keeps books from now on, and the ledger where one is configured and can be opened.
     pub async fn keep_books(&mut self, config: &config::Ledger) {
         let day = Timestamp::now().as_millisecond().div_euclid(DAY);
-        let overview = Overview::new(day, Tally::default(), Tally::default());
+        let overview = Overview::new(day);
         let ledger = config.place.as_ref().and_then(|place| {
             let learners = Learners {
                 budgets: self.budgets.clone(),

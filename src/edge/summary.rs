@@ -188,7 +188,7 @@ mod tests {
         let config = Config::default();
         assert_eq!(config.log.summary_interval, INTERVAL);
         let mut stack = stack::over(&config, std::sync::Arc::default(), leaf);
-        stack.overview = Some(Overview::new(0, Tally::default(), Tally::default()));
+        stack.overview = Some(Overview::new(0));
         Edge::new(config, stack)
     }
 

@@ -18,7 +18,7 @@ use crate::request::Route;
 
 /// So many rows of a hand stand by themselves, whatever they are. Of what is beyond, those that cost nothing are summed
 /// up with those that are alike: in model, caller, user, endpoint, source and outcome.
-pub const BY_THEMSELVES: usize = 1_000;
+const BY_THEMSELVES: usize = 1_000;
 
 /// So many of the last requests are shown, and never summed up.
 pub const RECENT: usize = 50;

@@ -62,11 +62,10 @@ pub struct Series {
 // === impl Overview ===
 
 impl Overview {
-    /// Nothing yet, but for these sums of earlier times: of today, and of all.
-    pub fn new(day: i64, today: Tally, overall: Tally) -> Self {
+    /// Nothing yet, on this day, in days since 1970.
+    pub fn new(day: i64) -> Self {
         let known = Known {
-            today: (day, today),
-            overall,
+            today: (day, Tally::default()),
             ..Known::default()
         };
         Self {
@@ -75,7 +74,7 @@ impl Overview {
         }
     }
 
-    /// Adds sums of earlier times, which were found late: of a day, and of all.
+    /// Adds sums of earlier times, whenever they are found: of a day, and of all.
     pub fn remember(&self, day: i64, of_day: Tally, overall: Tally) {
         let mut known = self.shared.lock();
         known.overall.add(&overall);
@@ -225,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_new_day_begins_with_nothing() {
-        let mut overview = Overview::new(10, Tally::default(), Tally::default());
+        let mut overview = Overview::new(10);
         read(
             &mut overview,
             &[
@@ -246,7 +245,7 @@ mod tests {
     /// A shared ledger tells late what was before: that is no news of this process.
     #[test]
     fn sums_of_earlier_times_may_come_late() {
-        let mut overview = Overview::new(10, Tally::default(), Tally::default());
+        let mut overview = Overview::new(10);
         read(&mut overview, &[row(10 * DAY, "a")]);
         let earlier = Tally::of(&row(0, "a"));
         overview.remember(10, earlier, earlier);
@@ -264,7 +263,7 @@ mod tests {
 
     #[test]
     fn names_of_models_are_bounded() {
-        let mut overview = Overview::new(0, Tally::default(), Tally::default());
+        let mut overview = Overview::new(0);
         for n in 0..1_000 {
             read(&mut overview, &[row(n, &format!("m{n}")), row(n, "m0")]);
         }

@@ -8,7 +8,6 @@ use crate::metering::books::{Books, Reader};
 use crate::metering::hand::{self, DAY};
 use crate::metering::ledger::{Learners, Ledger, Place};
 use crate::metering::overview::Overview;
-use crate::metering::tally::Tally;
 
 /// A clock that stands where it is put.
 #[derive(Clone, Default)]
@@ -193,7 +192,7 @@ fn row(time: &str, who: &str, cost: u64) -> Row {
 fn what_earlier_processes_spent_is_in_the_ledger() {
     let learners = Learners {
         budgets: Budgets::new(&[]),
-        overview: Overview::new(0, Tally::default(), Tally::default()),
+        overview: Overview::new(0),
     };
     let ledger = Ledger::open(&Place::Memory, Duration::from_hours(1), learners).unwrap();
     // More callers than a report has room for.

@@ -47,7 +47,7 @@ pub(super) fn row(at: i64, model: &str, cost: u64) -> Row {
 pub(super) fn nobody() -> Learners {
     Learners {
         budgets: Budgets::new(&[]),
-        overview: Overview::new(0, Tally::default(), Tally::default()),
+        overview: Overview::new(0),
     }
 }
 

@@ -216,7 +216,7 @@ async fn budgets_know_what_is_spent_everywhere() {
         let budgets = Budgets::by(std::slice::from_ref(&client), Arc::new(|| NOON));
         let learners = Learners {
             budgets: budgets.clone(),
-            overview: Overview::new(midnight / DAY, Tally::default(), Tally::default()),
+            overview: Overview::new(midnight / DAY),
         };
         let overview = learners.overview.clone();
         let ledger = Postgres::open(&address(&server), 30 * DAY, learners).unwrap();
