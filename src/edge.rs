@@ -61,6 +61,7 @@ mod repeat;
 mod resources;
 mod server;
 mod summary;
+mod tuning;
 mod usage;
 
 /// What the routes share. Cheap to clone.
@@ -212,6 +213,7 @@ fn routes() -> OpenApiRouter<Edge> {
         .routes(routes!(clear::clear))
         .routes(routes!(usage::usage))
         .routes(routes!(usage::savings::savings))
+        .routes(routes!(tuning::tuning))
         .routes(routes!(live::live))
         .routes(routes!(metrics::metrics))
         .routes(routes!(health::summary))

@@ -14,7 +14,7 @@
 //!
 //! Beside the way stand the pure parts, which can be read by themselves: [`compressor`], [`fingerprint`],
 //! [`json`], [`chat`], [`sse`], [`tokens`]; the answers that are kept in [`store`]; the counters in [`metering`]; the
-//! spans of [`telemetry`]; and what starts it all: [`cli`], [`config`], [`descriptors`], [`logging`], [`demo`].
+//! spans of [`telemetry`]; what adjusts itself, in [`tuning`]; and what starts it all: [`cli`], [`config`], [`descriptors`], [`logging`], [`demo`].
 
 mod alarm;
 pub mod chat;
@@ -37,6 +37,7 @@ pub mod stack;
 pub mod store;
 pub mod telemetry;
 pub mod tokens;
+pub mod tuning;
 pub mod upstream;
 
 use std::time::Duration;

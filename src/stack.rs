@@ -24,6 +24,7 @@ use crate::reply::Reply;
 use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
 use crate::telemetry::Telemetry;
+use crate::tuning::journal::Journal;
 use crate::upstream::{SetupError, Upstream};
 
 /// The way of a request, outermost layer first.
@@ -56,6 +57,8 @@ pub struct Stack {
     pub overview: Option<Overview>,
     /// What begins traces; nothing where there is no collector for them.
     pub telemetry: Option<Telemetry>,
+    /// What adjusted itself, and why.
+    pub journal: Journal,
 }
 
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
@@ -138,6 +141,7 @@ where
         ledger: None,
         overview: None,
         telemetry: None,
+        journal: Journal::default(),
     }
 }
 

@@ -11,11 +11,12 @@ use schema::{faults, resolve};
 mod schema;
 
 /// Everything that answers, as the documentation for people has it.
-const ENDPOINTS: [(&str, &[&str]); 21] = [
+const ENDPOINTS: [(&str, &[&str]); 22] = [
     ("/", &["get"]),
     ("/api/clear-cache", &["delete", "get", "post"]),
     ("/api/events", &["get"]),
     ("/api/optimization-stats", &["get"]),
+    ("/api/tuning", &["get"]),
     ("/api/usage", &["get"]),
     ("/api/usage/savings", &["get"]),
     ("/assets/{digest}/{name}", &["get"]),

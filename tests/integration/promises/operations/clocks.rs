@@ -18,7 +18,7 @@ const READS: [&str; 6] = [
 ];
 
 /// Who may, how often, and for whom.
-const READERS: [(&str, usize, &str); 17] = [
+const READERS: [(&str, usize, &str); 18] = [
     ("demo/chat.rs", 1, "`created` in the demo's answers"),
     ("edge.rs", 1, "when the process began, for Prometheus"),
     ("edge/access.rs", 1, "when a request came, for the ledger"),
@@ -54,6 +54,11 @@ const READERS: [(&str, usize, &str); 17] = [
         "store/snapshot/moment.rs",
         1,
         "ages across a restart of the machine, for want of another clock",
+    ),
+    (
+        "tuning/journal.rs",
+        1,
+        "when a decision was made, for people",
     ),
     (
         "telemetry/span.rs",
