@@ -51,6 +51,7 @@ pub struct Config {
     pub metering: Metering,
     pub telemetry: Telemetry,
     pub ledger: Ledger,
+    pub tuning: Tuning,
     /// A simulated model answers.
     pub is_demo: bool,
 }
@@ -322,6 +323,48 @@ pub struct Ledger {
     pub place: Option<Place>,
     /// How long the requests themselves are kept; their sums by hour stay.
     pub retention: Duration,
+}
+
+/// What may adjust itself, and within which bounds; those that are set by hand lie within them.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    pub mode: TuningMode,
+    /// How often what was seen is looked at.
+    pub interval: Duration,
+    pub min_entries: u64,
+    pub max_entries: u64,
+    pub max_bytes: u64,
+    /// What memory costs; an entry is to save more than that.
+    pub memory_usd_per_gib_month: f64,
+    pub min_ttl: Duration,
+    pub max_ttl: Duration,
+    /// Answer limits where the client gave none.
+    pub min_tokens: u32,
+    pub max_tokens: u32,
+    /// Calls to one model at once; the upper bound is `upstream.max_connections_per_host`.
+    pub min_concurrency: usize,
+}
+
+/// Whether anything adjusts itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TuningMode {
+    /// Nothing is even looked at.
+    Off,
+    /// It is said what would be done.
+    Observe,
+    /// It is done.
+    Act,
+}
+
+impl TuningMode {
+    /// Its name in settings and reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Observe => "observe",
+            Self::Act => "act",
+        }
+    }
 }
 
 /// A valid configuration, and the same for people.

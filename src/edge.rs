@@ -22,6 +22,8 @@ use crate::error::ProxyError;
 use crate::reply::Reply;
 use crate::request::{ProxyRequest, Route};
 use crate::stack::Stack;
+use crate::tuning::Optimizer;
+use crate::tuning::limits::Limits;
 
 use access::Context;
 use auth::{Caller, Guard};
@@ -157,6 +159,11 @@ impl Edge {
         })
     }
 
+    /// The answer limits where clients give none, unless they are as set.
+    fn limits(&self) -> Option<&Limits> {
+        self.shared.stack.optimizer.as_ref().map(Optimizer::limits)
+    }
+
     /// All of a request's body.
     async fn body<B>(&self, headers: &HeaderMap, body: B) -> Result<Bytes, ProxyError>
     where
@@ -214,6 +221,8 @@ fn routes() -> OpenApiRouter<Edge> {
         .routes(routes!(usage::usage))
         .routes(routes!(usage::savings::savings))
         .routes(routes!(tuning::tuning))
+        .routes(routes!(tuning::freeze))
+        .routes(routes!(tuning::reset))
         .routes(routes!(live::live))
         .routes(routes!(metrics::metrics))
         .routes(routes!(health::summary))

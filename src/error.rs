@@ -60,6 +60,16 @@ pub enum ProxyError {
         /// When to come back.
         retry_after: Duration,
     },
+    /// As many calls to the model as the upstream stands were under way, and none ended in time.
+    #[error("the upstream stands {limit} calls to {model} at once, and none of them ended in time; retry in {} s", seconds(*.retry_after))]
+    UpstreamCrowded {
+        /// The model whose calls they are.
+        model: Arc<str>,
+        /// How many.
+        limit: usize,
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// No connection could be made.
     #[error("the upstream cannot be reached: {0}")]
     Unreachable(Arc<str>),
@@ -222,7 +232,8 @@ impl ProxyError {
             Self::CircuitOpen { .. }
             | Self::Overloaded { .. }
             | Self::BodiesFull
-            | Self::SocketsBusy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::SocketsBusy { .. }
+            | Self::UpstreamCrowded { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::OnlyIfCached | Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Unreachable(_)
             | Self::DeadSocket(_)
@@ -246,6 +257,7 @@ impl ProxyError {
             Self::QuotaExceeded { .. } => "quota_exceeded",
             Self::BudgetExceeded(_) => "budget_exceeded",
             Self::SocketsBusy { .. } => "upstream_sockets_busy",
+            Self::UpstreamCrowded { .. } => "upstream_crowded",
             Self::Unreachable(_) => "upstream_unreachable",
             Self::DeadSocket(_) | Self::ConnectionLost(_) => "upstream_connection_lost",
             Self::InvalidAnswer(_) => "upstream_invalid_answer",
@@ -271,7 +283,8 @@ impl ProxyError {
         match self {
             Self::Rejected(rejection) => rejection.param.clone().unwrap_or_default(),
             Self::Reported(_) => "in its own words, which are not logged".to_owned(),
-            Self::CircuitOpen { .. } => String::new(),
+            // Their messages name models, which clients do.
+            Self::CircuitOpen { .. } | Self::UpstreamCrowded { .. } => String::new(),
             other => other.to_string(),
         }
     }
@@ -285,7 +298,8 @@ impl ProxyError {
             Self::CircuitOpen { retry_after, .. }
             | Self::Overloaded { retry_after, .. }
             | Self::QuotaExceeded { retry_after, .. }
-            | Self::SocketsBusy { retry_after, .. } => Some(seconds(*retry_after).to_string()),
+            | Self::SocketsBusy { retry_after, .. }
+            | Self::UpstreamCrowded { retry_after, .. } => Some(seconds(*retry_after).to_string()),
             _ => None,
         }
     }
@@ -314,6 +328,7 @@ impl ProxyError {
             | Self::BudgetExceeded(_)
             | Self::BodiesFull
             | Self::SocketsBusy { .. }
+            | Self::UpstreamCrowded { .. }
             | Self::Internal(_) => None,
         }
     }

@@ -1,9 +1,11 @@
 //! The layers of the stack, one file each, all of one anatomy; `stack.rs` puts them in order.
 
+pub mod answer_limit;
 pub mod breaker;
 pub mod budget;
 pub mod cache;
 pub mod compress;
+pub mod concurrency;
 pub mod dedup;
 pub mod retry;
 

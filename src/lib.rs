@@ -78,11 +78,19 @@ pub async fn serve(
         stopping = Some(Instant::now());
     };
     let prices = metering::fetch::keep_prices(&config, &stack);
+    let optimizer = stack.optimizer.clone();
+    let tuning = async {
+        match &optimizer {
+            Some(optimizer) => optimizer.run().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         biased;
         // Before anybody is served: a clear must find the answers of an earlier process read, or being read.
         never = store.upkeep() => match never {},
         never = prices => match never {},
+        never = tuning => match never {},
         never = budgets.keep_others_informed() => match never {},
         () = edge::run(edge::Edge::new(config, stack), listener, shutdown) => {}
     }

@@ -27,10 +27,12 @@ mod timings;
 #[derive(Clone)]
 pub struct ProxyRequest {
     shared: Arc<Shared>,
-    /// Which socket the next attempt takes; this and their number is all that may differ between two attempts.
+    /// Which socket the next attempt takes; this, their number and a limit is all that may differ between two attempts.
     pub socket: Socket,
     /// How many attempts there were before the next one.
     pub resends: u32,
+    /// Another limit of tokens than the one that the proxy put in: what was cut off at that is asked for again.
+    pub max_tokens: Option<u32>,
     /// When its answer must be there: the client's deadline, or a later one where no client waits.
     pub deadline: Instant,
     /// Where it is in its trace, if it is in one: what works on it next begins its span there.
@@ -152,6 +154,7 @@ impl ProxyRequest {
             shared: Arc::new(shared),
             socket: Socket::Pooled,
             resends: 0,
+            max_tokens: None,
             deadline,
             trace: None,
         }
@@ -233,10 +236,14 @@ impl ProxyRequest {
             Content::Opaque { body, .. } => body.clone(),
             Content::Chat(chat) => {
                 let json = chat.outgoing(self.timings());
-                if self.asks_for_usage() {
+                let body = if self.asks_for_usage() {
                     chat::with_usage(json)
                 } else {
                     json.text().clone()
+                };
+                match self.max_tokens {
+                    Some(tokens) => chat::with_max_tokens(&body, tokens),
+                    None => body,
                 }
             }
         }

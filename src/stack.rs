@@ -6,12 +6,14 @@ use jiff::Timestamp;
 use tower::ServiceBuilder;
 use tower::util::{BoxCloneSyncService, option_layer};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, TuningMode};
 use crate::error::ProxyError;
+use crate::layers::answer_limit::AnswerLimitLayer;
 use crate::layers::breaker::{BreakerLayer, Circuits};
 use crate::layers::budget::BudgetLayer;
 use crate::layers::cache::{CacheLayer, RecordLayer, Repeats};
 use crate::layers::compress::CompressLayer;
+use crate::layers::concurrency::ConcurrencyLayer;
 use crate::layers::dedup::{DedupLayer, Flights};
 use crate::layers::retry::RetryLayer;
 use crate::metering::Metrics;
@@ -25,6 +27,7 @@ use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
 use crate::telemetry::Telemetry;
 use crate::tuning::journal::Journal;
+use crate::tuning::{Optimizer, Times};
 use crate::upstream::{SetupError, Upstream};
 
 /// The way of a request, outermost layer first.
@@ -57,8 +60,12 @@ pub struct Stack {
     pub overview: Option<Overview>,
     /// What begins traces; nothing where there is no collector for them.
     pub telemetry: Option<Telemetry>,
+    /// How long answers are fresh.
+    pub times: Times,
     /// What adjusted itself, and why.
     pub journal: Journal,
+    /// What adjusts settings, unless it is switched off.
+    pub optimizer: Option<Optimizer>,
 }
 
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
@@ -80,7 +87,8 @@ where
         + 'static,
     S::Future: Send,
 {
-    let store = store(&config.cache);
+    let store = store(config);
+    let (times, journal) = (Times::new(&config.cache), Journal::default());
     let circuits = Circuits::new(&config.breaker, host(&config.upstream.base_url));
     let flights = Flights::default();
     let (cache, dedup, breaker) = (
@@ -93,8 +101,15 @@ where
     if let Some(redis) = store.second().filter(|_| !budgets.is_empty()) {
         budgets.share(redis.clone());
     }
-    let lookup = CacheLayer::new(config, cache.then(|| store.clone()), Arc::clone(&metrics));
-    let repeats = lookup.repeats(config);
+    let watched = cache.then(|| store.memory.clone());
+    let optimizer = Optimizer::new(config, watched, &times, &journal);
+    let lookup = CacheLayer::watched(
+        config,
+        cache.then(|| store.clone()),
+        Arc::clone(&metrics),
+        optimizer.as_ref().and_then(Optimizer::accesses),
+    );
+    let repeats = lookup.repeats(config, &times);
     let service = ServiceBuilder::new()
         // Above the cache: prompts that differ only in what it takes out share an entry.
         .layer(CompressLayer::new(
@@ -120,12 +135,20 @@ where
                 Arc::clone(&metrics),
             )
         })))
+        // Inside the record: what is kept is the answer that was given in the end. Above the breaker: two calls, two verdicts.
+        .layer(option_layer(optimizer.as_ref().map(|optimizer| {
+            AnswerLimitLayer::new(optimizer.limits().clone())
+        })))
         // Above the retries: an open circuit costs nothing, and a call that a retry saved is healthy.
         .layer(option_layer(
             breaker.then(|| BreakerLayer::new(circuits.clone())),
         ))
-        // Right above the upstream: an attempt is what is repeated.
+        // Near the upstream: an attempt is what is repeated.
         .layer(RetryLayer::new(&config.retry, Arc::clone(&metrics)))
+        // Below the retries: who waits before one takes no place.
+        .layer(option_layer(optimizer.as_ref().map(|optimizer| {
+            ConcurrencyLayer::new(optimizer.gates().clone())
+        })))
         .service(leaf);
 
     Stack {
@@ -141,7 +164,9 @@ where
         ledger: None,
         overview: None,
         telemetry: None,
-        journal: Journal::default(),
+        times,
+        journal,
+        optimizer,
     }
 }
 
@@ -171,6 +196,7 @@ impl Stack {
         }
         let mut readers = vec![overview.reader()];
         readers.extend(ledger.as_ref().map(Ledger::keeper));
+        readers.extend(self.optimizer.as_ref().and_then(Optimizer::reader));
         self.books = Some(Books::new(readers));
         self.ledger = ledger;
         self.overview = Some(overview);
@@ -178,9 +204,20 @@ impl Stack {
 }
 
 /// The tiers that are configured. Redis is connected to in the background.
-fn store(config: &config::Cache) -> Store {
-    let memory = Memory::new(Limits::from(config));
-    let life = config.life();
+fn store(config: &Config) -> Store {
+    let tuning = &config.tuning;
+    let acts = tuning.mode == TuningMode::Act;
+    let config = &config.cache;
+    let mut limits = Limits::from(config);
+    let memory = if acts {
+        // Whatever time comes to be set, its answers must be there for so long.
+        let longer = tuning.max_ttl.saturating_sub(config.longest_ttl());
+        limits.life = limits.life.saturating_add(longer);
+        Memory::that_moves(limits, tuning.max_entries)
+    } else {
+        Memory::new(limits)
+    };
+    let life = limits.life;
     let snapshot = config.snapshot.clone().filter(|_| config.enabled);
     let snapshot = snapshot.map(|path| Snapshot::new(path, memory.clone(), life));
     let redis = config.redis.clone().filter(|_| config.enabled);

@@ -34,9 +34,38 @@ pub fn endings_of(body: &[u8]) -> Vec<&'static str> {
     reasons.map(|reason| known(&reason)).collect()
 }
 
+/// Whether a choice of a whole answer, or of a chunk of one, was cut off at the limit of tokens.
+pub fn is_cut_off(body: &[u8]) -> bool {
+    endings_of(body)
+        .iter()
+        .any(|ending| CUT_OFF.contains(ending))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_ran_out_of_tokens_was_cut_off() {
+        for (body, cut) in [
+            (
+                &br#"{"choices":[{"finish_reason":"MAX_TOKENS","message":{"content":null}}]}"#[..],
+                true,
+            ),
+            (
+                br#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#,
+                true,
+            ),
+            (
+                br#"{"choices":[{"delta":{"content":"length"},"finish_reason":null}]}"#,
+                false,
+            ),
+            (br#"{"choices":[{"finish_reason":"stop"}]}"#, false),
+            (b"length", false),
+        ] {
+            assert_eq!(is_cut_off(body), cut);
+        }
+    }
 
     #[test]
     fn reasons_are_known_words_or_none() {

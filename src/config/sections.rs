@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::{
     Auth, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat, MaxTokens,
-    Metering, Retry, Server, Telemetry, Upstream, accept, reader::Reader,
+    Metering, Retry, Server, Telemetry, Tuning, Upstream, accept, reader::Reader,
 };
 use crate::compressor::Rule;
 use crate::metering::ledger::{Address, Place};
@@ -14,13 +14,14 @@ use crate::metering::prices::PriceTable;
 
 mod auth;
 mod cache;
+mod tuning;
 
 /// More connections, requests or attempts than any machine holds.
 const MANY: i64 = 1_000_000;
 
 impl Config {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        let config = Self {
+        let mut config = Self {
             server: Server::read(reader),
             upstream: Upstream::read(reader),
             compression: Compression::read(reader),
@@ -39,8 +40,10 @@ impl Config {
             metering: Metering::read(reader),
             telemetry: Telemetry::read(reader),
             ledger: Ledger::read(reader),
+            tuning: Tuning::read(reader),
             is_demo: false,
         };
+        config.tuning.allow(&config.cache, &config.max_tokens);
         config.refuse_open_purse(reader);
         config
     }

@@ -105,18 +105,15 @@ async fn create(
     let bytes = edge.body(&incoming, body).await?;
     // Not before the body is here: slow senders must not take the places of others.
     let place = edge.admit(&mut caller)?;
-    let form = Form::read(&bytes, endpoint, &edge.shared.config)?;
+    let limits = edge.limits();
+    let form = Form::read(&bytes, endpoint, &edge.shared.config, limits)?;
     context.note_user(form.user.as_ref());
 
     let json = Json::parse(form.completion.into()).map_err(|error| {
         ProxyError::reject(StatusCode::BAD_REQUEST, "invalid_json", error.to_string())
     })?;
-    let injected = if form.injects_max_tokens {
-        INJECTED
-    } else {
-        &[]
-    };
-    let chat = Chat::new(json, injected);
+    let injected = if form.limit.is_some() { INJECTED } else { &[] };
+    let chat = Chat::new(json, injected).with_limit(form.limit);
     let shape = chat.shape();
     let mut parts = edge.parts(
         route,

@@ -337,7 +337,7 @@ impl Edge {
             authorization: caller.authorization.map(|value| detached(&value)),
             scope: caller.scope,
             cache_control,
-            ttl: config.cache.ttl_of(route),
+            ttl: self.shared.stack.times.of(route),
             level: headers::level(incoming)?,
             deadline: Instant::now() + config.upstream.total_timeout,
             account: caller.account,

@@ -1,25 +1,65 @@
-//! `/api/tuning`: what adjusted itself, and why.
+//! `/api/tuning`: what adjusted itself, and why; and the operator's word on it.
 
 use axum::Extension;
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::HeaderMap;
-use serde::Serialize;
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Edge;
 use super::clear::Peer;
-use super::dialect::failure;
+use super::dialect::{Fault, failure};
 use super::document::Guarded;
+use crate::config::TuningMode;
+use crate::error::ProxyError;
 use crate::tuning::journal::{Entry, Gain};
+use crate::tuning::{self, Optimizer};
 
 /// What adjusts itself, and what it decided.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Tuning)]
+#[serde(rename_all = "camelCase")]
 struct Report {
+    /// `off`: nothing is looked at. `observe`: it is said what would be done. `act`: it is done.
+    #[schema(example = "observe")]
+    mode: &'static str,
+    /// An operator wants everything left as it is.
+    frozen: bool,
+    /// Seconds between two looks.
+    interval_seconds: u64,
+    /// Seconds until the next look.
+    next_look_seconds: u64,
+    /// Why nothing is decided about the cache, where that is so.
+    doubts: Option<String>,
+    /// What may be set, and what is. Answer limits and calls at once stand here where they are not as configured.
+    settings: Vec<Setting>,
     /// The newest first.
     decisions: Vec<Line>,
+}
+
+/// A setting that may be moved.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TuningSetting)]
+#[serde(rename_all = "camelCase")]
+struct Setting {
+    #[schema(example = "cache.max_entries")]
+    subject: String,
+    configured: String,
+    in_force: String,
+    least: String,
+    most: String,
+}
+
+/// Whether everything is to be left as it is.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = TuningFreeze)]
+#[serde(deny_unknown_fields)]
+struct Freeze {
+    /// `false`: the settings may move again.
+    frozen: bool,
 }
 
 /// One decision.
@@ -69,17 +109,130 @@ pub(super) async fn tuning(
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
 ) -> Response {
-    let peer = peer.map(|Extension(Peer(address))| address);
-    match edge.shared.guard.operator(&headers, peer) {
-        Ok(_) => Json(report(&edge)).into_response(),
+    match edge.let_in(&headers, peer) {
+        Ok(()) => Json(report(&edge)).into_response(),
         Err(error) => failure(&error),
     }
 }
 
+/// Leave all settings as they are
+///
+/// What would be done is still said. Without a body it freezes; `{"frozen": false}` lets the settings move again. Takes the
+/// admin token where one is set, and answers the proxy's own machine alone where none is.
+#[utoipa::path(post, path = "/api/tuning/freeze", tag = "operations", operation_id = "tuning_freeze",
+    request_body(content = Option<Freeze>, description = "None: everything is frozen."),
+    responses(
+        (status = 200, description = "How things stand from now on.", body = Report),
+        (status = 400, description = "The body is something else.", body = Fault<'static>),
+        (status = 409, description = "Tuning is switched off.", body = Fault<'static>),
+        Guarded,
+    ))]
+pub(super) async fn freeze(
+    State(edge): State<Edge>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let answer = async {
+        edge.let_in(&headers, peer)?;
+        let optimizer = edge.optimizer()?;
+        let body = edge.body(&headers, body).await?;
+        let order = if body.trim_ascii().is_empty() {
+            Freeze { frozen: true }
+        } else {
+            serde_json::from_slice(&body).map_err(|_| {
+                let message = "the body must be {\"frozen\": true} or {\"frozen\": false}, or nothing, which freezes";
+                ProxyError::reject_field(StatusCode::BAD_REQUEST, "frozen", message)
+            })?
+        };
+        optimizer.freeze(order.frozen);
+        Ok(Json(report(&edge)).into_response())
+    };
+    answer.await.unwrap_or_else(|error| failure(&error))
+}
+
+/// Put all settings back to the configuration
+///
+/// And forget what was learnt of them; the decisions stay. Takes the admin token where one is set, and answers the proxy's
+/// own machine alone where none is.
+#[utoipa::path(post, path = "/api/tuning/reset", tag = "operations", operation_id = "tuning_reset",
+    responses(
+        (status = 200, description = "How things stand from now on.", body = Report),
+        (status = 409, description = "Tuning is switched off.", body = Fault<'static>),
+        Guarded,
+    ))]
+pub(super) async fn reset(
+    State(edge): State<Edge>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+) -> Response {
+    let done = edge.let_in(&headers, peer).and_then(|()| edge.optimizer());
+    match done {
+        Ok(optimizer) => {
+            optimizer.reset();
+            Json(report(&edge)).into_response()
+        }
+        Err(error) => failure(&error),
+    }
+}
+
+impl Edge {
+    fn let_in(&self, headers: &HeaderMap, peer: Option<Extension<Peer>>) -> Result<(), ProxyError> {
+        let peer = peer.map(|Extension(Peer(address))| address);
+        self.shared.guard.operator(headers, peer).map(drop)
+    }
+
+    fn optimizer(&self) -> Result<&Optimizer, ProxyError> {
+        let optimizer = self.shared.stack.optimizer.as_ref();
+        optimizer.ok_or_else(|| {
+            let message = "tuning is switched off: set tuning.mode to observe or act";
+            ProxyError::reject(StatusCode::CONFLICT, "tuning_off", message)
+        })
+    }
+}
+
 fn report(edge: &Edge) -> Report {
-    let entries = edge.shared.stack.journal.entries();
+    let stack = &edge.shared.stack;
+    let decisions = stack
+        .journal
+        .entries()
+        .into_iter()
+        .map(Line::from)
+        .collect();
+    let Some(optimizer) = &stack.optimizer else {
+        return Report {
+            mode: TuningMode::Off.as_str(),
+            frozen: false,
+            interval_seconds: edge.shared.config.tuning.interval.as_secs(),
+            next_look_seconds: 0,
+            doubts: None,
+            settings: Vec::new(),
+            decisions,
+        };
+    };
+    let standing = optimizer.standing();
     Report {
-        decisions: entries.into_iter().map(Line::from).collect(),
+        mode: standing.mode.as_str(),
+        frozen: standing.is_frozen,
+        interval_seconds: standing.interval.as_secs(),
+        next_look_seconds: standing.next.as_secs(),
+        doubts: standing.doubts,
+        settings: standing.settings.into_iter().map(Setting::from).collect(),
+        decisions,
+    }
+}
+
+// === impl Setting ===
+
+impl From<tuning::Line> for Setting {
+    fn from(line: tuning::Line) -> Self {
+        Self {
+            subject: line.subject,
+            configured: line.configured,
+            in_force: line.in_force,
+            least: line.least,
+            most: line.most,
+        }
     }
 }
 

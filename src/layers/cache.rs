@@ -18,6 +18,8 @@ use crate::metering::Metrics;
 use crate::reply::{Provenance, Reply, Tier};
 use crate::request::{ProxyRequest, Stage};
 use crate::store::Store;
+use crate::tuning::Times;
+use crate::tuning::accesses::Accesses;
 
 use answers::{Answers, Look, from_entry};
 
@@ -64,17 +66,30 @@ pub enum CacheFuture {
 impl CacheLayer {
     /// Answers from this store. Without one every request is a bypass, and `only-if-cached` still holds.
     pub fn new(config: &Config, store: Option<Store>, metrics: Arc<Metrics>) -> Self {
-        let answers = store.map(|store| Arc::new(Answers::new(config, store, metrics)));
-        Self { answers }
+        Self::watched(config, store, metrics, None)
     }
 
-    /// What finds the answers to repeats, where answers are kept.
-    pub fn repeats(&self, config: &Config) -> Option<Repeats> {
+    /// The same, and tells what is asked for.
+    pub fn watched(
+        config: &Config,
+        store: Option<Store>,
+        metrics: Arc<Metrics>,
+        accesses: Option<Arc<Accesses>>,
+    ) -> Self {
+        let answers = store.map(|store| Answers::new(config, store, metrics, accesses));
+        Self {
+            answers: answers.map(Arc::new),
+        }
+    }
+
+    /// What finds the answers to repeats, where answers are kept; they are fresh for these times.
+    pub fn repeats(&self, config: &Config, times: &Times) -> Option<Repeats> {
         let answers = Arc::clone(self.answers.as_ref()?);
         Some(Repeats::new(
             answers,
             config.compression.clone(),
             config.cache.clone(),
+            times.clone(),
         ))
     }
 }

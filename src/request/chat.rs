@@ -14,6 +14,7 @@ use crate::fingerprint::{self, Fingerprint, Own};
 use crate::json::{Json, Node};
 use crate::metering::account;
 use crate::telemetry::Trace;
+use crate::tuning::limits::Given;
 
 /// A validated chat-completion request.
 pub struct Chat {
@@ -24,6 +25,8 @@ pub struct Chat {
     shape: Shape,
     /// Fields that the proxy put in, which are not part of the request's identity.
     injected: &'static [&'static str],
+    /// The limit of tokens, where the proxy put it in.
+    limit: Option<Given>,
     pub(super) edit: OnceLock<Edit>,
     edited: OnceLock<Option<Edited>>,
     pub(super) saved: OnceLock<Saved>,
@@ -104,6 +107,26 @@ fn wish_for_usage(json: &Json) -> Option<String> {
     Some(format!("{before}{{{WISH}{comma}{others}{after}"))
 }
 
+/// The text of a JSON object with another limit of tokens, which it has; no byte of the rest changes.
+pub(super) fn with_max_tokens(text: &Bytes, tokens: u32) -> Bytes {
+    #[derive(Deserialize)]
+    struct Limited<'a> {
+        #[serde(borrow)]
+        max_tokens: &'a RawValue,
+    }
+
+    let changed = || {
+        let text = std::str::from_utf8(text).ok()?;
+        let limit = serde_json::from_str::<Limited<'_>>(text).ok()?.max_tokens;
+        let limit = limit.get();
+        let start = limit.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+        let (before, rest) = text.split_at_checked(start)?;
+        let after = rest.get(limit.len()..)?;
+        Some(format!("{before}{tokens}{after}"))
+    };
+    changed().map_or_else(|| text.clone(), Bytes::from)
+}
+
 impl Chat {
     /// A chat request from validated JSON. `injected` names the fields that the proxy added itself.
     pub fn new(original: Json, injected: &'static [&'static str]) -> Self {
@@ -138,6 +161,7 @@ impl Chat {
             model,
             shape,
             injected,
+            limit: None,
             edit: OnceLock::new(),
             edited: OnceLock::new(),
             saved: OnceLock::new(),
@@ -145,6 +169,18 @@ impl Chat {
             question: OnceLock::new(),
             variant: OnceLock::new(),
         }
+    }
+
+    /// The same with a limit of tokens that the proxy put in.
+    #[must_use]
+    pub fn with_limit(mut self, limit: Option<Given>) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The limit of tokens, where the proxy put it in.
+    pub fn limit(&self) -> Option<Given> {
+        self.limit
     }
 
     /// The form in which the client wants its answer.
@@ -262,6 +298,18 @@ impl Chat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_limit_changes_nothing_else() {
+        let text = Bytes::from_static(
+            br#"{"messages":[{"content":"\"max_tokens\":1"}], "max_tokens" : 2000 ,"n":1.0}"#,
+        );
+        let changed = with_max_tokens(&text, 8_000);
+        let expected =
+            br#"{"messages":[{"content":"\"max_tokens\":1"}], "max_tokens" : 8000 ,"n":1.0}"#;
+        assert_eq!(changed, expected[..]);
+        assert_eq!(with_max_tokens(&Bytes::from_static(b"{}"), 1), "{}");
+    }
 
     #[test]
     fn a_wish_for_usage_changes_nothing_else() {

@@ -1,8 +1,8 @@
 //! The first tier: the answers of this process, bounded in entries and in bytes.
 
 use std::io::{self, Write as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use crate::compressor::Memo;
 use crate::config::{self, Eviction};
 use crate::fingerprint::Fingerprint;
 use crate::request::Saved;
+use crate::tuning::accesses::Accesses;
 
 pub use self::books::Evictions;
 
@@ -81,6 +82,8 @@ struct Shared {
     /// sum of moka 0.12.16 too high for good, which costs the store a place each time.
     clears: Mutex<Clears>,
     changes: AtomicU64,
+    /// Who is told of what is kept and cleared, if anybody.
+    watch: OnceLock<Arc<Accesses>>,
 }
 
 /// What the bytes of a request came to when they were read.
@@ -103,12 +106,22 @@ pub struct Generation(u64);
 impl Memory {
     /// An empty store.
     pub fn new(limits: Limits) -> Self {
+        Self::within(limits, None)
+    }
+
+    /// An empty store whose bounds may move, up to so many entries.
+    pub fn that_moves(limits: Limits, most_entries: u64) -> Self {
+        Self::within(limits, Some(most_entries))
+    }
+
+    fn within(limits: Limits, most_entries: Option<u64>) -> Self {
         let books = Arc::new(Books::default());
-        let entries = Shelf::new(&limits, &books);
+        let entries = Shelf::new(&limits, most_entries.is_some(), &books);
+        let most = most_entries.map_or(limits.max_entries, |most| most.max(limits.max_entries));
         let aliases = Cache::builder()
             .name("aliases")
             .eviction_policy(EvictionPolicy::lru())
-            .max_capacity(limits.max_entries.saturating_mul(ALIASES_PER_ENTRY))
+            .max_capacity(most.saturating_mul(ALIASES_PER_ENTRY))
             .time_to_live(limits.life.min(MOKA_LONGEST))
             .build_with_hasher(RandomState::default());
         let shared = Shared {
@@ -119,10 +132,34 @@ impl Memory {
             books,
             clears: Mutex::default(),
             changes: AtomicU64::new(0),
+            watch: OnceLock::new(),
         };
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// From now on these are told what is kept and cleared.
+    pub(crate) fn watched_by(&self, accesses: &Arc<Accesses>) {
+        let _ = self.shared.watch.set(Arc::clone(accesses));
+    }
+
+    /// How long an answer is of any use.
+    pub(crate) fn life(&self) -> Duration {
+        self.shared.limits.life
+    }
+
+    /// How many entries and bytes there is room for.
+    pub(crate) fn capacity(&self) -> (u64, u64) {
+        let limits = &self.shared.limits;
+        let set = (limits.max_entries, limits.max_bytes);
+        self.shared.entries.bounds().unwrap_or(set)
+    }
+
+    /// Makes room for other numbers of them, where the bounds may move; what has none any more goes.
+    pub(crate) fn resize(&self, max_entries: u64, max_bytes: u64) {
+        let _storing = self.shared.clears.lock();
+        self.shared.entries.resize(max_entries, max_bytes);
     }
 
     /// The entry of a request, as long as it is of any use.
@@ -188,6 +225,9 @@ impl Memory {
         if !clears.admit(begun.0, &entry) {
             return Err(NotKept::Cleared);
         }
+        if let Some(watch) = self.shared.watch.get() {
+            watch.stored(fingerprint, weight(&entry));
+        }
         self.shared.entries.insert(fingerprint, entry);
         self.shared.changes.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -232,6 +272,9 @@ impl Memory {
             self.shared.aliases.invalidate_all();
             self.shared.aliases.run_pending_tasks();
             self.shared.memo.clear();
+            if let Some(watch) = self.shared.watch.get() {
+                watch.cleared();
+            }
         }
         cleared
     }

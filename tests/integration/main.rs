@@ -28,6 +28,7 @@ mod shutdown;
 mod stats;
 mod stress;
 mod traces;
+mod tuning;
 mod turns;
 mod upstream;
 mod usage;

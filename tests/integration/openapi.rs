@@ -11,12 +11,14 @@ use schema::{faults, resolve};
 mod schema;
 
 /// Everything that answers, as the documentation for people has it.
-const ENDPOINTS: [(&str, &[&str]); 22] = [
+const ENDPOINTS: [(&str, &[&str]); 24] = [
     ("/", &["get"]),
     ("/api/clear-cache", &["delete", "get", "post"]),
     ("/api/events", &["get"]),
     ("/api/optimization-stats", &["get"]),
     ("/api/tuning", &["get"]),
+    ("/api/tuning/freeze", &["post"]),
+    ("/api/tuning/reset", &["post"]),
     ("/api/usage", &["get"]),
     ("/api/usage/savings", &["get"]),
     ("/assets/{digest}/{name}", &["get"]),
@@ -334,7 +336,7 @@ async fn a_token_is_asked_for_where_the_document_says_so() {
             &mut guarded
         }) += 1;
     }
-    assert_eq!((open, guarded), (10, 17));
+    assert_eq!((open, guarded), (10, 20));
     assert_eq!(upstream.calls(), 0);
 }
 

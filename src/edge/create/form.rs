@@ -7,10 +7,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::chat::validate::MAX_MODEL_CHARS;
-use crate::config::{Config, MaxTokens};
+use crate::config::Config;
 use crate::error::ProxyError;
 use crate::json::{Json, Node};
 use crate::metering::account::clip;
+use crate::tuning::limits::{Given, Limits, Size};
 
 use fields::Fields;
 
@@ -32,8 +33,8 @@ pub(super) enum Endpoint {
 pub(super) struct Form {
     /// The body of the chat completion.
     pub(super) completion: Vec<u8>,
-    /// Whether `max_tokens` in it is ours.
-    pub(super) injects_max_tokens: bool,
+    /// The `max_tokens` in it, where that is ours.
+    pub(super) limit: Option<Given>,
     /// Whom it is for.
     pub(super) user: Option<Arc<str>>,
     /// Fields that mean nothing here.
@@ -47,11 +48,13 @@ const OLDER: [&str; 3] = ["type", "description", "features"];
 const HISTORY_ROLES: [&str; 4] = ["user", "assistant", "system", "developer"];
 
 impl Form {
-    /// Checks a body and makes a chat completion of it.
+    /// Checks a body and makes a chat completion of it; its limit of tokens, where it has none, is one of these, or as
+    /// it is set.
     pub(super) fn read(
         body: &Bytes,
         endpoint: Endpoint,
         config: &Config,
+        limits: Option<&Limits>,
     ) -> Result<Self, ProxyError> {
         let json = Json::parse(body.clone()).map_err(|error| {
             ProxyError::reject(StatusCode::BAD_REQUEST, "invalid_json", error.to_string())
@@ -115,8 +118,14 @@ impl Form {
         let stream = stream.transpose()?.unwrap_or(false);
 
         let mut fields = Fields::read(root, body)?;
-        let injects_max_tokens =
-            fields.put_default("max_tokens", &json!(max_tokens(&config.max_tokens, chars)));
+        // The more is asked, the more may be answered.
+        let size = Size::of(chars);
+        let model = model.unwrap_or(&defaults.model);
+        let tuned = limits.map(|limits| limits.of(model, size, stream));
+        let tokens = tuned.unwrap_or_else(|| config.max_tokens.of(size));
+        let limit = fields
+            .put_default("max_tokens", &json!(tokens))
+            .then_some(Given { size, tokens });
         for (name, value) in [
             ("temperature", defaults.temperature),
             ("presence_penalty", defaults.presence_penalty),
@@ -124,7 +133,7 @@ impl Form {
         ] {
             fields.put_default(name, &json!(value));
         }
-        fields.put("model", &json!(model.unwrap_or(&defaults.model)));
+        fields.put("model", &json!(model));
         let system = system.unwrap_or(&defaults.system_prompt);
         fields.put("messages", &messages(system, &history, &text));
         if stream {
@@ -147,7 +156,7 @@ impl Form {
             .collect();
         Ok(Self {
             completion,
-            injects_max_tokens,
+            limit,
             user: attributed.map(|user| clip(user).into()),
             ignored,
         })
@@ -238,15 +247,6 @@ fn messages(system: &str, history: &Turns, text: &str) -> Value {
     );
     messages.push(json!({"role": "user", "content": text}));
     messages.into()
-}
-
-/// The more is asked, the more may be answered.
-fn max_tokens(limits: &MaxTokens, prompt_chars: usize) -> u32 {
-    match prompt_chars {
-        0..500 => limits.simple,
-        500..1500 => limits.medium,
-        _ => limits.complex,
-    }
 }
 
 /// A field that is there and not null.

@@ -19,9 +19,10 @@ use crate::fingerprint::Fingerprint;
 use crate::layers::ReplyResult;
 use crate::metering::Metrics;
 use crate::reply::{Excuse, Head, Provenance, Reply, Tier, Whole, Worth};
-use crate::request::{CacheControl, ProxyRequest, Stage, Verdict};
+use crate::request::{CacheControl, ProxyRequest, Route, Stage, Verdict};
 use crate::store::{Entry, SharedEntry, Spelling, Store};
 use crate::telemetry;
+use crate::tuning::accesses::Accesses;
 
 /// The store, and what may be given out of it.
 pub(super) struct Answers {
@@ -31,6 +32,8 @@ pub(super) struct Answers {
     stale_while_revalidate: Duration,
     turns: Turns,
     refreshes: Refreshes,
+    /// What takes in what is asked for, if anything does.
+    accesses: Option<Arc<Accesses>>,
 }
 
 /// What a look at an entry came to.
@@ -46,10 +49,16 @@ pub(super) enum Look {
 }
 
 impl Answers {
-    pub(super) fn new(config: &Config, store: Store, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        store: Store,
+        metrics: Arc<Metrics>,
+        accesses: Option<Arc<Accesses>>,
+    ) -> Self {
         Self {
             store,
             metrics,
+            accesses,
             stale_if_error: config.cache.stale_if_error,
             stale_while_revalidate: config.cache.stale_while_revalidate,
             turns: Turns::new(config.cache.variants, config.cache.max_entries),
@@ -79,6 +88,13 @@ impl Answers {
             .or_else(|| request.question())
     }
 
+    /// Tells that a question is asked.
+    pub(super) fn note_asked(&self, question: Fingerprint, route: Route) {
+        if let Some(accesses) = &self.accesses {
+            accesses.asked(question, route);
+        }
+    }
+
     /// The entry of a request in this process: by its bytes if they came before, else by its meaning.
     pub(super) fn look_up(&self, request: &ProxyRequest) -> Option<SharedEntry> {
         let memory = &self.store.memory;
@@ -88,9 +104,12 @@ impl Answers {
             && let Some(entry) = memory.find(known.question.variant(variant))
         {
             request.remember_saved(known.saved);
+            self.note_asked(known.question.variant(variant), request.parts().route);
             return Some(entry);
         }
-        let entry = memory.find(request.fingerprint()?)?;
+        let fingerprint = request.fingerprint()?;
+        self.note_asked(fingerprint, request.parts().route);
+        let entry = memory.find(fingerprint)?;
         memory.remember(alias, spelling(request)?);
         Some(entry)
     }
@@ -323,7 +342,9 @@ fn excuse_of(result: &ReplyResult) -> Option<Excuse> {
             failed.then_some(Excuse::Error(Some(status)))
         }
         Err(ProxyError::CircuitOpen { .. }) => Some(Excuse::CircuitOpen),
-        Err(ProxyError::SocketsBusy { .. }) => Some(Excuse::Error(None)),
+        Err(ProxyError::SocketsBusy { .. } | ProxyError::UpstreamCrowded { .. }) => {
+            Some(Excuse::Error(None))
+        }
         Err(error) => error.is_upstream_failure().then_some(Excuse::Error(None)),
     }
 }

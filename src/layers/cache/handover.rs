@@ -87,6 +87,7 @@ pub(super) fn failure(error: &ProxyError) -> Vec<u8> {
         | ProxyError::BudgetExceeded(_)
         | ProxyError::BodiesFull
         | ProxyError::SocketsBusy { .. }
+        | ProxyError::UpstreamCrowded { .. }
         | ProxyError::AnswerTooLarge(_)
         | ProxyError::StreamTooLong(_)
         | ProxyError::Credentials(_)

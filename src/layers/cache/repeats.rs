@@ -16,6 +16,7 @@ use crate::fingerprint::{self, Fingerprint, Scope};
 use crate::reply::{Tier, Whole};
 use crate::request::{CacheControl, Route, Saved};
 use crate::store::{Memory, SharedEntry};
+use crate::tuning::Times;
 
 /// The longest body that is compressed in one step (bytes): 2 ms.
 const MAX_AT_ONCE: usize = 256 * 1024;
@@ -29,6 +30,7 @@ pub struct Repeats {
     answers: Arc<Answers>,
     compression: Arc<Compression>,
     cache: Arc<config::Cache>,
+    times: Times,
     memo: Arc<Memo>,
 }
 
@@ -69,12 +71,14 @@ impl Repeats {
         answers: Arc<Answers>,
         compression: Compression,
         cache: config::Cache,
+        times: Times,
     ) -> Self {
         Self {
             memo: answers.store.memory.memo(),
             answers,
             compression: Arc::new(compression),
             cache: Arc::new(cache),
+            times,
         }
     }
 
@@ -100,7 +104,7 @@ impl Repeats {
 
     /// The answer to a repeat of a request that made no demands of the cache, and wants it whole.
     pub fn find(&self, alias: Fingerprint, route: Route) -> Option<Repeat<'_>> {
-        let ttl = self.cache.ttl_of(route);
+        let ttl = self.times.of(route);
         if ttl.is_zero() || self.answers.deals() {
             return None;
         }
@@ -111,15 +115,18 @@ impl Repeats {
             .answers
             .weigh(CacheControl::default(), ttl, &entry, Tier::Memory);
         match look {
-            Look::Answer(provenance) => Some(Repeat {
-                whole: whole(&entry, provenance),
-                model: Arc::clone(&entry.model),
-                saved: known.saved,
-                user: known.user,
-                entry,
-                question: known.question,
-                memory,
-            }),
+            Look::Answer(provenance) => {
+                self.answers.note_asked(known.question, route);
+                Some(Repeat {
+                    whole: whole(&entry, provenance),
+                    model: Arc::clone(&entry.model),
+                    saved: known.saved,
+                    user: known.user,
+                    entry,
+                    question: known.question,
+                    memory,
+                })
+            }
             _ => None,
         }
     }
@@ -151,7 +158,7 @@ mod tests {
         let memory = Memory::new(Limits::from(&config.cache));
         let store = Store::new(memory.clone(), None, None);
         let layer = CacheLayer::new(&config, Some(store), Arc::default());
-        let repeats = layer.repeats(&config).unwrap();
+        let repeats = layer.repeats(&config, &Times::new(&config.cache)).unwrap();
         let body = vec![b'x'; length];
         let headers = HeaderMap::new();
         for _ in 0..3 {

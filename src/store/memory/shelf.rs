@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::books::{Books, Cause};
 use super::lru::Lru;
-use super::value::ByValue;
+use super::value::{ByValue, Worth};
 use super::{Limits, weight};
 use crate::config::Eviction;
 use crate::fingerprint::Fingerprint;
@@ -14,16 +14,33 @@ use crate::store::{Entry, SharedEntry};
 pub(super) enum Shelf {
     /// The least recently used goes first.
     Lru(Lru),
-    /// What saves the fewest tokens for its room goes first.
+    /// What saves the fewest tokens for its room goes first; or the least recently used, within bounds that move: moka's
+    /// are fixed.
     Value(ByValue),
 }
 
 impl Shelf {
-    /// An empty shelf that notes in `books` what comes and what leaves.
-    pub(super) fn new(limits: &Limits, books: &Arc<Books>) -> Self {
+    /// An empty shelf that notes in `books` what comes and what leaves, and whose bounds may move or not.
+    pub(super) fn new(limits: &Limits, moves: bool, books: &Arc<Books>) -> Self {
         match limits.eviction {
+            Eviction::Lru if moves => Self::Value(ByValue::new(limits, Worth::Use, books)),
             Eviction::Lru => Self::Lru(Lru::new(limits, books)),
-            Eviction::Value => Self::Value(ByValue::new(limits, books)),
+            Eviction::Value => Self::Value(ByValue::new(limits, Worth::Value, books)),
+        }
+    }
+
+    /// The bounds in entries and bytes, where they may move.
+    pub(super) fn bounds(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Lru(_) => None,
+            Self::Value(value) => Some(value.bounds()),
+        }
+    }
+
+    /// Sets other bounds, where they may move; what has no room any more goes.
+    pub(super) fn resize(&self, max_entries: u64, max_bytes: u64) {
+        if let Self::Value(value) = self {
+            value.resize(max_entries, max_bytes);
         }
     }
 

@@ -27,16 +27,26 @@ const FRACTION: u128 = 1 << 32;
 /// More tokens than any model has taken at once. An upstream that counts more is mistaken, and `L` must not jump.
 const MOST_TOKENS: u64 = 1 << 24;
 
-/// The least valuable goes first.
+/// The least valuable goes first. Where all are worth the same that is the least recently used.
 pub(super) struct ByValue {
-    max_entries: usize,
-    max_bytes: u64,
     books: Arc<Books>,
     ranking: Mutex<Ranking>,
 }
 
+/// What entries are ranked by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// What they save for their room.
+    Value,
+    /// Their last use alone.
+    Use,
+}
+
 /// The entries by worth, least first, and where each stands.
 struct Ranking {
+    worth: Worth,
+    max_entries: usize,
+    max_bytes: u64,
     places: BTreeMap<Rank, Place>,
     ranks: HashMap<Fingerprint, Rank>,
     bytes: u64,
@@ -64,25 +74,46 @@ struct Place {
 // === impl ByValue ===
 
 impl ByValue {
-    pub(super) fn new(limits: &Limits, books: &Arc<Books>) -> Self {
-        let max_entries = limits.max_entries.max(1);
+    pub(super) fn new(limits: &Limits, worth: Worth, books: &Arc<Books>) -> Self {
+        let mut ranking = Ranking {
+            worth,
+            max_entries: 0,
+            max_bytes: 0,
+            places: BTreeMap::new(),
+            ranks: HashMap::new(),
+            bytes: 0,
+            share: 0,
+            inflation: 0,
+            uses: 0,
+        };
+        ranking.bound(limits.max_entries, limits.max_bytes);
         Self {
-            max_entries: usize::try_from(max_entries).unwrap_or(usize::MAX),
-            max_bytes: limits.max_bytes,
             books: Arc::clone(books),
-            ranking: Mutex::new(Ranking {
-                places: BTreeMap::new(),
-                ranks: HashMap::new(),
-                bytes: 0,
-                share: limits.max_bytes / max_entries,
-                inflation: 0,
-                uses: 0,
-            }),
+            ranking: Mutex::new(ranking),
         }
     }
 
     pub(super) fn could_hold(&self, bytes: u64) -> bool {
-        bytes <= self.max_bytes
+        bytes <= self.ranking.lock().max_bytes
+    }
+
+    /// The bounds in entries and bytes.
+    pub(super) fn bounds(&self) -> (u64, u64) {
+        let ranking = self.ranking.lock();
+        (ranking.max_entries as u64, ranking.max_bytes)
+    }
+
+    /// Sets other bounds; what has no room any more goes.
+    pub(super) fn resize(&self, max_entries: u64, max_bytes: u64) {
+        let mut ranking = self.ranking.lock();
+        ranking.bound(max_entries, max_bytes);
+        while ranking.places.len() > ranking.max_entries || ranking.bytes > ranking.max_bytes {
+            let Some((rank, evicted)) = ranking.evict() else {
+                break;
+            };
+            self.books.left(&evicted.entry, Cause::Size);
+            ranking.inflation = rank.priority;
+        }
     }
 
     pub(super) fn get(&self, fingerprint: Fingerprint) -> Option<SharedEntry> {
@@ -113,8 +144,8 @@ impl ByValue {
             frequency = replaced.frequency;
         }
         let priority = ranking.priority(&entry, frequency);
-        while ranking.places.len() >= self.max_entries
-            || ranking.bytes.saturating_add(bytes) > self.max_bytes
+        while ranking.places.len() >= ranking.max_entries
+            || ranking.bytes.saturating_add(bytes) > ranking.max_bytes
         {
             let Some((rank, evicted)) = ranking.evict() else {
                 break;
@@ -147,8 +178,18 @@ impl ByValue {
 // === impl Ranking ===
 
 impl Ranking {
+    fn bound(&mut self, max_entries: u64, max_bytes: u64) {
+        let max_entries = max_entries.max(1);
+        self.max_entries = usize::try_from(max_entries).unwrap_or(usize::MAX);
+        self.max_bytes = max_bytes;
+        self.share = max_bytes / max_entries;
+    }
+
     /// The priority of an entry that is used now, and has been so often.
     fn priority(&self, entry: &Entry, frequency: u32) -> u128 {
+        if self.worth == Worth::Use {
+            return 0;
+        }
         // Usage may be unknown. Then all answers cost the same.
         let tokens = entry.usage.total_tokens.clamp(1, MOST_TOKENS);
         let room = weight(entry).max(self.share);

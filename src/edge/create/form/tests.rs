@@ -2,7 +2,7 @@ use super::*;
 
 fn read(endpoint: Endpoint, body: &Value) -> Result<(Value, Form), ProxyError> {
     let bytes = Bytes::from(body.to_string());
-    let form = Form::read(&bytes, endpoint, &Config::default())?;
+    let form = Form::read(&bytes, endpoint, &Config::default(), None)?;
     Ok((serde_json::from_slice(&form.completion).unwrap(), form))
 }
 
@@ -20,7 +20,11 @@ fn a_prompt_becomes_a_completion_with_the_defaults() {
             "temperature": 0.7, "presence_penalty": 0.1, "frequency_penalty": 0.1, "max_tokens": 2000,
         })
     );
-    assert!(form.injects_max_tokens);
+    let limit = Given {
+        size: Size::Simple,
+        tokens: 2_000,
+    };
+    assert_eq!(form.limit, Some(limit));
     assert_eq!(form.ignored, ["odd"]);
 }
 
@@ -34,10 +38,7 @@ fn max_tokens_follow_the_length_of_the_prompt() {
     };
     assert_eq!([499, 500, 1499, 1500].map(tokens), [2000, 3000, 3000, 4000]);
     let (body, form) = read(Endpoint::Prompt, &json!({"prompt": "hi", "max_tokens": 7})).unwrap();
-    assert_eq!(
-        (body["max_tokens"].clone(), form.injects_max_tokens),
-        (json!(7), false)
-    );
+    assert_eq!((body["max_tokens"].clone(), form.limit), (json!(7), None));
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn a_schema_keeps_the_order_of_its_keys_and_numbers_their_spelling() {
     let body = Bytes::from_static(
         br#"{"prompt":"x","response_format":{"z":1.50,"a":{"y":1,"b":2}},"temperature":1.0}"#,
     );
-    let form = Form::read(&body, Endpoint::Prompt, &Config::default()).unwrap();
+    let form = Form::read(&body, Endpoint::Prompt, &Config::default(), None).unwrap();
     let text = String::from_utf8(form.completion).unwrap();
     assert!(
         text.contains(r#""response_format":{"z":1.50,"a":{"y":1,"b":2}}"#),

@@ -28,7 +28,7 @@ fn entry(bytes: u64, tokens: u64) -> SharedEntry {
 }
 
 fn shelf() -> ByValue {
-    ByValue::new(&LIMITS, &Arc::default())
+    ByValue::new(&LIMITS, Worth::Value, &Arc::default())
 }
 
 /// Which of the keys 0 to 9 are kept.
@@ -59,6 +59,7 @@ async fn large_answers_are_worth_less() {
             max_entries: 100,
             ..LIMITS
         },
+        Worth::Value,
         &Arc::default(),
     );
     shelf.insert(key(0), entry(2_000, 300));
@@ -143,7 +144,7 @@ async fn it_does_what_the_plain_form_of_the_policy_does() {
         ..LIMITS
     };
     let books = Arc::new(Books::default());
-    let shelf = ByValue::new(&limits, &books);
+    let shelf = ByValue::new(&limits, Worth::Value, &books);
     let (mut plain, mut inflation, mut pushed) = (Vec::<Plain>::new(), 0, 0);
     let priority = |inflation: u128, frequency: u32, tokens: u64, bytes: u64| {
         let room = u128::from(bytes.max(1_500));
@@ -185,4 +186,26 @@ async fn it_does_what_the_plain_form_of_the_policy_does() {
     }
     assert!(pushed > 1_000);
     assert_eq!(books.evictions().size, pushed);
+}
+
+/// With bounds that move, the least recently used goes first, as it does from moka.
+#[tokio::test(start_paused = true)]
+async fn bounds_move_and_the_least_recently_used_go_first() {
+    let books = Arc::<Books>::default();
+    let shelf = ByValue::new(&LIMITS, Worth::Use, &books);
+    shelf.resize(4, 100_000);
+    assert_eq!(shelf.bounds(), (4, 100_000));
+    for n in 0..5_u8 {
+        shelf.insert(digest(&[n]), entry(1_000, 10));
+    }
+    let has = |n: u8| shelf.ranking.lock().ranks.contains_key(&digest(&[n]));
+    assert_eq!([0, 1, 2, 3, 4].map(has), [false, true, true, true, true]);
+    assert!(shelf.get(digest(&[1])).is_some());
+    shelf.resize(2, 100_000);
+    assert_eq!([1, 2, 3, 4].map(has), [true, false, false, true]);
+    // One has room by its bytes.
+    shelf.resize(9, 1_000);
+    assert_eq!([1, 4].map(has), [true, false]);
+    assert_eq!(books.evictions().size, 4);
+    assert_eq!(books.bytes(), 1_000);
 }

@@ -1,0 +1,365 @@
+//! Calls upstream: as many of each model at once as the upstream stands, so that what is too much waits here for a moment
+//! instead of failing there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use super::gate::{Outcome, Window};
+use super::journal::{Action, Decision, Gain, Id, Journal, Unit};
+use super::words::{count, percent};
+use crate::config;
+use crate::error::ProxyError;
+
+/// Models that are told apart: clients name them. All others share one gate.
+const MOST_MODELS: usize = 64;
+/// A call waits for its place no longer: then it is told to come back.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Of fewer calls nothing is concluded.
+const LEAST_CALLS: u64 = 50;
+/// What did no good is not tried again for so long.
+const HELD: Duration = Duration::from_hours(1);
+
+/// The gates of all models. Cheap to clone.
+#[derive(Clone)]
+pub struct Gates {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    least: usize,
+    most: usize,
+    acts: bool,
+    is_frozen: AtomicBool,
+    gates: Mutex<HashMap<Arc<str>, Arc<Gate>>>,
+}
+
+/// The calls to one model.
+pub struct Gate {
+    model: Arc<str>,
+    acts: bool,
+    places: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+struct State {
+    window: Window,
+    in_flight: usize,
+    /// Places that there are, those that are taken included.
+    places: usize,
+    /// Places that are gone as soon as they are given back.
+    owed: usize,
+    seen: Seen,
+    trial: Option<Trial>,
+    held_until: Option<Instant>,
+    is_frozen: bool,
+}
+
+/// What happened since the last look.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    calls: u64,
+    overloads: u64,
+    waited: u64,
+    turned_away: u64,
+}
+
+/// A limit that came down, and what the upstream said before it did.
+struct Trial {
+    id: Id,
+    overloads: f64,
+}
+
+/// A call's place, until its answer has ended; given back when dropped, whatever ended it.
+pub struct Place {
+    gate: Arc<Gate>,
+    permit: Option<OwnedSemaphorePermit>,
+    begun: Instant,
+    outcome: Outcome,
+}
+
+impl Gates {
+    pub(super) fn new(config: &config::Config, acts: bool) -> Self {
+        let shared = Shared {
+            least: config.tuning.min_concurrency,
+            most: config.upstream.max_connections_per_host,
+            acts,
+            is_frozen: AtomicBool::new(false),
+            gates: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The gate of a model.
+    pub fn of(&self, model: Option<Arc<str>>) -> Arc<Gate> {
+        let mut gates = self.shared.gates.lock();
+        let model = model.filter(|model| gates.len() < MOST_MODELS || gates.contains_key(model));
+        let model = model.unwrap_or_else(|| "others".into());
+        let gate = gates.entry(model).or_insert_with_key(|model| {
+            let shared = &self.shared;
+            let gate = Gate::new(Arc::clone(model), shared.least, shared.most, shared.acts);
+            gate.state.lock().is_frozen = shared.is_frozen.load(Ordering::Relaxed);
+            Arc::new(gate)
+        });
+        Arc::clone(gate)
+    }
+
+    /// Decides for each model of which enough was seen.
+    pub(super) fn look(&self, journal: &Journal, now: Instant) {
+        for gate in self.all() {
+            gate.look(journal, now, self.shared.most);
+        }
+    }
+
+    /// Leaves everything as it is, or no longer.
+    pub(super) fn freeze(&self, is_frozen: bool) {
+        self.shared.is_frozen.store(is_frozen, Ordering::Relaxed);
+        for gate in self.all() {
+            gate.state.lock().is_frozen = is_frozen;
+        }
+    }
+
+    /// Forgets everything: all places are there again.
+    pub(super) fn reset(&self) {
+        for gate in self.all() {
+            let mut state = gate.state.lock();
+            state.window = Window::new(self.shared.least, self.shared.most);
+            (state.trial, state.held_until) = (None, None);
+            gate.fit(&mut state);
+        }
+    }
+
+    /// The least that a limit comes down to.
+    pub(super) fn least(&self) -> usize {
+        self.shared.least
+    }
+
+    /// The models whose calls are kept to fewer at once than there could be: the most, and how many.
+    pub(super) fn narrow(&self) -> Vec<(String, usize, usize)> {
+        let narrow = self.all().into_iter().filter_map(|gate| {
+            let limit = gate.state.lock().window.limit();
+            (limit < self.shared.most).then(|| (gate.model.to_string(), self.shared.most, limit))
+        });
+        let mut narrow: Vec<_> = narrow.collect();
+        narrow.sort();
+        narrow
+    }
+
+    fn all(&self) -> Vec<Arc<Gate>> {
+        self.shared.gates.lock().values().cloned().collect()
+    }
+}
+
+impl Gate {
+    fn new(model: Arc<str>, least: usize, most: usize, acts: bool) -> Self {
+        let window = Window::new(least, most);
+        let places = window.limit().min(Semaphore::MAX_PERMITS);
+        Self {
+            model,
+            acts,
+            places: Arc::new(Semaphore::new(places)),
+            state: Mutex::new(State {
+                window,
+                in_flight: 0,
+                places,
+                owed: 0,
+                seen: Seen::default(),
+                trial: None,
+                held_until: None,
+                is_frozen: false,
+            }),
+        }
+    }
+
+    /// A place for a call, at once where nothing is held back, else as soon as one is free.
+    pub async fn enter(self: Arc<Self>, deadline: Instant) -> Result<Place, ProxyError> {
+        let mut permit = None;
+        if self.acts {
+            permit = Arc::clone(&self.places).try_acquire_owned().ok();
+            if permit.is_none() {
+                self.state.lock().seen.waited += 1;
+                let until = deadline.min(Instant::now() + LONGEST_WAIT);
+                let free = timeout_at(until, Arc::clone(&self.places).acquire_owned()).await;
+                permit = free.ok().and_then(Result::ok);
+                if permit.is_none() {
+                    let mut state = self.state.lock();
+                    state.seen.turned_away += 1;
+                    return Err(ProxyError::UpstreamCrowded {
+                        model: Arc::clone(&self.model),
+                        limit: state.window.limit(),
+                        retry_after: Duration::from_secs(1),
+                    });
+                }
+            }
+        }
+        self.state.lock().in_flight += 1;
+        Ok(Place {
+            gate: self,
+            permit,
+            begun: Instant::now(),
+            outcome: Outcome::Otherwise,
+        })
+    }
+
+    /// Makes the places as many as the window says; those that are taken go when they are given back.
+    fn fit(&self, state: &mut State) {
+        let wanted = state.window.limit().min(Semaphore::MAX_PERMITS);
+        let there = state.places - state.owed;
+        if wanted > there {
+            let more = wanted - there;
+            let kept = more.min(state.owed);
+            state.owed -= kept;
+            self.places.add_permits(more - kept);
+            state.places += more - kept;
+        } else if wanted < there {
+            let fewer = there - wanted;
+            let gone = self.places.forget_permits(fewer);
+            state.places -= gone;
+            state.owed += fewer - gone;
+        }
+    }
+
+    fn leave(&self, outcome: Outcome, permit: Option<OwnedSemaphorePermit>) {
+        let mut state = self.state.lock();
+        state.seen.calls += 1;
+        state.seen.overloads += u64::from(outcome == Outcome::Overload);
+        let (in_flight, now) = (state.in_flight, Instant::now());
+        state.in_flight = in_flight.saturating_sub(1);
+        let is_held = state.held_until.is_some_and(|until| now < until);
+        if !state.is_frozen && !is_held {
+            state.window.ended(outcome, in_flight, now);
+        }
+        let Some(permit) = permit else { return };
+        if state.owed > 0 {
+            state.owed -= 1;
+            state.places -= 1;
+            permit.forget();
+        } else {
+            drop(permit);
+        }
+        self.fit(&mut state);
+    }
+
+    fn look(&self, journal: &Journal, now: Instant, most: usize) {
+        let mut state = self.state.lock();
+        if state.seen.calls < LEAST_CALLS {
+            return;
+        }
+        let seen = std::mem::take(&mut state.seen);
+        let overloads = seen.share();
+        let limit = state.window.limit();
+        let subject = || format!("calls at once ({})", self.model).into_boxed_str();
+        if let Some(trial) = state.trial.take() {
+            let amount = (trial.overloads - overloads) * 1_000.0;
+            let unit = Unit::CallsPerThousand;
+            journal.measured(trial.id, Gain { amount, unit });
+            if amount < 0.0 {
+                journal.note(Decision {
+                    subject: subject(),
+                    action: Action::RolledBack,
+                    before: limit.to_string().into(),
+                    after: most.to_string().into(),
+                    evidence: format!(
+                        "With {limit} calls at once {} of {} were refused as too many or ran out of time, more than the {} before: their number is \
+                         not what the upstream minds. It is not tried again for an hour.",
+                        percent(overloads),
+                        count_of(seen.calls),
+                        percent(trial.overloads),
+                    )
+                    .into(),
+                    expected: None,
+                });
+                state.window.open();
+                state.held_until = Some(now + HELD);
+                self.fit(&mut state);
+            }
+            return;
+        }
+        if !state.window.is_narrow() || seen.overloads == 0 {
+            return;
+        }
+        let acts = self.acts && !state.is_frozen;
+        let waiting = if self.acts {
+            format!(
+                " {} waited here for a moment, and {} waited in vain.",
+                count_of(seen.waited),
+                count_of(seen.turned_away)
+            )
+        } else {
+            String::new()
+        };
+        let id = journal.note(Decision {
+            subject: subject(),
+            action: if acts { Action::Applied } else { Action::Proposed },
+            before: most.to_string().into(),
+            after: limit.to_string().into(),
+            evidence: format!(
+                "Of {} calls {} were refused by the upstream as too many, or ran out of time. It stands about {limit} at once.{waiting}",
+                count_of(seen.calls),
+                percent(overloads),
+            )
+            .into(),
+            expected: Some(Gain {
+                amount: overloads * 1_000.0,
+                unit: Unit::CallsPerThousand,
+            }),
+        });
+        if acts {
+            state.trial = Some(Trial { id, overloads });
+        }
+    }
+}
+
+impl Place {
+    /// The call has ended well: a whole answer of so many tokens, or the head of a stream.
+    pub fn went_well(&mut self, tokens: Option<u64>) {
+        let seconds = self.begun.elapsed().as_secs_f64();
+        self.outcome = match tokens {
+            #[expect(clippy::cast_precision_loss, reason = "tokens of one answer")]
+            Some(tokens) => Outcome::Well {
+                // What comes before the first token is as long for a short answer.
+                seconds: seconds * 100.0 / (tokens as f64 + 100.0),
+                is_stream: false,
+            },
+            None => Outcome::Well {
+                seconds,
+                is_stream: true,
+            },
+        };
+    }
+
+    /// The upstream said that it is too much, or ran out of time.
+    pub fn was_too_much(&mut self) {
+        self.outcome = Outcome::Overload;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.gate.leave(self.outcome, self.permit.take());
+    }
+}
+
+impl Seen {
+    fn share(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+        let share = self.overloads as f64 / self.calls.max(1) as f64;
+        share
+    }
+}
+
+fn count_of(n: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "it is shown")]
+    let n = n as f64;
+    count(n)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+use futures_util::FutureExt as _;
+
+use super::*;
+use crate::config::Config;
+
+fn gates(acts: bool) -> Gates {
+    let text = "[upstream]\nmax_connections_per_host = 20\n[tuning]\nmin_concurrency = 2";
+    Gates::new(&Config::from_toml(text).unwrap(), acts)
+}
+
+fn gate(gates: &Gates) -> Arc<Gate> {
+    gates.of(Some("m".into()))
+}
+
+fn later() -> Instant {
+    Instant::now() + Duration::from_mins(1)
+}
+
+/// So many calls at once, of which the upstream refuses those beyond its capacity.
+async fn round(gates: &Gates, calls: usize, capacity: usize) {
+    let mut places = Vec::new();
+    for _ in 0..calls {
+        if let Some(place) = gate(gates).enter(later()).now_or_never() {
+            places.push(place.unwrap());
+        }
+    }
+    for (n, mut place) in places.into_iter().enumerate() {
+        if n < capacity {
+            place.went_well(Some(100));
+        } else {
+            place.was_too_much();
+        }
+    }
+    tokio::time::advance(Duration::from_secs(2)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_much_waits_here_and_the_upstream_is_not_asked_too_much() {
+    let (gates, journal) = (gates(true), Journal::default());
+    for _ in 0..10 {
+        round(&gates, 20, 6).await;
+    }
+    gates.look(&journal, Instant::now());
+    let limit = gates.narrow()[0].2;
+    assert!((2..=7).contains(&limit), "{limit}");
+    for _ in 0..20 {
+        round(&gates, 20, 6).await;
+    }
+    gates.look(&journal, Instant::now());
+    let entries = journal.entries();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].decision.action, Action::Applied);
+    let (expected, measured) = (
+        entries[0].decision.expected.unwrap(),
+        entries[0].measured.unwrap(),
+    );
+    assert!(
+        expected.amount > 100.0 && measured.amount > 100.0,
+        "{entries:?}"
+    );
+    gates.reset();
+    assert!(gates.narrow().is_empty());
+    assert_eq!(gate(&gates).places.available_permits(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn places_come_and_go_with_the_limit_and_none_is_lost() {
+    let gates = gates(true);
+    let gate = gate(&gates);
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(Arc::clone(&gate).enter(later()).await.unwrap());
+    }
+    held.pop().unwrap().was_too_much();
+    assert_eq!(gate.state.lock().window.limit(), 15);
+    // Those beyond the limit are not given on.
+    assert!(Arc::clone(&gate).enter(later()).now_or_never().is_none());
+    held.truncate(14);
+    let next = Arc::clone(&gate).enter(later()).await.unwrap();
+    assert!(Arc::clone(&gate).enter(later()).now_or_never().is_none());
+    drop((next, held));
+    assert_eq!(
+        gate.places.available_permits(),
+        gate.state.lock().window.limit()
+    );
+    assert_eq!(gate.state.lock().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_in_vain_is_told_to_come_back() {
+    let gates = gates(true);
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(gate(&gates).enter(later()).await.unwrap());
+    }
+    let error = gate(&gates).enter(later()).await.err().unwrap();
+    assert!(matches!(
+        error,
+        ProxyError::UpstreamCrowded { limit: 20, .. }
+    ));
+    assert_eq!(error.status(), 503);
+    assert!(error.retry_after().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_does_no_good_is_taken_back() {
+    let (gates, journal) = (gates(true), Journal::default());
+    for _ in 0..10 {
+        round(&gates, 20, 15).await;
+    }
+    gates.look(&journal, Instant::now());
+    // However few they are, the upstream refuses all of them.
+    for _ in 0..50 {
+        round(&gates, 20, 0).await;
+    }
+    gates.look(&journal, Instant::now());
+    let newest = &journal.entries()[0].decision;
+    assert_eq!((newest.action, &*newest.after), (Action::RolledBack, "20"));
+    assert!(gates.narrow().is_empty());
+    round(&gates, 20, 0).await;
+    assert!(gates.narrow().is_empty(), "it is held for an hour");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_only_looks_holds_nobody_back() {
+    let (gates, journal) = (gates(false), Journal::default());
+    let mut held = Vec::new();
+    for _ in 0..500 {
+        held.push(gate(&gates).enter(later()).now_or_never().unwrap().unwrap());
+    }
+    drop(held);
+    for _ in 0..10 {
+        round(&gates, 20, 6).await;
+    }
+    gates.look(&journal, Instant::now());
+    assert_eq!(journal.entries()[0].decision.action, Action::Proposed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn models_beyond_the_bound_share_a_gate() {
+    let gates = gates(true);
+    for n in 0..1_000 {
+        gates.of(Some(format!("model {n}").into()));
+    }
+    assert_eq!(gates.all().len(), MOST_MODELS + 1);
+    assert!(Arc::ptr_eq(&gates.of(Some("new".into())), &gates.of(None)));
+}
