@@ -65,8 +65,8 @@ struct Seen {
     pulse: Pulse,
 }
 
-/// What changes without a request that ends: requests that begin, the cache, flights, circuits.
-type Pulse = (u64, u64, u64, Vec<&'static str>);
+/// What changes without a request that ends: requests that begin, the cache, flights, circuits, decisions.
+type Pulse = (u64, u64, u64, Vec<&'static str>, (u64, bool));
 
 impl Edge {
     /// Waits for news, of which the first is the state as it is. Ends when the process is about to: an open page must not
@@ -114,6 +114,7 @@ impl Edge {
             stack.store.memory.len(),
             stack.flights.len() as u64,
             circuits.iter().map(|circuit| circuit.state).collect(),
+            self.tuning_pulse(),
         )
     }
 
@@ -137,6 +138,7 @@ impl Edge {
             "latencyMs": latencies(&known),
             "tokens": tokens(&known),
             "breakers": circuits(self),
+            "tuning": self.tuning_state(),
             "unpricedModels": shared.stack.metrics.unpriced_models(),
             "recent": known.recent.iter().map(row).collect::<Vec<_>>(),
             "resources": self.resources().to_json(self),

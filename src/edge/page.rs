@@ -59,6 +59,7 @@ const FILES: &[Asset] = assets! {
     "recent.js": SCRIPT,
     "river.js": SCRIPT,
     "tryit.js": SCRIPT,
+    "tuning.js": SCRIPT,
     "usage.js": SCRIPT,
     "uplot.min.js": SCRIPT,
     "page.css": STYLE,

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Edge;
@@ -17,6 +18,9 @@ use crate::config::TuningMode;
 use crate::error::ProxyError;
 use crate::tuning::journal::{Entry, Gain};
 use crate::tuning::{self, Optimizer};
+
+/// So many decisions stand on the page, the newest.
+const ON_THE_PAGE: usize = 8;
 
 /// What adjusts itself, and what it decided.
 #[derive(Serialize, ToSchema)]
@@ -180,6 +184,25 @@ impl Edge {
     fn let_in(&self, headers: &HeaderMap, peer: Option<Extension<Peer>>) -> Result<(), ProxyError> {
         let peer = peer.map(|Extension(Peer(address))| address);
         self.shared.guard.operator(headers, peer).map(drop)
+    }
+
+    /// What the page shows of it.
+    pub(super) fn tuning_state(&self) -> Value {
+        let mut report = report(self);
+        report.decisions.truncate(ON_THE_PAGE);
+        // It changes with each second, and nobody reads it there.
+        report.next_look_seconds = 0;
+        serde_json::to_value(report).unwrap_or_default()
+    }
+
+    /// Grows with each decision, and whether all is frozen.
+    pub(super) fn tuning_pulse(&self) -> (u64, bool) {
+        let stack = &self.shared.stack;
+        let optimizer = stack.optimizer.as_ref();
+        (
+            stack.journal.changes(),
+            optimizer.is_some_and(Optimizer::is_frozen),
+        )
     }
 
     fn optimizer(&self) -> Result<&Optimizer, ProxyError> {

@@ -19,6 +19,7 @@ pub struct Journal {
 struct Pages {
     entries: VecDeque<Entry>,
     last: u64,
+    changes: u64,
 }
 
 /// The number of an entry: later ones have higher ones.
@@ -107,6 +108,7 @@ impl Journal {
             after = %decision.after, evidence = %decision.evidence, "tuning"
         );
         let mut pages = self.pages.lock();
+        pages.changes += 1;
         let last = pages.entries.iter_mut().rev();
         let mut last = last.filter(|entry| entry.decision.subject == decision.subject);
         if let Some(entry) = last.next()
@@ -137,7 +139,13 @@ impl Journal {
         let mut pages = self.pages.lock();
         if let Some(entry) = pages.entries.iter_mut().find(|entry| entry.id == id) {
             entry.measured = Some(gain);
+            pages.changes += 1;
         }
+    }
+
+    /// Grows with everything that is written down.
+    pub fn changes(&self) -> u64 {
+        self.pages.lock().changes
     }
 
     /// All entries, the newest first.

@@ -392,6 +392,11 @@ impl Optimizer {
         );
     }
 
+    /// Whether an operator wants everything left as it is.
+    pub fn is_frozen(&self) -> bool {
+        self.shared.desk.lock().is_frozen
+    }
+
     /// How things stand.
     pub fn standing(&self) -> Standing {
         let shared = &*self.shared;

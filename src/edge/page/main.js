@@ -10,6 +10,7 @@ import * as panels from "./panels.js";
 import * as recent from "./recent.js";
 import * as river from "./river.js";
 import * as tryit from "./tryit.js";
+import * as tuning from "./tuning.js";
 import * as usage from "./usage.js";
 
 for (const part of [overview, river, usage, latency, tryit, clear]) part.setUp();
@@ -18,7 +19,7 @@ for (const node of document.querySelectorAll(".origin")) node.textContent = api.
 const restart = follow(
   (state) => {
     $("demo").hidden = !state.demo;
-    for (const part of [overview, river, latency, panels, recent, tryit, usage]) part.show(state);
+    for (const part of [overview, river, latency, panels, tuning, recent, tryit, usage]) part.show(state);
   },
   (status, text) => {
     $("status").dataset.status = status;
