@@ -1,9 +1,9 @@
 //! What is asked for and kept, on its way from the requests to whoever makes something of it: a sample by fingerprints.
 //!
-//! A request compares two numbers, and where it is in the sample pays for a lock and a push. Nobody waits: where too much
-//! comes, fewer are followed.
+//! A request compares two numbers, and where it is in the sample pays for a lock and a push. Nobody waits: of a flood the
+//! beginning of each second is taken in, and the rest is only counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -19,7 +19,18 @@ pub struct Accesses {
     /// Those whose keys are above it are not followed.
     threshold: AtomicU64,
     waiting: Mutex<Vec<Access>>,
+    /// There is no room for more.
+    is_full: AtomicBool,
+    /// What there was no room for.
+    missed: AtomicU64,
     bell: Notify,
+}
+
+/// What has gathered.
+pub(super) struct Gathered {
+    pub(super) accesses: Vec<Access>,
+    /// For how many each of them stands.
+    pub(super) weight: f64,
 }
 
 /// Something that happened to a question that is followed.
@@ -38,6 +49,8 @@ impl Default for Accesses {
         Self {
             threshold: AtomicU64::new(u64::MAX),
             waiting: Mutex::default(),
+            is_full: AtomicBool::new(false),
+            missed: AtomicU64::new(0),
             bell: Notify::new(),
         }
     }
@@ -81,8 +94,17 @@ impl Accesses {
     }
 
     /// Takes what waits.
-    pub(super) fn take(&self) -> Vec<Access> {
-        std::mem::take(&mut *self.waiting.lock())
+    pub(super) fn take(&self) -> Gathered {
+        let (accesses, missed) = {
+            let mut waiting = self.waiting.lock();
+            self.is_full.store(false, Ordering::Relaxed);
+            let missed = self.missed.swap(0, Ordering::Relaxed);
+            (std::mem::take(&mut *waiting), missed)
+        };
+        let taken = accesses.len().max(1) as u64;
+        #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+        let weight = (taken + missed) as f64 / taken as f64;
+        Gathered { accesses, weight }
     }
 
     fn follows(&self, key: u64) -> bool {
@@ -90,26 +112,19 @@ impl Accesses {
     }
 
     fn push(&self, access: Access) {
+        if self.is_full.load(Ordering::Relaxed) {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         let mut waiting = self.waiting.lock();
-        while waiting.len() >= MOST {
-            // Half of the questions, with all that happened to them: of the others nothing is lost.
-            self.lower(self.threshold() / 2);
-            let threshold = self.threshold();
-            waiting.retain(|access| access.key().is_none_or(|key| key <= threshold));
+        if waiting.len() >= MOST {
+            self.is_full.store(true, Ordering::Relaxed);
+            self.missed.fetch_add(1, Ordering::Relaxed);
+            return;
         }
         waiting.push(access);
         if waiting.len() == 1 {
             self.bell.notify_one();
-        }
-    }
-}
-
-impl Access {
-    /// Of the question that it is about.
-    fn key(self) -> Option<u64> {
-        match self {
-            Self::Asked { key, .. } | Self::Stored { key, .. } => Some(key),
-            Self::Cleared => None,
         }
     }
 }
@@ -126,24 +141,30 @@ mod tests {
     use crate::fingerprint::digest;
 
     #[test]
-    fn too_much_makes_it_follow_fewer() {
+    fn of_a_flood_the_beginning_stands_for_the_rest() {
         let accesses = Accesses::default();
-        for n in 0..10_000_u32 {
+        for n in 0..20_000_u32 {
             accesses.asked(digest(&n.to_le_bytes()), Route::Create);
         }
-        let first = accesses.take().len();
-        assert!((4_500..5_500).contains(&first), "{first}");
-        let threshold = accesses.threshold();
-        assert_eq!(threshold, u64::MAX / 2);
+        let gathered = accesses.take();
+        assert_eq!(gathered.accesses.len(), MOST);
+        let stands_for = gathered.weight * 8_192.0;
+        assert!((19_999.0..20_001.0).contains(&stands_for), "{stands_for}");
+        // And then all is as before.
+        accesses.cleared();
+        let gathered = accesses.take();
+        assert_eq!(gathered.accesses, [Access::Cleared]);
+        assert!(gathered.weight < 1.1);
+    }
+
+    #[test]
+    fn what_is_not_in_the_sample_is_not_taken_in() {
+        let accesses = Accesses::default();
+        accesses.lower(u64::MAX / 4);
         for n in 0..2_000_u32 {
             accesses.stored(digest(&n.to_le_bytes()), 1);
         }
-        let followed = accesses.take();
-        assert!(followed.len() < 1_200, "{}", followed.len());
-        assert!(
-            followed
-                .iter()
-                .all(|access| matches!(access, Access::Stored { key, .. } if *key <= threshold))
-        );
+        let followed = accesses.take().accesses;
+        assert!((400..600).contains(&followed.len()), "{}", followed.len());
     }
 }

@@ -22,6 +22,8 @@ const MOST_MODELS: usize = 64;
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Of fewer calls nothing is concluded.
 const LEAST_CALLS: u64 = 50;
+/// A limit is to take away so much of what was refused, at least: whoever waits for nothing is worse off than before.
+const LEAST_GAIN: f64 = 0.1;
 /// What did no good is not tried again for so long.
 const HELD: Duration = Duration::from_hours(1);
 
@@ -260,15 +262,15 @@ impl Gate {
             let amount = (trial.overloads - overloads) * 1_000.0;
             let unit = Unit::CallsPerThousand;
             journal.measured(trial.id, Gain { amount, unit });
-            if amount < 0.0 {
+            if amount < trial.overloads * LEAST_GAIN * 1_000.0 {
                 journal.note(Decision {
                     subject: subject(),
                     action: Action::RolledBack,
                     before: limit.to_string().into(),
                     after: most.to_string().into(),
                     evidence: format!(
-                        "With {limit} calls at once {} of {} were refused as too many or ran out of time, more than the {} before: their number is \
-                         not what the upstream minds. It is not tried again for an hour.",
+                        "With {limit} calls at once {} of {} were refused as too many or ran out of time, and {} before: their number is not what \
+                         the upstream minds. It is not tried again for an hour.",
                         percent(overloads),
                         count_of(seen.calls),
                         percent(trial.overloads),

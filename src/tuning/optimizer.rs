@@ -227,11 +227,13 @@ impl Optimizer {
         };
         let desk = &mut *self.shared.desk.lock();
         desk.reuse.lower(cache.accesses.threshold());
-        for access in cache.accesses.take() {
+        let gathered = cache.accesses.take();
+        for access in gathered.accesses {
             match access {
                 Access::Asked { key, route } if key <= desk.reuse.threshold() => {
                     let between = desk.reuse.asked(key, now);
-                    desk.window.note(route, between, desk.reuse.weight());
+                    let weight = desk.reuse.weight() * gathered.weight;
+                    desk.window.note(route, between, weight);
                 }
                 Access::Stored { key, bytes } if key <= desk.reuse.threshold() => {
                     desk.reuse.stored(key, bytes, now);
