@@ -226,7 +226,7 @@ impl Memory {
             return Err(NotKept::Cleared);
         }
         if let Some(watch) = self.shared.watch.get() {
-            watch.stored(fingerprint, weight(&entry));
+            watch.stored(fingerprint, weight(&entry), entry.age());
         }
         self.shared.entries.insert(fingerprint, entry);
         self.shared.changes.fetch_add(1, Ordering::Relaxed);

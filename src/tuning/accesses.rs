@@ -4,6 +4,7 @@
 //! beginning of each second is taken in, and the rest is only counted.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -11,7 +12,7 @@ use tokio::sync::Notify;
 use crate::fingerprint::Fingerprint;
 use crate::request::Route;
 
-/// So many may wait (24 bytes each).
+/// So many may wait (40 bytes each).
 const MOST: usize = 8_192;
 
 /// Takes them in.
@@ -38,8 +39,8 @@ pub(super) struct Gathered {
 pub(super) enum Access {
     /// It was asked.
     Asked { key: u64, route: Route },
-    /// An answer to it was kept that weighs so much.
-    Stored { key: u64, bytes: u64 },
+    /// An answer to it was kept that weighs so much and was made so long ago: others share theirs.
+    Stored { key: u64, bytes: u64, age: Duration },
     /// All answers are gone.
     Cleared,
 }
@@ -66,10 +67,10 @@ impl Accesses {
     }
 
     /// An answer to it is kept.
-    pub fn stored(&self, question: Fingerprint, bytes: u64) {
+    pub fn stored(&self, question: Fingerprint, bytes: u64, age: Duration) {
         let key = key(question);
         if self.follows(key) {
-            self.push(Access::Stored { key, bytes });
+            self.push(Access::Stored { key, bytes, age });
         }
     }
 
@@ -162,7 +163,7 @@ mod tests {
         let accesses = Accesses::default();
         accesses.lower(u64::MAX / 4);
         for n in 0..2_000_u32 {
-            accesses.stored(digest(&n.to_le_bytes()), 1);
+            accesses.stored(digest(&n.to_le_bytes()), 1, Duration::ZERO);
         }
         let followed = accesses.take().accesses;
         assert!((400..600).contains(&followed.len()), "{}", followed.len());

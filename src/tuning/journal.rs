@@ -104,8 +104,12 @@ impl Journal {
     pub fn note(&self, decision: Decision) -> Id {
         let at = Timestamp::now();
         tracing::info!(
-            subject = %decision.subject, action = decision.action.as_str(), before = %decision.before,
-            after = %decision.after, evidence = %decision.evidence, "tuning"
+            subject = &*decision.subject,
+            action = decision.action.as_str(),
+            before = &*decision.before,
+            after = &*decision.after,
+            evidence = &*decision.evidence,
+            "tuning"
         );
         let mut pages = self.pages.lock();
         pages.changes += 1;

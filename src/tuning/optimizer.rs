@@ -235,8 +235,9 @@ impl Optimizer {
                     let weight = desk.reuse.weight() * gathered.weight;
                     desk.window.note(route, between, weight);
                 }
-                Access::Stored { key, bytes } if key <= desk.reuse.threshold() => {
-                    desk.reuse.stored(key, bytes, now);
+                Access::Stored { key, bytes, age } if key <= desk.reuse.threshold() => {
+                    let made = now.checked_sub(age).unwrap_or(now);
+                    desk.reuse.stored(key, bytes, made);
                 }
                 Access::Cleared => desk.reuse.cleared(),
                 Access::Asked { .. } | Access::Stored { .. } => {}

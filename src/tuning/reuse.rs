@@ -101,9 +101,9 @@ impl Reuse {
         })
     }
 
-    /// An answer is kept.
-    pub(super) fn stored(&mut self, key: u64, bytes: u64, now: Instant) {
-        let stored = Some(Stored { at: now, bytes });
+    /// An answer is kept that was made at this time.
+    pub(super) fn stored(&mut self, key: u64, bytes: u64, made: Instant) {
+        let stored = Some(Stored { at: made, bytes });
         if !self.keys.contains(&key) {
             self.push(Item { key, stored });
             return;

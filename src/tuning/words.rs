@@ -41,7 +41,8 @@ pub(super) fn bytes(bytes: u64) -> String {
 
 /// A count, with a comma between thousands.
 pub(super) fn count(n: f64) -> String {
-    let digits = format!("{:.0}", n.max(0.0));
+    // A sum of nothing is a zero with a minus.
+    let digits = format!("{:.0}", n.max(0.0).abs());
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
@@ -92,6 +93,7 @@ mod tests {
         assert_eq!(bytes(256 << 20), "256MiB");
         assert_eq!(bytes(1_000), "1000");
         assert_eq!(count(1_234_567.4), "1,234,567");
+        assert_eq!(count(-0.0), "0");
         assert_eq!(
             [usd(0.0), usd(0.00001), usd(0.25), usd(-3.0)],
             ["$0", "under $0.0001", "$0.2500", "−$3.00"]

@@ -33,7 +33,7 @@ function row(decision) {
   return el("tr", {},
     el("td", { class: "wide" }, el("time", { datetime: decision.at }, clock(decision.at))),
     el("td", {}, el("span", { class: "name" }, `${decision.subject}: ${decision.before} → ${decision.after}`),
-      el("small", {}, `${decision.action}${times}. ${decision.evidence}`)),
+      el("small", {}, `${decision.action[0].toUpperCase()}${decision.action.slice(1)}${times}. ${decision.evidence}`)),
     el("td", { class: "n wide" }, ...gain(decision.expected, "–")),
     el("td", { class: "n" }, ...gain(decision.measured, "not yet")));
 }
