@@ -46,6 +46,7 @@ pub struct Config {
     pub create: Dialect,
     /// What `/create/chat` asks for.
     pub chat: Dialect,
+    pub batch: Batch,
     pub auth: Auth,
     pub log: Log,
     pub metering: Metering,
@@ -225,6 +226,13 @@ pub struct Dialect {
     pub presence_penalty: f64,
     pub frequency_penalty: f64,
     pub max_prompt_chars: usize,
+}
+
+/// What is worked on together.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Requests of one batch at once.
+    pub concurrency: usize,
 }
 
 /// Who may call.

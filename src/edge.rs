@@ -126,14 +126,9 @@ impl Edge {
         route: Route,
         headers: &HeaderMap,
     ) -> Result<Caller, ProxyError> {
-        let mut caller = self.shared.guard.caller(headers)?;
-        context.open_account(route, caller.who());
-        caller.account = Arc::clone(context.account());
+        let caller = self.shared.guard.caller(headers)?;
+        let mut caller = caller.with_account(context, route);
         if let Some(quota) = &caller.quota {
-            context.note_client(quota.name());
-            if let Some(budget) = quota.budget() {
-                context.account().pay_from(Arc::clone(budget));
-            }
             quota.count()?;
             // Before the body, whose upload is a part of the request.
             caller.place = quota.place()?;
@@ -151,6 +146,25 @@ impl Edge {
                 retry_after: std::time::Duration::from_secs(1),
             })?;
         Ok(Place {
+            _own: own,
+            _shared: shared,
+        })
+    }
+
+    /// One more place for a batch that has one, as long as others find enough: whoever has many requests in hand is not to
+    /// take the places of those who have one.
+    fn admit_more(&self, caller: &Caller) -> Option<Place> {
+        let places = &self.shared.in_flight;
+        let all = self.shared.config.server.max_in_flight;
+        if places.available_permits() <= all.min(Semaphore::MAX_PERMITS) / 2 {
+            return None;
+        }
+        let own = match &caller.quota {
+            Some(quota) => quota.place().ok()?,
+            None => None,
+        };
+        let shared = Arc::clone(places).try_acquire_owned().ok()?;
+        Some(Place {
             _own: own,
             _shared: shared,
         })
@@ -206,6 +220,7 @@ fn routes() -> OpenApiRouter<Edge> {
         .routes(routes!(page::asset))
         .routes(routes!(create::prompt))
         .routes(routes!(create::turn))
+        .routes(routes!(create::batch::batch))
         .routes(routes!(openai::completions))
         .routes(routes!(openai::forward::forward).map(|_| any(openai::forward::forward)))
         .routes(routes!(admin::stats))

@@ -65,6 +65,8 @@ pub enum Route {
     Create,
     /// `/create/chat`
     CreateChat,
+    /// `/create/batch`: one of the requests in it.
+    CreateBatch,
     /// `/v1/chat/completions`
     ChatCompletions,
     /// Any other below `/v1`.
@@ -73,13 +75,19 @@ pub enum Route {
 
 impl Route {
     /// Those whose requests are chat completions.
-    pub const ALL: [Self; 3] = [Self::Create, Self::CreateChat, Self::ChatCompletions];
+    pub const ALL: [Self; 4] = [
+        Self::Create,
+        Self::CreateChat,
+        Self::CreateBatch,
+        Self::ChatCompletions,
+    ];
 
     /// Its path.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Create => "/create",
             Self::CreateChat => "/create/chat",
+            Self::CreateBatch => "/create/batch",
             Self::ChatCompletions => "/v1/chat/completions",
             Self::Forwarded => "/v1/*",
         }

@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::Path};
 use secrecy::SecretString;
 
 use super::{
-    Auth, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat, MaxTokens,
-    Metering, Retry, Server, Telemetry, Upstream, accept, reader::Reader,
+    Auth, Batch, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat,
+    MaxTokens, Metering, Retry, Server, Telemetry, Upstream, accept, reader::Reader,
 };
 use crate::compressor::Rule;
 use crate::metering::ledger::{Address, Place};
@@ -17,6 +17,8 @@ mod cache;
 
 /// More connections, requests or attempts than any machine holds.
 const MANY: i64 = 1_000_000;
+/// The most requests that one batch has.
+const MOST_IN_A_BATCH: i64 = 256;
 
 impl Config {
     pub(super) fn read(reader: &mut Reader) -> Self {
@@ -34,6 +36,7 @@ impl Config {
             max_tokens: MaxTokens::read(reader),
             create: Dialect::create(reader),
             chat: Dialect::chat(reader),
+            batch: Batch::read(reader),
             auth: Auth::read(reader),
             log: Log::read(reader),
             metering: Metering::read(reader),
@@ -220,6 +223,14 @@ impl Dialect {
 
     fn chat(reader: &mut Reader) -> Self {
         dialect!(reader, "chat")
+    }
+}
+
+impl Batch {
+    fn read(reader: &mut Reader) -> Self {
+        Self {
+            concurrency: reader.integer("batch.concurrency", 1..=MOST_IN_A_BATCH),
+        }
     }
 }
 

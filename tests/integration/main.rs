@@ -4,6 +4,7 @@
 
 mod support;
 
+mod batch;
 mod binary;
 mod breaker;
 mod budgets;

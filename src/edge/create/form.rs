@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use crate::chat::validate::MAX_MODEL_CHARS;
 use crate::config::{Config, MaxTokens};
 use crate::error::ProxyError;
-use crate::json::{Json, Node};
+use crate::json::{Json, Node, ParseError};
 use crate::metering::account::clip;
+use crate::request::Chat;
 
 use fields::Fields;
 
@@ -30,15 +31,26 @@ pub(super) enum Endpoint {
 
 /// A checked form.
 pub(super) struct Form {
-    /// The body of the chat completion.
-    pub(super) completion: Vec<u8>,
-    /// Whether `max_tokens` in it is ours.
-    pub(super) injects_max_tokens: bool,
+    pub(super) completion: Completion,
+    /// Its sampling temperature, the client's or ours.
+    pub(super) temperature: f64,
     /// Whom it is for.
     pub(super) user: Option<Arc<str>>,
     /// Fields that mean nothing here.
     pub(super) ignored: Vec<String>,
 }
+
+/// The chat completion that a form becomes.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Completion {
+    /// The body: of equal questions in equal words the same.
+    body: Bytes,
+    /// Whether `max_tokens` in it is ours.
+    injects_max_tokens: bool,
+}
+
+/// What the proxy puts in where the client gave none, by the length of the prompt.
+const INJECTED: &[&str] = &["max_tokens"];
 
 /// Fields that say whom or what the answer is for; they do not change it.
 const ATTRIBUTION: [&str; 3] = ["name", "pluginName", "userId"];
@@ -53,9 +65,7 @@ impl Form {
         endpoint: Endpoint,
         config: &Config,
     ) -> Result<Self, ProxyError> {
-        let json = Json::parse(body.clone()).map_err(|error| {
-            ProxyError::reject(StatusCode::BAD_REQUEST, "invalid_json", error.to_string())
-        })?;
+        let json = parse(body.clone())?;
         let root = json.root();
         let Node::Object(members) = root else {
             let kind = root.kind();
@@ -133,6 +143,10 @@ impl Form {
         }
         let completion = serde_json::to_vec(&fields)
             .map_err(|_| ProxyError::Internal("JSON cannot be written"))?;
+        let completion = Completion {
+            body: completion.into(),
+            injects_max_tokens,
+        };
 
         let known = |key: &str| {
             used.contains(&key)
@@ -145,13 +159,34 @@ impl Form {
             .filter(|m| !known(&m.key))
             .map(|m| m.key.to_string())
             .collect();
+        let temperature = optional(root, "temperature").and_then(Node::as_f64);
         Ok(Self {
             completion,
-            injects_max_tokens,
+            temperature: temperature.unwrap_or(defaults.temperature),
             user: attributed.map(|user| clip(user).into()),
             ignored,
         })
     }
+}
+
+impl Completion {
+    /// The same for the stack.
+    pub(super) fn into_chat(self) -> Result<Chat, ProxyError> {
+        let injected = if self.injects_max_tokens {
+            INJECTED
+        } else {
+            &[]
+        };
+        Ok(Chat::new(parse(self.body)?, injected))
+    }
+}
+
+fn parse(body: Bytes) -> Result<Json, ProxyError> {
+    Json::parse(body).map_err(|error| parse_error(&error))
+}
+
+pub(super) fn parse_error(error: &ParseError) -> ProxyError {
+    ProxyError::reject(StatusCode::BAD_REQUEST, "invalid_json", error.to_string())
 }
 
 type Turns = Vec<(String, String)>;
@@ -267,7 +302,7 @@ fn optional_text<'a>(root: &'a Node, name: &str) -> Result<Option<&'a str>, Prox
     node.as_str().map(Some).ok_or_else(wrong)
 }
 
-fn malformed(param: &str, message: String) -> ProxyError {
+pub(super) fn malformed(param: &str, message: String) -> ProxyError {
     ProxyError::reject_field(StatusCode::BAD_REQUEST, param, message)
 }
 

@@ -7,7 +7,7 @@ use fancy_regex::Regex;
 use serde_json::Value;
 
 /// The keywords that are checked, and those that only describe.
-const KNOWN: [&str; 27] = [
+const KNOWN: [&str; 28] = [
     "$ref",
     "type",
     "enum",
@@ -17,6 +17,7 @@ const KNOWN: [&str; 27] = [
     "propertyNames",
     "items",
     "minItems",
+    "maxItems",
     "contains",
     "minimum",
     "maximum",
@@ -166,6 +167,12 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, faults: &mut
         {
             faults.extend(at("", vec!["too few items".to_owned()]));
         }
+        if schema["maxItems"]
+            .as_u64()
+            .is_some_and(|most| (items.len() as u64) > most)
+        {
+            faults.extend(at("", vec!["too many items".to_owned()]));
+        }
         let contained = &schema["contains"];
         if !contained.is_null() && !items.iter().any(|item| nested(contained, item).is_empty()) {
             faults.extend(at("", vec!["what it must contain is missing".to_owned()]));
@@ -234,6 +241,7 @@ fn the_judge_finds_what_is_wrong() {
             json!([1, "a"]),
             json!([1]),
         ),
+        (json!({"maxItems": 1}), json!([1]), json!([1, 2])),
         (
             json!({"anyOf": [{"type": "string"}, {"type": "null"}]}),
             json!(null),
