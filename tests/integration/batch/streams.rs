@@ -96,11 +96,10 @@ async fn a_client_that_leaves_ends_what_has_begun_and_what_has_not() {
         let booked = within("the rows", async {
             loop {
                 let report = proxy.get("/api/usage?group_by=endpoint").await.json();
-                let rows = report["rows"].as_array().unwrap().clone();
-                if let Some(row) = rows.into_iter().find(|row| row["endpoint"] == PATH) {
-                    if row["requests"] == 2 {
-                        break row;
-                    }
+                let mut rows = report["rows"].as_array().unwrap().iter();
+                let row = rows.find(|row| row["endpoint"] == PATH && row["requests"] == 2);
+                if let Some(row) = row {
+                    break row.clone();
                 }
             }
         });

@@ -161,17 +161,14 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, faults: &mut
         for (index, item) in items.iter().enumerate() {
             faults.extend(at(&index.to_string(), nested(&schema["items"], item)));
         }
-        if schema["minItems"]
-            .as_u64()
-            .is_some_and(|least| (items.len() as u64) < least)
-        {
-            faults.extend(at("", vec!["too few items".to_owned()]));
-        }
-        if schema["maxItems"]
-            .as_u64()
-            .is_some_and(|most| (items.len() as u64) > most)
-        {
-            faults.extend(at("", vec!["too many items".to_owned()]));
+        let count = items.len() as u64;
+        let least = schema["minItems"].as_u64().unwrap_or(0);
+        let most = schema["maxItems"].as_u64().unwrap_or(u64::MAX);
+        if !(least..=most).contains(&count) {
+            faults.extend(at(
+                "",
+                vec![format!("{count} are too few or too many items")],
+            ));
         }
         let contained = &schema["contains"];
         if !contained.is_null() && !items.iter().any(|item| nested(contained, item).is_empty()) {
