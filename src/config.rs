@@ -233,6 +233,10 @@ pub struct Dialect {
 pub struct Batch {
     /// Requests of one batch at once.
     pub concurrency: usize,
+    /// How long calls for embeddings wait for each other; zero: they do not.
+    pub window: Duration,
+    /// Inputs of calls for embeddings that go together.
+    pub max_inputs: usize,
 }
 
 /// Who may call.

@@ -198,8 +198,7 @@ impl Edge {
             .await;
         departure.replied();
         let reply = result.inspect_err(|error| {
-            let looked_up = request.chat().is_some() && !request.parts().cache_control.is_bypass();
-            metrics.failed(looked_up, error.is_upstream_failure());
+            metrics.failed(request.is_looked_up(), error.is_upstream_failure());
         })?;
         metrics.replied(reply.head().provenance);
         let status = reply.head().status;

@@ -5,6 +5,8 @@ pub mod budget;
 pub mod cache;
 pub mod compress;
 pub mod dedup;
+pub mod embed;
+pub mod merge;
 pub mod retry;
 
 use std::pin::Pin;

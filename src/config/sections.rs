@@ -19,6 +19,8 @@ mod cache;
 const MANY: i64 = 1_000_000;
 /// The most requests that one batch has.
 const MOST_IN_A_BATCH: i64 = 256;
+/// The most inputs that OpenAI embeds at once.
+const MOST_INPUTS: i64 = 2048;
 
 impl Config {
     pub(super) fn read(reader: &mut Reader) -> Self {
@@ -230,6 +232,8 @@ impl Batch {
     fn read(reader: &mut Reader) -> Self {
         Self {
             concurrency: reader.integer("batch.concurrency", 1..=MOST_IN_A_BATCH),
+            window: reader.delay("batch.window"),
+            max_inputs: reader.integer("batch.max_inputs", 1..=MOST_INPUTS),
         }
     }
 }

@@ -84,6 +84,18 @@ impl Exchange {
         )
     }
 
+    /// The tokens of what the layers below gave it that nobody paid for again.
+    pub(super) fn spared(&self) -> u64 {
+        if self.request.embeddings().is_none() {
+            return 0;
+        }
+        let mut given = None;
+        self.context.account().note(|row| given = row.given);
+        let tokens = given.map_or(0, |usage| usage.total_tokens);
+        self.context.note_saved(tokens);
+        tokens
+    }
+
     /// The reply's headers and the proxy's own.
     pub(super) fn headers(&self, mut head: HeaderMap, tokens_saved: u64) -> HeaderMap {
         headers::tell(

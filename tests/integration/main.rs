@@ -14,6 +14,7 @@ mod compression;
 mod create;
 mod dedup;
 mod edge;
+mod embeddings;
 mod garbage;
 mod limits;
 mod openapi;
