@@ -14,7 +14,7 @@ use crate::json::raw::Members;
 use crate::metering::tokens::count::count_text;
 
 pub(crate) use amount::shares;
-pub(crate) use answer::{Answer, put_together};
+pub(crate) use answer::{Answer, Piece, put_together};
 
 mod amount;
 mod answer;
@@ -265,7 +265,7 @@ mod tests {
                 .fields()
         );
         assert_eq!(tokens.tokens(b"[1,2,3]"), 3);
-        assert_eq!(ask.tokens(br#""a lark""#), 2);
+        assert_eq!(ask.tokens(br#""a bird""#), 2);
     }
 
     #[test]

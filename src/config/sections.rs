@@ -1,6 +1,6 @@
 //! Reads each section, and judges what only several settings together can get wrong.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use secrecy::SecretString;
 
@@ -19,6 +19,8 @@ mod cache;
 const MANY: i64 = 1_000_000;
 /// The most requests that one batch has.
 const MOST_IN_A_BATCH: i64 = 256;
+/// Longer than any client is to wait for others.
+const LONGEST_WINDOW: Duration = Duration::from_secs(1);
 /// The most inputs that OpenAI embeds at once.
 const MOST_INPUTS: i64 = 2048;
 
@@ -230,11 +232,17 @@ impl Dialect {
 
 impl Batch {
     fn read(reader: &mut Reader) -> Self {
-        Self {
+        let batch = Self {
             concurrency: reader.integer("batch.concurrency", 1..=MOST_IN_A_BATCH),
             window: reader.delay("batch.window"),
             max_inputs: reader.integer("batch.max_inputs", 1..=MOST_INPUTS),
+        };
+        if batch.window > LONGEST_WINDOW && reader.can_judge(&["batch.window"]) {
+            let accepted =
+                "expected at most 1s: each call waits for so long, whether others come or not";
+            reader.refuse("batch.window", accepted.to_owned());
         }
+        batch
     }
 }
 

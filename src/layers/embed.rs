@@ -17,11 +17,15 @@ use super::{ReplyFuture, ReplyResult};
 use crate::chat::{Quality, Usage, usage_of};
 use crate::embeddings::{Answer, Embeddings, put_together};
 use crate::error::ProxyError;
-use crate::fingerprint::{self, Fingerprint};
+use crate::fingerprint;
 use crate::metering::{Metrics, Refusal};
-use crate::reply::{Excuse, Head, Provenance, Reply, Tier, Whole, Worth};
-use crate::request::{LONG, ProxyRequest, Stage, Verdict, aside};
-use crate::store::{Begun, Entry, SharedEntry, Store};
+use crate::reply::{Head, Provenance, Reply, Tier, Whole, Worth};
+use crate::request::{LONG, ProxyRequest, Stage, aside};
+use crate::store::{Begun, Entry, Store};
+
+use known::{Known, is_welcome};
+
+mod known;
 
 /// So many inputs are looked for in Redis at once.
 const AT_ONCE: usize = 16;
@@ -45,13 +49,6 @@ struct Keeper {
     metrics: Arc<Metrics>,
     /// Of calls with more inputs nothing is kept: they would push out all else.
     max_inputs: usize,
-}
-
-/// What the store has for the inputs of a call.
-struct Known {
-    names: Vec<Fingerprint>,
-    entries: Vec<Option<SharedEntry>>,
-    tier: Tier,
 }
 
 // === impl EmbedLayer ===
@@ -135,7 +132,8 @@ impl Keeper {
         }
         let since = self.store.begin();
         let unknown = known.missing();
-        let is_whole = unknown.len() == ask.inputs().len();
+        // What is all there and yet no answer is worth nothing.
+        let is_whole = unknown.is_empty() || unknown.len() == ask.inputs().len();
         let sent = if is_whole {
             request.clone()
         } else {
@@ -194,11 +192,7 @@ impl Keeper {
             fingerprint::input(parts.scope, path, &parts.headers, ask.fields(), &meaning)
         };
         let names: Vec<_> = ask.inputs().iter().map(name).collect();
-        let mut known = Known {
-            entries: vec![None; names.len()],
-            names,
-            tier: Tier::Memory,
-        };
+        let mut known = Known::new(names);
         if parts.cache_control.no_cache {
             return known;
         }
@@ -230,33 +224,8 @@ impl Keeper {
 
     /// The answer to a call of which all inputs are known.
     fn all(&self, request: &ProxyRequest, known: &Known) -> Option<Reply> {
-        let entries: Vec<_> = known.entries.iter().cloned().collect::<Option<_>>()?;
-        let age = entries.iter().map(|entry| entry.age()).max()?;
-        let body = match &entries[..] {
-            [entry] => entry.body.clone(),
-            all => {
-                let answers: Vec<_> = all
-                    .iter()
-                    .map(|entry| Answer::read(&entry.body, 1))
-                    .collect::<Option<_>>()?;
-                let pieces: Vec<_> = answers.iter().map(Answer::only).collect::<Option<_>>()?;
-                put_together(answers.first()?, &pieces.iter().collect::<Vec<_>>())
-            }
-        };
-        let worth = self.spare(request, &entries);
-        let ttl = request.parts().ttl;
-        let provenance = match request.parts().cache_control.judge(age, ttl) {
-            Verdict::Stale { expired_for, .. } => Provenance::Stale {
-                age,
-                expired_for,
-                excuse: Excuse::Accepted,
-            },
-            _ => Provenance::Hit {
-                age,
-                ttl: ttl.saturating_sub(age),
-                tier: known.tier,
-            },
-        };
+        let body = known.answer()?;
+        let worth = self.spare(request, known);
         let mut headers = HeaderMap::new();
         headers.insert(
             header::CONTENT_TYPE,
@@ -266,7 +235,7 @@ impl Keeper {
             head: Head {
                 status: StatusCode::OK,
                 headers,
-                provenance,
+                provenance: known.provenance(request),
             },
             body,
             answer: Some(worth),
@@ -321,62 +290,22 @@ impl Keeper {
         if missing.len() == known.entries.len() {
             return Some((None, stored));
         }
-        let given: Vec<_> = known.entries.iter().flatten().cloned().collect();
-        let olds: Vec<_> = given
-            .iter()
-            .map(|entry| Answer::read(&entry.body, 1))
-            .collect::<Option<_>>()?;
-        let old: Vec<_> = olds.iter().map(Answer::only).collect::<Option<_>>()?;
-        let (mut old, mut fresh) = (old.iter(), fresh.iter());
-        let all: Vec<_> = known
-            .entries
-            .iter()
-            .map(|entry| {
-                if entry.is_some() {
-                    old.next()
-                } else {
-                    fresh.next()
-                }
-            })
-            .collect::<Option<_>>()?;
-        let together = put_together(&answer, &all);
-        self.spare(request, &given);
+        let together = known.complete(&answer, &fresh)?;
+        self.spare(request, known);
         Some((Some(together), stored))
     }
 
-    /// Counts what these entries save a request.
-    fn spare(&self, request: &ProxyRequest, entries: &[SharedEntry]) -> Worth {
-        let usages = entries.iter().map(|entry| entry.usage);
+    /// Counts what is known already and need not be paid for.
+    fn spare(&self, request: &ProxyRequest, known: &Known) -> Worth {
+        let usages = known.given().map(|entry| entry.usage);
         let usage = usages.reduce(Usage::plus).unwrap_or_default();
-        let served = entries.first().and_then(|entry| entry.served.clone());
+        let served = known.given().find_map(|entry| entry.served.clone());
         self.metrics.spared(request, usage, served.as_ref(), false);
         Worth {
             usage,
             served,
             quality: Quality::Stop,
         }
-    }
-}
-
-// === impl Known ===
-
-impl Known {
-    /// The inputs for which there is nothing.
-    fn missing(&self) -> Vec<usize> {
-        let entries = self.entries.iter().enumerate();
-        entries
-            .filter_map(|(at, entry)| entry.is_none().then_some(at))
-            .collect()
-    }
-}
-
-/// Whether a client takes an entry as it is.
-fn is_welcome(request: &ProxyRequest, entry: &Entry) -> bool {
-    let parts = request.parts();
-    match parts.cache_control.judge(entry.age(), parts.ttl) {
-        Verdict::Fresh { .. } => true,
-        Verdict::Stale { allowed, .. } => allowed,
-        Verdict::Unacceptable => false,
     }
 }
 

@@ -30,6 +30,7 @@ use crate::telemetry;
 use crew::{Crew, Member};
 
 mod crew;
+mod load;
 
 /// A merged call has no more text than this (bytes): a token is a byte at least, and OpenAI takes 300,000 tokens at once.
 const MAX_BYTES: usize = 256 * 1024;

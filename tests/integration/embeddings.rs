@@ -109,18 +109,18 @@ async fn a_hundred_clients_make_few_calls_and_each_gets_its_own_answer_to_the_bi
 async fn what_is_known_is_not_asked_for_and_what_that_saves_is_told() {
     let upstream = provider(None).await;
     let proxy = Proxy::start("", &upstream).await;
-    let first = send(&proxy, &json!("a lark")).await;
+    let first = send(&proxy, &json!("a bird")).await;
     assert_eq!(
         first.header("cache-status"),
         "pegasus-nest; fwd=miss; stored"
     );
-    let hit = send(&proxy, &json!("a lark")).await;
+    let hit = send(&proxy, &json!("a bird")).await;
     assert_eq!((hit.header("x-cache"), hit.header("age")), ("HIT", "0"));
     assert_eq!(
         (hit.header("x-pegasus-tokens-saved"), &hit.body),
         ("2", &first.body)
     );
-    let some = send(&proxy, &json!(["an owl", "a lark"])).await;
+    let some = send(&proxy, &json!(["an owl", "a bird"])).await;
     assert_eq!(
         (
             some.header("x-cache"),
@@ -137,7 +137,7 @@ async fn what_is_known_is_not_asked_for_and_what_that_saves_is_told() {
     assert!(report.to_string().contains("0.00000008"), "{report}");
     proxy.get("/api/clear-cache").await;
     assert_eq!(
-        send(&proxy, &json!("a lark")).await.header("x-cache"),
+        send(&proxy, &json!("a bird")).await.header("x-cache"),
         "MISS"
     );
     assert_eq!(upstream.calls(), 3);

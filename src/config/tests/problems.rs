@@ -168,6 +168,12 @@ fn each_of_these_is_one_problem() {
     for text in [
         "[server]\nlisten = \"127.0.0.1\"",
         "[server]\nlisten = 3000",
+        "[batch]\nconcurrency = 0",
+        "[batch]\nconcurrency = 257",
+        "[batch]\nwindow = \"2s\"",
+        "[batch]\nwindow = 5",
+        "[batch]\nmax_inputs = 0",
+        "[batch]\nmax_inputs = 2049",
         "[server]\nlisten = \"\"",
         "[server]\nmax_body_bytes = 0",
         "[server]\nmax_body_bytes = -1",

@@ -1,6 +1,5 @@
 //! Calls that go together: what they ask as one, and what becomes of each.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,8 +13,9 @@ use super::super::ReplyResult;
 use super::super::dedup::OF_THE_TRACE;
 use super::super::embed::is_about_inputs;
 use super::Parcel;
+use super::load::{Load, Part, split, split_usage};
 use crate::chat::{Usage, usage_of};
-use crate::embeddings::{Answer, Embeddings, put_together, shares};
+use crate::embeddings::{Answer, put_together};
 use crate::error::ProxyError;
 use crate::metering::Metrics;
 use crate::metering::account::{Account, Row};
@@ -34,22 +34,6 @@ pub(super) struct Crew {
     members: Vec<Member>,
     load: Load,
     metrics: Arc<Metrics>,
-}
-
-/// The inputs of all of them.
-#[derive(Default)]
-struct Load {
-    inputs: Vec<Bytes>,
-    /// What each member has of them.
-    parts: Vec<Part>,
-}
-
-/// What a member has of the inputs that are asked for.
-struct Part {
-    /// Their numbers, in its own order.
-    numbers: Vec<usize>,
-    /// Whether it has brought them; if not, others had brought all of them before.
-    pays: bool,
 }
 
 // === impl Crew ===
@@ -252,74 +236,7 @@ impl Member {
     }
 }
 
-// === impl Load ===
-
-impl Load {
-    /// All inputs one after another; but those of a call that others ask for anyway.
-    fn of<'e>(calls: impl Iterator<Item = &'e Embeddings>) -> Self {
-        let mut load = Self::default();
-        let mut known = HashMap::new();
-        for ask in calls {
-            let meanings: Vec<_> = ask
-                .inputs()
-                .iter()
-                .map(|input| ask.meaning(input))
-                .collect();
-            let found = meanings.iter().map(|meaning| known.get(meaning).copied());
-            if let Some(numbers) = found.collect() {
-                load.parts.push(Part {
-                    numbers,
-                    pays: false,
-                });
-                continue;
-            }
-            let numbers = load.inputs.len()..load.inputs.len() + meanings.len();
-            load.inputs.extend(ask.inputs().iter().cloned());
-            for (meaning, number) in meanings.into_iter().zip(numbers.clone()) {
-                known.entry(meaning).or_insert(number);
-            }
-            load.parts.push(Part {
-                numbers: numbers.collect(),
-                pays: true,
-            });
-        }
-        load
-    }
-}
-
 /// Whether a status that no answer has would be that of each call by itself.
 fn is_everybodys(status: StatusCode) -> bool {
     status.is_server_error() || (status.is_client_error() && !is_about_inputs(status))
-}
-
-fn split(number: u64, weights: &[u64]) -> Vec<u64> {
-    let shares = shares(number.into(), weights).into_iter();
-    shares
-        .map(|share| u64::try_from(share).unwrap_or(u64::MAX))
-        .collect()
-}
-
-fn split_usage(usage: Usage, weights: &[u64]) -> Vec<Usage> {
-    let mut shares = vec![
-        Usage {
-            cost_nano_usd: None,
-            ..usage
-        };
-        weights.len()
-    ];
-    let fields: [fn(&mut Usage) -> &mut u64; 6] = [
-        |usage| &mut usage.prompt_tokens,
-        |usage| &mut usage.completion_tokens,
-        |usage| &mut usage.total_tokens,
-        |usage| &mut usage.cached_tokens,
-        |usage| &mut usage.cache_write_tokens,
-        |usage| &mut usage.reasoning_tokens,
-    ];
-    for field in fields {
-        let number = *field(&mut { usage });
-        for (share, part) in shares.iter_mut().zip(split(number, weights)) {
-            *field(share) = part;
-        }
-    }
-    shares
 }

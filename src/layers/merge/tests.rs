@@ -116,7 +116,7 @@ async fn what_differs_in_anything_is_never_merged() {
 #[tokio::test(start_paused = true)]
 async fn full_calls_go_at_once_and_never_hold_more_than_they_may() {
     let house = House::new(
-        "cache.enabled = false\nbatch.max_inputs = 4\nbatch.window = \"1h\"",
+        "cache.enabled = false\nbatch.max_inputs = 4\nbatch.window = \"1s\"",
         embed,
     );
     let asks = [

@@ -162,13 +162,9 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, faults: &mut
             faults.extend(at(&index.to_string(), nested(&schema["items"], item)));
         }
         let count = items.len() as u64;
-        let least = schema["minItems"].as_u64().unwrap_or(0);
-        let most = schema["maxItems"].as_u64().unwrap_or(u64::MAX);
-        if !(least..=most).contains(&count) {
-            faults.extend(at(
-                "",
-                vec![format!("{count} are too few or too many items")],
-            ));
+        let bound = |name: &str, none| schema[name].as_u64().unwrap_or(none);
+        if !(bound("minItems", 0)..=bound("maxItems", u64::MAX)).contains(&count) {
+            faults.extend(at("", vec![format!("{count} items are wrong")]));
         }
         let contained = &schema["contains"];
         if !contained.is_null() && !items.iter().any(|item| nested(contained, item).is_empty()) {
