@@ -46,6 +46,7 @@ pub struct Config {
     pub create: Dialect,
     /// What `/create/chat` asks for.
     pub chat: Dialect,
+    pub batch: Batch,
     pub auth: Auth,
     pub log: Log,
     pub metering: Metering,
@@ -226,6 +227,17 @@ pub struct Dialect {
     pub presence_penalty: f64,
     pub frequency_penalty: f64,
     pub max_prompt_chars: usize,
+}
+
+/// What is worked on together.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Requests of one batch at once.
+    pub concurrency: usize,
+    /// How long calls for embeddings wait for each other; zero: they do not.
+    pub window: Duration,
+    /// Inputs of calls for embeddings that go together.
+    pub max_inputs: usize,
 }
 
 /// Who may call.

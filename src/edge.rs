@@ -129,14 +129,9 @@ impl Edge {
         route: Route,
         headers: &HeaderMap,
     ) -> Result<Caller, ProxyError> {
-        let mut caller = self.shared.guard.caller(headers)?;
-        context.open_account(route, caller.who());
-        caller.account = Arc::clone(context.account());
+        let caller = self.shared.guard.caller(headers)?;
+        let mut caller = caller.with_account(context, route);
         if let Some(quota) = &caller.quota {
-            context.note_client(quota.name());
-            if let Some(budget) = quota.budget() {
-                context.account().pay_from(Arc::clone(budget));
-            }
             quota.count()?;
             // Before the body, whose upload is a part of the request.
             caller.place = quota.place()?;
@@ -162,6 +157,25 @@ impl Edge {
     /// The answer limits where clients give none, unless they are as set.
     fn limits(&self) -> Option<&Limits> {
         self.shared.stack.optimizer.as_ref().map(Optimizer::limits)
+    }
+
+    /// One more place for a batch that has one, as long as others find enough: whoever has many requests in hand is not to
+    /// take the places of those who have one.
+    fn admit_more(&self, caller: &Caller) -> Option<Place> {
+        let places = &self.shared.in_flight;
+        let all = self.shared.config.server.max_in_flight;
+        if places.available_permits() <= all.min(Semaphore::MAX_PERMITS) / 2 {
+            return None;
+        }
+        let own = match &caller.quota {
+            Some(quota) => quota.place().ok()?,
+            None => None,
+        };
+        let shared = Arc::clone(places).try_acquire_owned().ok()?;
+        Some(Place {
+            _own: own,
+            _shared: shared,
+        })
     }
 
     /// All of a request's body.
@@ -192,8 +206,7 @@ impl Edge {
             .await;
         departure.replied();
         let reply = result.inspect_err(|error| {
-            let looked_up = request.chat().is_some() && !request.parts().cache_control.is_bypass();
-            metrics.failed(looked_up, error.is_upstream_failure());
+            metrics.failed(request.is_looked_up(), error.is_upstream_failure());
         })?;
         metrics.replied(reply.head().provenance);
         let status = reply.head().status;
@@ -214,6 +227,7 @@ fn routes() -> OpenApiRouter<Edge> {
         .routes(routes!(page::asset))
         .routes(routes!(create::prompt))
         .routes(routes!(create::turn))
+        .routes(routes!(create::batch::batch))
         .routes(routes!(openai::completions))
         .routes(routes!(openai::forward::forward).map(|_| any(openai::forward::forward)))
         .routes(routes!(admin::stats))

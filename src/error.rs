@@ -160,6 +160,10 @@ impl Rejection {
 }
 
 impl ProxyError {
+    /// Something panicked: the panic hook has told the log where, and the client learns only that it was not its fault.
+    pub const DEFECT: Self =
+        Self::Internal("an unexpected defect; the operator's log has its place");
+
     /// Turns a request away.
     pub fn reject(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self::Rejected(Arc::new(Rejection::new(status, code, message.into())))

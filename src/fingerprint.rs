@@ -16,6 +16,8 @@ mod blocks;
 const VERSION: &[u8] = b"pegasus-nest fingerprint 2";
 const ALIAS_VERSION: &[u8] = b"pegasus-nest alias 2";
 const VARIANT_VERSION: &[u8] = b"pegasus-nest variant 1";
+const INPUT_VERSION: &[u8] = b"pegasus-nest input 1";
+const CALL_VERSION: &[u8] = b"pegasus-nest call 1";
 const SCOPE_VERSION: &[u8] = b"pegasus-nest scope 1";
 
 /// Fields that choose the answer's wrapping, not the answer.
@@ -164,6 +166,44 @@ pub fn alias<'h>(
     hash.finish()
 }
 
+/// The identity of an input to embed: of what it means, and of all that can change its embedding.
+pub fn input(
+    scope: Scope,
+    path: &str,
+    headers: &HeaderMap,
+    fields: Fingerprint,
+    meaning: &[u8],
+) -> Fingerprint {
+    let mut hash = Parts::new(INPUT_VERSION, None);
+    scope.hash(&mut hash);
+    hash.part(path.as_bytes());
+    hash.headers(headers);
+    hash.part(&fields.0);
+    hash.part(meaning);
+    hash.finish()
+}
+
+/// The identity of all of a call but its inputs: of calls that can go together the same. Whoever is told of the call, and
+/// how they name themselves, is a part of it.
+pub fn call(
+    scope: Scope,
+    credential: Option<&HeaderValue>,
+    path: &str,
+    headers: &HeaderMap,
+    fields: Fingerprint,
+    kind: &str,
+) -> Fingerprint {
+    let mut hash = Parts::new(CALL_VERSION, None);
+    scope.hash(&mut hash);
+    hash.count(credential.iter().count());
+    hash.part(credential.map(HeaderValue::as_bytes).unwrap_or_default());
+    hash.part(path.as_bytes());
+    hash.headers_that(headers, |name| !is_of_one_call(name));
+    hash.part(&fields.0);
+    hash.part(kind.as_bytes());
+    hash.finish()
+}
+
 /// Hashes parts with their lengths in front, so that no two lists of parts run together to the same bytes.
 struct Parts<'b> {
     hash: Sha256,
@@ -205,9 +245,17 @@ impl<'b> Parts<'b> {
         &mut self,
         headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
     ) {
+        self.headers_that(headers, changes_the_answer);
+    }
+
+    fn headers_that<'h>(
+        &mut self,
+        headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
+        count: impl Fn(&str) -> bool,
+    ) {
         let mut semantic: Vec<_> = headers
             .into_iter()
-            .filter(|(name, _)| changes_the_answer(name.as_str()))
+            .filter(|(name, _)| count(name.as_str()))
             .collect();
         // Stable, so that repeated values of one name keep their order.
         semantic.sort_by(|a, b| a.0.as_str().cmp(b.0.as_str()));
@@ -272,6 +320,11 @@ fn changes_the_answer(name: &str) -> bool {
             | "traceparent"
             | "tracestate"
     ) && !name.starts_with("x-stainless-")
+}
+
+/// Headers that differ from call to call, whoever makes them and whatever is asked.
+fn is_of_one_call(name: &str) -> bool {
+    matches!(name, "traceparent" | "tracestate") || name.starts_with("x-stainless-")
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tree::NoTree;
 mod cursor;
 mod edit;
 mod escape;
+pub(crate) mod raw;
 mod tree;
 
 /// More arrays and objects inside each other are refused: as many as `serde_json` reads into a value.

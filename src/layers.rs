@@ -7,6 +7,8 @@ pub mod cache;
 pub mod compress;
 pub mod concurrency;
 pub mod dedup;
+pub mod embed;
+pub mod merge;
 pub mod retry;
 
 use std::pin::Pin;

@@ -24,6 +24,7 @@ pub mod config;
 pub mod demo;
 pub mod descriptors;
 pub mod edge;
+pub mod embeddings;
 pub mod error;
 pub mod fingerprint;
 pub mod json;

@@ -263,6 +263,37 @@ impl Metrics {
         bill
     }
 
+    /// A request has been given a part of its answer, or all of it, that is not paid for again: from the cache, or by a
+    /// call that was made for others, too.
+    pub fn spared(
+        &self,
+        request: &ProxyRequest,
+        usage: Usage,
+        served: Option<&Arc<str>>,
+        is_joined: bool,
+    ) {
+        let model = request.model().unwrap_or_default();
+        let price = self.price(model, served.map(|name| &**name), usage);
+        let tokens = if is_joined {
+            &self.dedup_tokens_saved
+        } else {
+            &self.cache_tokens_saved
+        };
+        tokens.add(usage.total_tokens);
+        self.saved_nano_usd.add(price.unwrap_or(0));
+        request.parts().account.note(|row| {
+            let saving = if is_joined {
+                &mut row.saved.dedup
+            } else {
+                &mut row.saved.cache
+            };
+            *saving = saving.saturating_add(price.unwrap_or(0));
+            row.given = Some(row.given.map_or(usage, |before| before.plus(usage)));
+            row.served = served.cloned();
+            row.is_priced = price.is_some() && (row.is_priced || row.bought.is_none());
+        });
+    }
+
     /// What compression saved, by rule and kind of content.
     pub fn compression(&self) -> Vec<Saving> {
         self.compression.lock().clone()

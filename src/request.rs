@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use tokio::time::Instant;
 
 use crate::compressor::Level;
+use crate::embeddings::Embeddings;
 use crate::fingerprint::{Fingerprint, Scope};
 use crate::json::Json;
 use crate::metering::account::Account;
@@ -67,6 +68,8 @@ pub enum Route {
     Create,
     /// `/create/chat`
     CreateChat,
+    /// `/create/batch`: one of the requests in it.
+    CreateBatch,
     /// `/v1/chat/completions`
     ChatCompletions,
     /// Any other below `/v1`.
@@ -75,13 +78,19 @@ pub enum Route {
 
 impl Route {
     /// Those whose requests are chat completions.
-    pub const ALL: [Self; 3] = [Self::Create, Self::CreateChat, Self::ChatCompletions];
+    pub const ALL: [Self; 4] = [
+        Self::Create,
+        Self::CreateChat,
+        Self::CreateBatch,
+        Self::ChatCompletions,
+    ];
 
     /// Its path.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Create => "/create",
             Self::CreateChat => "/create/chat",
+            Self::CreateBatch => "/create/batch",
             Self::ChatCompletions => "/v1/chat/completions",
             Self::Forwarded => "/v1/*",
         }
@@ -89,6 +98,7 @@ impl Route {
 }
 
 /// What the edge knows of a request before the stack sees it.
+#[derive(Clone)]
 pub struct Parts {
     /// The method upstream.
     pub method: Method,
@@ -122,6 +132,8 @@ pub struct Parts {
 pub enum Content {
     /// A chat completion: compressed, cached, shared.
     Chat(Box<Chat>),
+    /// A call for embeddings: its inputs are cached one by one, and go together with those of others.
+    Embeddings(Box<Embeddings>),
     /// Anything else, forwarded as it is.
     Opaque {
         /// The bytes.
@@ -184,14 +196,43 @@ impl ProxyRequest {
     pub fn chat(&self) -> Option<&Chat> {
         match &self.shared.content {
             Content::Chat(chat) => Some(chat),
-            Content::Opaque { .. } => None,
+            Content::Embeddings(_) | Content::Opaque { .. } => None,
         }
+    }
+
+    /// The call for embeddings, if it is one.
+    pub fn embeddings(&self) -> Option<&Embeddings> {
+        match &self.shared.content {
+            Content::Embeddings(embeddings) => Some(embeddings),
+            Content::Chat(_) | Content::Opaque { .. } => None,
+        }
+    }
+
+    /// The same with other inputs, paid by this account.
+    #[must_use]
+    pub fn with_embeddings(&self, embeddings: Embeddings, account: Arc<Account>) -> Self {
+        let parts = Parts {
+            account,
+            ..self.parts().clone()
+        };
+        Self {
+            deadline: self.deadline,
+            trace: self.trace.clone(),
+            ..Self::new(parts, Content::Embeddings(Box::new(embeddings)))
+        }
+    }
+
+    /// Whether answers to its like are kept.
+    pub fn is_looked_up(&self) -> bool {
+        let can_be = self.chat().is_some() || self.embeddings().is_some();
+        can_be && !self.parts().cache_control.is_bypass()
     }
 
     /// The model, where the body names one.
     pub fn model(&self) -> Option<&str> {
         match &self.shared.content {
             Content::Chat(chat) => Some(&chat.model),
+            Content::Embeddings(embeddings) => Some(embeddings.model()),
             Content::Opaque { model, .. } => model.as_deref(),
         }
     }
@@ -200,6 +241,7 @@ impl ProxyRequest {
     pub fn model_name(&self) -> Option<Arc<str>> {
         match &self.shared.content {
             Content::Chat(chat) => Some(Arc::clone(&chat.model)),
+            Content::Embeddings(embeddings) => Some(Arc::clone(embeddings.model())),
             Content::Opaque { model, .. } => model.clone(),
         }
     }
@@ -208,6 +250,7 @@ impl ProxyRequest {
     pub fn wants_stream(&self) -> bool {
         match &self.shared.content {
             Content::Chat(chat) => matches!(chat.shape(), Shape::Stream { .. }),
+            Content::Embeddings(_) => false,
             Content::Opaque { wants_stream, .. } => *wants_stream,
         }
     }
@@ -234,6 +277,7 @@ impl ProxyRequest {
     pub fn body(&self) -> Bytes {
         match &self.shared.content {
             Content::Opaque { body, .. } => body.clone(),
+            Content::Embeddings(embeddings) => embeddings.body().clone(),
             Content::Chat(chat) => {
                 let json = chat.outgoing(self.timings());
                 let body = if self.asks_for_usage() {

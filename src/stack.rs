@@ -15,6 +15,8 @@ use crate::layers::cache::{CacheLayer, RecordLayer, Repeats};
 use crate::layers::compress::CompressLayer;
 use crate::layers::concurrency::ConcurrencyLayer;
 use crate::layers::dedup::{DedupLayer, Flights};
+use crate::layers::embed::EmbedLayer;
+use crate::layers::merge::MergeLayer;
 use crate::layers::retry::RetryLayer;
 use crate::metering::Metrics;
 use crate::metering::books::Books;
@@ -97,6 +99,8 @@ where
         config.breaker.enabled,
     );
 
+    let merges = !config.batch.window.is_zero();
+
     let mut budgets = Budgets::new(&config.auth.clients);
     if let Some(redis) = store.second().filter(|_| !budgets.is_empty()) {
         budgets.share(redis.clone());
@@ -116,11 +120,19 @@ where
             config.compression.clone(),
             cache.then(|| store.memory.memo()),
         ))
+        // As high as the cache of completions, for the same reasons: it is one for embeddings.
+        .layer(option_layer((cache && merges).then(|| {
+            EmbedLayer::new(store.clone(), config.batch.max_inputs, Arc::clone(&metrics))
+        })))
         // Above dedup: a hit takes no lock and joins no flight.
         .layer(lookup)
         // Below the cache: a budget stops spending, not answering. Above dedup: a refusal is one client's alone.
         .layer(option_layer(
             (!budgets.is_empty()).then(|| BudgetLayer::new(budgets.clone())),
+        ))
+        // Below the budget, for the same reason. Above the breaker: what goes together is one call, hence one verdict.
+        .layer(option_layer(
+            merges.then(|| MergeLayer::new(&config.batch, Arc::clone(&metrics))),
         ))
         // Above the breaker: fifty identical requests are one call, hence one verdict.
         .layer(option_layer(

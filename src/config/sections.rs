@@ -1,12 +1,12 @@
 //! Reads each section, and judges what only several settings together can get wrong.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use secrecy::SecretString;
 
 use super::{
-    Auth, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat, MaxTokens,
-    Metering, Retry, Server, Telemetry, Tuning, Upstream, accept, reader::Reader,
+    Auth, Batch, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat,
+    MaxTokens, Metering, Retry, Server, Telemetry, Tuning, Upstream, accept, reader::Reader,
 };
 use crate::compressor::Rule;
 use crate::metering::ledger::{Address, Place};
@@ -18,6 +18,12 @@ mod tuning;
 
 /// More connections, requests or attempts than any machine holds.
 const MANY: i64 = 1_000_000;
+/// The most requests that one batch has.
+const MOST_IN_A_BATCH: i64 = 256;
+/// Longer than any client is to wait for others.
+const LONGEST_WINDOW: Duration = Duration::from_secs(1);
+/// The most inputs that OpenAI embeds at once.
+const MOST_INPUTS: i64 = 2048;
 
 impl Config {
     pub(super) fn read(reader: &mut Reader) -> Self {
@@ -35,6 +41,7 @@ impl Config {
             max_tokens: MaxTokens::read(reader),
             create: Dialect::create(reader),
             chat: Dialect::chat(reader),
+            batch: Batch::read(reader),
             auth: Auth::read(reader),
             log: Log::read(reader),
             metering: Metering::read(reader),
@@ -223,6 +230,22 @@ impl Dialect {
 
     fn chat(reader: &mut Reader) -> Self {
         dialect!(reader, "chat")
+    }
+}
+
+impl Batch {
+    fn read(reader: &mut Reader) -> Self {
+        let batch = Self {
+            concurrency: reader.integer("batch.concurrency", 1..=MOST_IN_A_BATCH),
+            window: reader.delay("batch.window"),
+            max_inputs: reader.integer("batch.max_inputs", 1..=MOST_INPUTS),
+        };
+        if batch.window > LONGEST_WINDOW && reader.can_judge(&["batch.window"]) {
+            let accepted =
+                "expected at most 1s: each call waits for so long, whether others come or not";
+            reader.refuse("batch.window", accepted.to_owned());
+        }
+        batch
     }
 }
 

@@ -404,11 +404,10 @@ fn endpoints_can_have_times_of_their_own() {
     );
     let cache = config.unwrap().cache;
     let ttls = Route::ALL.map(|route| cache.ttl_of(route).as_secs());
-    assert_eq!(ttls, [600, 0, 3600]);
+    assert_eq!(ttls, [600, 0, 3600, 3600]);
     assert_eq!(cache.longest_ttl(), Duration::from_hours(1));
 
-    let all =
-        "[cache]\nroutes = [\"/create=2m\", \"/create/chat=3m\", \"/v1/chat/completions=1m\"]";
+    let all = "[cache]\nroutes = [\"/create=2m\", \"/create/chat=3m\", \"/create/batch=2m\", \"/v1/chat/completions=1m\"]";
     let cache = Config::from_toml(all).unwrap().cache;
     assert_eq!(
         cache.longest_ttl(),

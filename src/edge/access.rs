@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::field::display;
@@ -43,6 +43,8 @@ struct Story {
     notes: Mutex<Notes>,
     account: Arc<Account>,
     trace: Option<Trace>,
+    /// Whether it is one of the requests in a batch.
+    is_part: bool,
 }
 
 /// What becomes known on the way, for the log.
@@ -97,6 +99,13 @@ fn now() -> i64 {
     })
 }
 
+fn new_account(stack: &Stack) -> Arc<Account> {
+    match &stack.books {
+        Some(books) => Account::open(books.clone(), Row::default()),
+        None => Arc::default(),
+    }
+}
+
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
@@ -145,6 +154,11 @@ impl Context {
             row.endpoint = Some(route);
             row.who = who;
         });
+    }
+
+    /// The request is none for the books after all: those that came in it are.
+    pub(super) fn close_account(&self) {
+        self.account().note(|row| row.endpoint = None);
     }
 
     /// Notes whom the client attributes the request to.
@@ -210,19 +224,16 @@ impl Line {
         let path = request.uri().path();
         let telemetry = stack.telemetry.as_ref().filter(|_| !is_routine(path));
         let span = telemetry.map(|telemetry| telemetry.serve(request.headers(), begun));
-        let account = match &stack.books {
-            Some(books) => Account::open(books.clone(), Row::default()),
-            None => Arc::default(),
-        };
         let story = Story {
             id,
-            account,
+            account: new_account(stack),
             begun,
             method: request.method().clone(),
             path: shorten(path).into(),
             dialect: Dialect::of(path),
             notes: Mutex::default(),
             trace: span.as_ref().map(|span| span.here().clone()),
+            is_part: false,
         };
         Self {
             // The answer to HEAD has no body that could be cut.
@@ -233,6 +244,42 @@ impl Line {
             status: None,
             span,
         }
+    }
+
+    /// Begins the line of one of the requests in a batch: its id is that of the batch and its place in it.
+    pub(super) fn of_part(batch: &Context, index: usize, stack: &Stack) -> Self {
+        let begun = Instant::now();
+        let whole = &*batch.story;
+        let trace = whole.trace.as_ref();
+        let span = trace.and_then(|trace| trace.begin_at("batch.request", begun));
+        let here = span.as_ref().map(|span| span.here().clone());
+        let id = HeaderValue::try_from(format!("{}-{index}", batch.id()));
+        let story = Story {
+            // An id and a number are as fit for a header as the id was.
+            id: id.unwrap_or_else(|_| new_id()),
+            account: new_account(stack),
+            begun,
+            method: whole.method.clone(),
+            path: whole.path.clone(),
+            dialect: whole.dialect,
+            notes: Mutex::default(),
+            trace: here.or_else(|| trace.cloned()),
+            is_part: true,
+        };
+        Self {
+            complete: false,
+            context: Context {
+                story: Arc::new(story),
+            },
+            status: None,
+            span,
+        }
+    }
+
+    /// One of the requests in a batch has its answer, with this status.
+    pub(super) fn answered(mut self, status: StatusCode) {
+        self.status = Some(status.as_u16());
+        self.complete = true;
     }
 
     /// What handlers know of the request.

@@ -8,12 +8,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use subtle::{Choice, ConstantTimeEq as _};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::access::Context;
 use super::quota::Quota;
 use crate::config::{CacheScope, Client, Config};
 use crate::error::ProxyError;
 use crate::fingerprint::Scope;
 use crate::metering::account::{Account, Who};
 use crate::metering::budget::Budgets;
+use crate::request::Route;
 
 /// Checks credentials. Holds digests only, so that a comparison tells nothing by its duration, not even
 /// a token's length.
@@ -43,6 +45,31 @@ pub(super) struct Caller {
 // === impl Caller ===
 
 impl Caller {
+    /// The same, whose request is from now on one for the books, and paid from their budget.
+    pub(super) fn with_account(mut self, context: &Context, route: Route) -> Self {
+        context.open_account(route, self.who());
+        self.account = Arc::clone(context.account());
+        if let Some(quota) = &self.quota {
+            context.note_client(quota.name());
+            if let Some(budget) = quota.budget() {
+                self.account.pay_from(Arc::clone(budget));
+            }
+        }
+        self
+    }
+
+    /// The same with another request, which has neither a place nor an account yet.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            scope: self.scope,
+            authorization: self.authorization.clone(),
+            quota: self.quota.clone(),
+            place: None,
+            account: Arc::default(),
+            is_admin: self.is_admin,
+        }
+    }
+
     /// Whose requests these are, for the books.
     pub(super) fn who(&self) -> Who {
         match &self.quota {

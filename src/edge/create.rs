@@ -3,9 +3,12 @@
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
+use tokio::time::Instant;
 
 use super::access::Context;
+use super::auth::Caller;
 use super::dialect::failure;
 use super::document::Prompted;
 use super::events;
@@ -13,8 +16,7 @@ use super::exchange::Exchange;
 use super::headers::Wishes;
 use super::{Edge, body, hold};
 use crate::error::ProxyError;
-use crate::json::Json;
-use crate::reply::{Reply, StreamKind, Whole};
+use crate::reply::{Reply, StreamKind, Whole, Worth};
 use crate::request::{Chat, Content, ProxyRequest, Route, Shape};
 
 use form::{Endpoint, Form};
@@ -22,12 +24,10 @@ use report::{Answer, Report};
 
 pub(super) use form::describe;
 
+pub(super) mod batch;
 mod form;
 mod outcome;
 mod report;
-
-/// What the proxy puts in where the client gave none, by the length of the prompt.
-const INJECTED: &[&str] = &["max_tokens"];
 
 /// Answer a prompt
 ///
@@ -108,53 +108,62 @@ async fn create(
     let limits = edge.limits();
     let form = Form::read(&bytes, endpoint, &edge.shared.config, limits)?;
     context.note_user(form.user.as_ref());
-
-    let json = Json::parse(form.completion.into()).map_err(|error| {
-        ProxyError::reject(StatusCode::BAD_REQUEST, "invalid_json", error.to_string())
-    })?;
-    let injected = if form.limit.is_some() { INJECTED } else { &[] };
-    let chat = Chat::new(json, injected).with_limit(form.limit);
+    let chat = form.completion.into_chat()?;
     let shape = chat.shape();
-    let mut parts = edge.parts(
-        route,
-        Method::POST,
-        "/chat/completions".into(),
-        &incoming,
-        caller,
-        Some(&chat),
-    )?;
+    let request = completion(edge, route, &incoming, caller, chat)?;
+
+    let (exchange, reply) = Exchange::begin(edge, context, request).await?;
+    let deadline = exchange.request.deadline;
+    let report = Report::new(exchange, form.ignored);
+    let response = match (shape, reply) {
+        (Shape::Stream { .. }, Reply::Stream(stream)) if stream.kind == StreamKind::Events => {
+            report.stream(stream.head.headers, stream.frames)
+        }
+        (shape, reply) => {
+            let (head, body, worth) = gather(reply, deadline).await?;
+            match shape {
+                Shape::Stream { .. } => report.replay(head, &body, &worth)?,
+                Shape::Whole => report.whole(head, &body, &worth, wants_text(&incoming))?,
+            }
+        }
+    };
+    Ok(hold(response, place))
+}
+
+/// The request for a chat completion that a form became.
+fn completion(
+    edge: &Edge,
+    route: Route,
+    incoming: &HeaderMap,
+    caller: Caller,
+    chat: Chat,
+) -> Result<ProxyRequest, ProxyError> {
+    let path = "/chat/completions".into();
+    let mut parts = edge.parts(route, Method::POST, path, incoming, caller, Some(&chat))?;
     // The client's type and wishes are about this endpoint's JSON, not about the upstream's.
     parts.headers.remove(header::ACCEPT);
     parts.headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
-    let request = ProxyRequest::new(parts, Content::Chat(Box::new(chat)));
+    Ok(ProxyRequest::new(parts, Content::Chat(Box::new(chat))))
+}
 
-    let (exchange, reply) = Exchange::begin(edge, context, request).await?;
-    let report = Report::new(exchange, form.ignored);
-    let response = match reply {
-        Reply::Stream(stream) if stream.kind == StreamKind::Events => match shape {
-            Shape::Stream { .. } => report.stream(stream.head.headers, stream.frames),
-            Shape::Whole => {
-                let (body, worth) = events::gather(stream.frames, report.deadline()).await?;
-                report.whole(stream.head.headers, &body, &worth, wants_text(&incoming))?
-            }
-        },
+/// The whole answer, however it comes: its headers, its body and what it is worth.
+async fn gather(reply: Reply, deadline: Instant) -> Result<(HeaderMap, Bytes, Worth), ProxyError> {
+    match reply {
+        Reply::Stream(stream) if stream.kind == StreamKind::Events => {
+            let (body, worth) = events::gather(stream.frames, deadline).await?;
+            Ok((stream.head.headers, body, worth))
+        }
         Reply::Whole(Whole {
             head,
             body,
             answer: Some(worth),
-        }) => match shape {
-            Shape::Stream { .. } => report.replay(head.headers, &body, &worth)?,
-            Shape::Whole => report.whole(head.headers, &body, &worth, wants_text(&incoming))?,
-        },
-        Reply::Whole(whole) => return Err(outcome::refusal(&whole)),
-        Reply::Stream(_) => {
-            return Err(ProxyError::InvalidAnswer("it is no chat completion".into()));
-        }
-    };
-    Ok(hold(response, place))
+        }) => Ok((head.headers, body, worth)),
+        Reply::Whole(whole) => Err(outcome::refusal(&whole)),
+        Reply::Stream(_) => Err(ProxyError::InvalidAnswer("it is no chat completion".into())),
+    }
 }
 
 /// Whether the client prefers the bare text to JSON.

@@ -66,6 +66,19 @@ struct Told<'a> {
     request_id: &'a str,
 }
 
+impl<'a> Fault<'a> {
+    /// What a client of the proxy's own endpoints is told of an error.
+    pub(super) fn of(error: &'a ProxyError, request_id: &'a str) -> Self {
+        Self {
+            success: false,
+            error: error.to_string(),
+            code: error.code(),
+            request_id,
+            param: error.param(),
+        }
+    }
+}
+
 impl Dialect {
     /// The dialect of a path.
     pub(super) fn of(path: &str) -> Self {
@@ -80,13 +93,7 @@ impl Dialect {
     pub(super) fn describe(self, error: &ProxyError, request_id: &str) -> Value {
         let (message, code) = (error.to_string(), error.code());
         match self {
-            Self::Native => json!(Fault {
-                success: false,
-                error: message,
-                code,
-                request_id,
-                param: error.param(),
-            }),
+            Self::Native => json!(Fault::of(error, request_id)),
             Self::OpenAi => json!(OpenAiError {
                 error: Told {
                     message,

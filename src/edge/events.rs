@@ -21,7 +21,7 @@ use crate::reply::{Frame, Frames, Worth};
 /// After so long without an event a comment goes out, so that nobody between us and the client takes the
 /// connection for dead. Shorter than the idle timeouts of common load balancers (60 s), longer than the
 /// pauses of a model that writes.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// What a caller waits beyond its deadline for the layers below to say why nothing came.
 const LAST_WORD: Duration = Duration::from_millis(100);

@@ -1,5 +1,7 @@
 //! One request and its reply at the edge: what every dialect does with them, the same way.
 
+use std::time::Duration;
+
 use http::HeaderMap;
 
 use super::Edge;
@@ -10,7 +12,8 @@ use crate::metering::{Bill, Metrics};
 use crate::reply::{Provenance, Reply, Worth};
 use crate::request::{ProxyRequest, Saved, Stage};
 
-/// A request whose reply has begun.
+/// A request whose reply has begun. Cheap to clone.
+#[derive(Clone)]
 pub(super) struct Exchange {
     pub(super) context: Context,
     pub(super) request: ProxyRequest,
@@ -54,6 +57,21 @@ impl Exchange {
         Ok((exchange, reply))
     }
 
+    /// The same for another request of the batch, which asks the same and is given the same answer.
+    pub(super) fn shared_with(&self, context: &Context) -> Self {
+        let provenance = Provenance::Coalesced { across: false };
+        let metrics = &self.edge.shared.stack.metrics;
+        metrics.requests.add(1);
+        metrics.replied(provenance);
+        context.note_model(self.request.model_name());
+        context.note_reply(self.request.model_name(), provenance, Duration::ZERO);
+        Self {
+            context: context.clone(),
+            provenance,
+            ..self.clone()
+        }
+    }
+
     /// Counts what a complete answer cost and saved.
     pub(super) fn settle(&self, worth: &Worth) -> Bill {
         settle(
@@ -64,6 +82,18 @@ impl Exchange {
             worth,
             &self.request.saved(),
         )
+    }
+
+    /// The tokens of what the layers below gave it that nobody paid for again.
+    pub(super) fn spared(&self) -> u64 {
+        if self.request.embeddings().is_none() {
+            return 0;
+        }
+        let mut given = None;
+        self.context.account().note(|row| given = row.given);
+        let tokens = given.map_or(0, |usage| usage.total_tokens);
+        self.context.note_saved(tokens);
+        tokens
     }
 
     /// The reply's headers and the proxy's own.

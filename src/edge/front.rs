@@ -203,10 +203,7 @@ fn may_come_unasked(origin: &HeaderValue, headers: &HeaderMap) -> bool {
 }
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response<Body> {
-    // The panic hook has told the log where it was; the client learns only that it was not its fault.
-    failure(&ProxyError::Internal(
-        "an unexpected defect; the operator's log has its place",
-    ))
+    failure(&ProxyError::DEFECT)
 }
 
 #[cfg(test)]

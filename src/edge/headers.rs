@@ -101,12 +101,45 @@ pub(super) fn tell(
     if let Some(age) = provenance.age() {
         headers.insert(header::AGE, age.as_secs().into());
     }
-    headers.insert(TOKENS_SAVED, tokens_saved.into());
     text.clear();
+    tell_figures(
+        headers,
+        text,
+        &STAGES.map(|stage| timings.of(stage)),
+        tokens_saved,
+        begun,
+    );
+}
+
+/// Tells the client of a batch what its requests saved and took together.
+pub(super) fn tell_batch(
+    headers: &mut HeaderMap,
+    took: &[Duration; 3],
+    tokens_saved: u64,
+    begun: Instant,
+) {
+    tell_figures(
+        headers,
+        String::with_capacity(MAX_TIMING),
+        took,
+        tokens_saved,
+        begun,
+    );
+}
+
+fn tell_figures(
+    headers: &mut HeaderMap,
+    mut text: String,
+    took: &[Duration; 3],
+    tokens_saved: u64,
+    begun: Instant,
+) {
+    headers.insert(TOKENS_SAVED, tokens_saved.into());
+    let [compress, cache, upstream] = *took;
     for (name, duration) in [
-        ("compress;dur=", timings.of(Stage::Compress)),
-        (", cache;dur=", timings.of(Stage::Cache)),
-        (", upstream;dur=", timings.of(Stage::Upstream)),
+        ("compress;dur=", compress),
+        (", cache;dur=", cache),
+        (", upstream;dur=", upstream),
         (", total;dur=", begun.elapsed()),
     ] {
         text.push_str(name);
@@ -114,6 +147,9 @@ pub(super) fn tell(
     }
     insert(headers, SERVER_TIMING, &text);
 }
+
+/// The stages that clients are told of.
+pub(super) const STAGES: [Stage; 3] = [Stage::Compress, Stage::Cache, Stage::Upstream];
 
 /// Room for the longest of our own values.
 const MAX_TIMING: usize = 128;

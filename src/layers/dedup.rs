@@ -28,7 +28,7 @@ mod sync {
 }
 
 /// Headers in which an upstream names the trace of the request that it answers.
-const OF_THE_TRACE: [&str; 3] = ["traceparent", "traceresponse", "tracestate"];
+pub(super) const OF_THE_TRACE: [&str; 3] = ["traceparent", "traceresponse", "tracestate"];
 
 /// Makes [`Dedup`] services that share their flights.
 #[derive(Clone)]

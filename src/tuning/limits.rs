@@ -34,7 +34,7 @@ pub enum Size {
 }
 
 /// The limit that a request was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Given {
     /// By the size of its prompt.
     pub size: Size,

@@ -8,9 +8,10 @@ use crate::config;
 use crate::request::Route;
 
 /// Each in its place.
-const ROUTES: [Route; 4] = [
+const ROUTES: [Route; 5] = [
     Route::Create,
     Route::CreateChat,
+    Route::CreateBatch,
     Route::ChatCompletions,
     Route::Forwarded,
 ];

@@ -40,7 +40,7 @@ pub(super) struct Setting {
     /// `cache.max_bytes`
     pub bytes: u64,
     /// The time of each endpoint.
-    pub ttl: [Duration; 3],
+    pub ttl: [Duration; Route::ALL.len()],
 }
 
 impl Window {
@@ -147,7 +147,7 @@ mod tests {
         let setting = |entries, secs| Setting {
             entries,
             bytes: 10,
-            ttl: [Duration::from_secs(secs); 3],
+            ttl: [Duration::from_secs(secs); Route::ALL.len()],
         };
         assert_eq!(window.asked(), 200_000);
         assert!(window.uses.len() <= MOST);

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod batch;
 mod binary;
 mod breaker;
 mod budgets;
@@ -13,6 +14,7 @@ mod compression;
 mod create;
 mod dedup;
 mod edge;
+mod embeddings;
 mod garbage;
 mod limits;
 mod openapi;

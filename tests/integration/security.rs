@@ -36,6 +36,7 @@ async fn with_client_tokens_everything_but_health_and_the_page_asks_for_one() {
     for (method, path) in [
         (Method::POST, "/create"),
         (Method::POST, "/create/chat"),
+        (Method::POST, "/create/batch"),
         (Method::POST, "/v1/chat/completions"),
         (Method::POST, "/v1/embeddings"),
         (Method::GET, "/v1/models"),

@@ -168,6 +168,12 @@ fn each_of_these_is_one_problem() {
     for text in [
         "[server]\nlisten = \"127.0.0.1\"",
         "[server]\nlisten = 3000",
+        "[batch]\nconcurrency = 0",
+        "[batch]\nconcurrency = 257",
+        "[batch]\nwindow = \"2s\"",
+        "[batch]\nwindow = 5",
+        "[batch]\nmax_inputs = 0",
+        "[batch]\nmax_inputs = 2049",
         "[server]\nlisten = \"\"",
         "[server]\nmax_body_bytes = 0",
         "[server]\nmax_body_bytes = -1",
@@ -230,14 +236,6 @@ fn each_of_these_is_one_problem() {
         "[retry]\nbudget = nan",
         "[retry]\nbudget = -0.1",
         "[max_tokens]\nsimple = 0",
-        "[tuning]\nmode = \"on\"",
-        "[tuning]\ninterval = \"0s\"",
-        "[tuning]\ninterval = \"25h\"",
-        "[tuning]\nmin_entries = 10\nmax_entries = 9",
-        "[tuning]\nmin_ttl = \"2h\"\nmax_ttl = \"1h\"",
-        "[tuning]\nmin_tokens = 20\nmax_tokens = 10",
-        "[tuning]\nmin_concurrency = 0",
-        "[tuning]\nmemory_usd_per_gib_month = -1",
         "[create]\nmodel = \" \"",
         "[create]\ntemperature = 2.1",
         "[chat]\npresence_penalty = -3",
@@ -259,10 +257,30 @@ fn each_of_these_is_one_problem() {
         "[cache]\nttl = 1979-05-27",
         "[cache",
     ] {
-        let problems = Config::from_toml(text).expect_err(text);
-        assert_eq!(problems.0.len(), 1, "{text}: {problems}");
-        assert_eq!(problems.to_string().lines().count(), 1, "{problems}");
+        is_one_problem(text);
     }
+}
+
+#[test]
+fn each_of_these_is_one_problem_of_what_adjusts_itself() {
+    for text in [
+        "[tuning]\nmode = \"on\"",
+        "[tuning]\ninterval = \"0s\"",
+        "[tuning]\ninterval = \"25h\"",
+        "[tuning]\nmin_entries = 10\nmax_entries = 9",
+        "[tuning]\nmin_ttl = \"2h\"\nmax_ttl = \"1h\"",
+        "[tuning]\nmin_tokens = 20\nmax_tokens = 10",
+        "[tuning]\nmin_concurrency = 0",
+        "[tuning]\nmemory_usd_per_gib_month = -1",
+    ] {
+        is_one_problem(text);
+    }
+}
+
+fn is_one_problem(text: &str) {
+    let problems = Config::from_toml(text).expect_err(text);
+    assert_eq!(problems.0.len(), 1, "{text}: {problems}");
+    assert_eq!(problems.to_string().lines().count(), 1, "{problems}");
 }
 
 #[test]

@@ -6,10 +6,11 @@ use crate::request::Route;
 use crate::telemetry::{Trace, method_name};
 
 /// The paths that have one route each; others are below `/v1`, or unknown.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 14] = [
     Route::ChatCompletions.as_str(),
     Route::Create.as_str(),
     Route::CreateChat.as_str(),
+    Route::CreateBatch.as_str(),
     "/api/usage",
     "/api/usage/savings",
     "/api/events",
@@ -43,17 +44,10 @@ pub(super) fn tell(
     if !span.is_recorded() {
         return;
     }
-    let (method, route) = (method_name(&story.method), route(&story.path));
-    match route {
-        Some(route) => {
-            span.rename(format!("{method} {route}"));
-            span.set("http.route", route);
-        }
-        None => span.rename(method),
+    // The requests in a batch came in its own.
+    if !story.is_part {
+        tell_head(span, story);
     }
-    span.set("http.request.method", method);
-    span.set("url.scheme", "http");
-    span.set("url.path", story.path.to_string());
     span.set(
         "pegasus.request_id",
         story.id.to_str().unwrap_or_default().to_owned(),
@@ -85,6 +79,20 @@ pub(super) fn tell(
             }
         }
     }
+}
+
+fn tell_head(span: &Trace, story: &Story) {
+    let (method, route) = (method_name(&story.method), route(&story.path));
+    match route {
+        Some(route) => {
+            span.rename(format!("{method} {route}"));
+            span.set("http.route", route);
+        }
+        None => span.rename(method),
+    }
+    span.set("http.request.method", method);
+    span.set("url.scheme", "http");
+    span.set("url.path", story.path.to_string());
 }
 
 /// What stands in the books: tokens aside, which the spans of calls have, so that sums count them once.

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use crate::chat::validate::MAX_MODEL_CHARS;
 use crate::config::Config;
 use crate::error::ProxyError;
-use crate::json::{Json, Node};
+use crate::json::{Json, Node, ParseError};
 use crate::metering::account::clip;
+use crate::request::Chat;
 use crate::tuning::limits::{Given, Limits, Size};
 
 use fields::Fields;
@@ -31,15 +32,26 @@ pub(super) enum Endpoint {
 
 /// A checked form.
 pub(super) struct Form {
-    /// The body of the chat completion.
-    pub(super) completion: Vec<u8>,
-    /// The `max_tokens` in it, where that is ours.
-    pub(super) limit: Option<Given>,
+    pub(super) completion: Completion,
+    /// Its sampling temperature, the client's or ours.
+    pub(super) temperature: f64,
     /// Whom it is for.
     pub(super) user: Option<Arc<str>>,
     /// Fields that mean nothing here.
     pub(super) ignored: Vec<String>,
 }
+
+/// The chat completion that a form becomes.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Completion {
+    /// The body: of equal questions in equal words the same.
+    body: Bytes,
+    /// The `max_tokens` in it, where that is ours.
+    limit: Option<Given>,
+}
+
+/// What the proxy puts in where the client gave none, by the length of the prompt.
+const INJECTED: &[&str] = &["max_tokens"];
 
 /// Fields that say whom or what the answer is for; they do not change it.
 const ATTRIBUTION: [&str; 3] = ["name", "pluginName", "userId"];
@@ -56,9 +68,7 @@ impl Form {
         config: &Config,
         limits: Option<&Limits>,
     ) -> Result<Self, ProxyError> {
-        let json = Json::parse(body.clone()).map_err(|error| {
-            ProxyError::reject(StatusCode::BAD_REQUEST, "invalid_json", error.to_string())
-        })?;
+        let json = parse(body.clone())?;
         let root = json.root();
         let Node::Object(members) = root else {
             let kind = root.kind();
@@ -118,14 +128,9 @@ impl Form {
         let stream = stream.transpose()?.unwrap_or(false);
 
         let mut fields = Fields::read(root, body)?;
-        // The more is asked, the more may be answered.
-        let size = Size::of(chars);
         let model = model.unwrap_or(&defaults.model);
-        let tuned = limits.map(|limits| limits.of(model, size, stream));
-        let tokens = tuned.unwrap_or_else(|| config.max_tokens.of(size));
-        let limit = fields
-            .put_default("max_tokens", &json!(tokens))
-            .then_some(Given { size, tokens });
+        let ours = limit(Size::of(chars), model, stream, config, limits);
+        let is_ours = fields.put_default("max_tokens", &json!(ours.tokens));
         for (name, value) in [
             ("temperature", defaults.temperature),
             ("presence_penalty", defaults.presence_penalty),
@@ -142,6 +147,10 @@ impl Form {
         }
         let completion = serde_json::to_vec(&fields)
             .map_err(|_| ProxyError::Internal("JSON cannot be written"))?;
+        let completion = Completion {
+            body: completion.into(),
+            limit: is_ours.then_some(ours),
+        };
 
         let known = |key: &str| {
             used.contains(&key)
@@ -154,13 +163,30 @@ impl Form {
             .filter(|m| !known(&m.key))
             .map(|m| m.key.to_string())
             .collect();
+        let temperature = optional(root, "temperature").and_then(Node::as_f64);
         Ok(Self {
             completion,
-            limit,
+            temperature: temperature.unwrap_or(defaults.temperature),
             user: attributed.map(|user| clip(user).into()),
             ignored,
         })
     }
+}
+
+impl Completion {
+    /// The same for the stack.
+    pub(super) fn into_chat(self) -> Result<Chat, ProxyError> {
+        let injected = if self.limit.is_some() { INJECTED } else { &[] };
+        Ok(Chat::new(parse(self.body)?, injected).with_limit(self.limit))
+    }
+}
+
+fn parse(body: Bytes) -> Result<Json, ProxyError> {
+    Json::parse(body).map_err(|error| parse_error(&error))
+}
+
+pub(super) fn parse_error(error: &ParseError) -> ProxyError {
+    ProxyError::reject(StatusCode::BAD_REQUEST, "invalid_json", error.to_string())
 }
 
 type Turns = Vec<(String, String)>;
@@ -249,6 +275,19 @@ fn messages(system: &str, history: &Turns, text: &str) -> Value {
     messages.into()
 }
 
+/// The limit of an answer where its client sets none: the more is asked, the more may be answered.
+fn limit(
+    size: Size,
+    model: &str,
+    is_stream: bool,
+    config: &Config,
+    limits: Option<&Limits>,
+) -> Given {
+    let tuned = limits.map(|limits| limits.of(model, size, is_stream));
+    let tokens = tuned.unwrap_or_else(|| config.max_tokens.of(size));
+    Given { size, tokens }
+}
+
 /// A field that is there and not null.
 fn optional<'a>(root: &'a Node, name: &str) -> Option<&'a Node> {
     root.get(name).filter(|node| !node.is_null())
@@ -267,7 +306,7 @@ fn optional_text<'a>(root: &'a Node, name: &str) -> Result<Option<&'a str>, Prox
     node.as_str().map(Some).ok_or_else(wrong)
 }
 
-fn malformed(param: &str, message: String) -> ProxyError {
+pub(super) fn malformed(param: &str, message: String) -> ProxyError {
     ProxyError::reject_field(StatusCode::BAD_REQUEST, param, message)
 }
 

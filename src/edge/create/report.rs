@@ -87,11 +87,6 @@ impl Report {
         Self { exchange, ignored }
     }
 
-    /// When the client will have waited long enough.
-    pub(super) fn deadline(&self) -> Instant {
-        self.exchange.request.deadline
-    }
-
     /// The answer as one object, or as text.
     pub(super) fn whole(
         &self,
@@ -101,11 +96,10 @@ impl Report {
         as_text: bool,
     ) -> Result<Response, ProxyError> {
         let (outcome, text) = Outcome::of_whole(body)?;
-        let bill = self.exchange.settle(worth);
+        let (answer, bill) = self.settled(&outcome, &text, worth);
         let (content_type, body) = if as_text {
             ("text/plain; charset=utf-8", text)
         } else {
-            let answer = self.answer(&outcome, Some(&text), worth, bill);
             ("application/json", to_json(&answer))
         };
         let mut response = Response::new(Body::from(body));
@@ -114,6 +108,17 @@ impl Report {
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         Ok(response)
+    }
+
+    /// The answer as one object, which is still to be written.
+    pub(super) fn settled<'a>(
+        &'a self,
+        outcome: &'a Outcome,
+        text: &'a str,
+        worth: &Worth,
+    ) -> (Answer<'a>, Bill) {
+        let bill = self.exchange.settle(worth);
+        (self.answer(outcome, Some(text), worth, bill), bill)
     }
 
     /// A whole answer for a client that asked for a stream.
@@ -184,6 +189,15 @@ impl Report {
     }
 }
 
+// === impl Answer ===
+
+impl Answer<'_> {
+    /// Says something else of what happened.
+    pub(super) fn say(&mut self, message: String) {
+        self.message = message;
+    }
+}
+
 fn message(provenance: Provenance, bill: Bill) -> String {
     let Bill {
         tokens_used: used,
@@ -214,7 +228,8 @@ fn message(provenance: Provenance, bill: Bill) -> String {
     }
 }
 
-fn seconds(begun: Instant) -> String {
+/// How long something has taken, for people.
+pub(super) fn seconds(begun: Instant) -> String {
     let elapsed = begun.elapsed();
     // "0.0s" would say nothing of a hit, which takes microseconds.
     if elapsed.as_millis() < 100 {
@@ -224,7 +239,7 @@ fn seconds(begun: Instant) -> String {
     }
 }
 
-fn to_json(value: &impl Serialize) -> String {
+pub(super) fn to_json(value: &impl Serialize) -> String {
     // Nothing in these structs can fail to be written: string keys, finite numbers.
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -19,14 +19,16 @@ use crate::edge::document::Forwarded;
 use crate::edge::encoding::IsStream;
 use crate::edge::exchange::Exchange;
 use crate::edge::{Edge, body, hold};
+use crate::embeddings::Embeddings;
 use crate::error::ProxyError;
 use crate::reply::{Frame, Reply, Streaming, Whole};
-use crate::request::{Content, ProxyRequest, Route};
+use crate::request::{Content, LONG, ProxyRequest, Route, aside};
 
 /// Everything else below /v1
 ///
 /// It is forwarded to the upstream, whatever the method and however many segments the path has: `/v1/models`, `/v1/embeddings`
-/// and so on. A body that was not changed goes out byte for byte.
+/// and so on. A body that was not changed goes out byte for byte. Calls of `/v1/embeddings` that come at once go upstream
+/// together, and their inputs are cached one by one (`batch.window`).
 #[utoipa::path(method(get, post, put, patch, delete), path = "/v1/{*path}", tag = "completions", operation_id = "forward",
     params(("path" = String, Path, description = "The path below the upstream's base URL.", example = "models")),
     request_body(content = Value, content_type = "application/json", examples(
@@ -79,15 +81,22 @@ async fn pass_on(edge: &Edge, context: &Context, request: Request) -> Result<Res
     let accepts_events = incoming.get(header::ACCEPT).is_some_and(|value| {
         memchr::memmem::find(value.as_bytes(), b"text/event-stream").is_some()
     });
-    let parts = edge.parts(Route::Forwarded, method, path, &incoming, caller, None)?;
-    let request = ProxyRequest::new(
-        parts,
-        Content::Opaque {
+    let wants_stream = probe.stream || accepts_events;
+    let merges = !edge.shared.config.batch.window.is_zero();
+    let is_embedding = merges && method == Method::POST && *path == *"/embeddings" && !wants_stream;
+    let embeddings = probe.model.clone().filter(|_| is_embedding);
+    let embeddings =
+        embeddings.and_then(|model| aside(body.len() >= LONG, || Embeddings::read(&body, model)));
+    let asked = match embeddings {
+        Some(embeddings) => Content::Embeddings(Box::new(embeddings)),
+        None => Content::Opaque {
             body,
             model: probe.model,
-            wants_stream: probe.stream || accepts_events,
+            wants_stream,
         },
-    );
+    };
+    let parts = edge.parts(Route::Forwarded, method, path, &incoming, caller, None)?;
+    let request = ProxyRequest::new(parts, asked);
     let (exchange, reply) = Exchange::begin(edge, context, request).await?;
     Ok(hold(relay(&exchange, reply)?, place))
 }
@@ -131,7 +140,8 @@ pub(super) fn relay(exchange: &Exchange, reply: Reply) -> Result<Response, Proxy
         }
     };
     *response.status_mut() = head.status;
-    *response.headers_mut() = exchange.headers(head.headers, 0);
+    let saved = exchange.spared();
+    *response.headers_mut() = exchange.headers(head.headers, saved);
     Ok(response)
 }
 

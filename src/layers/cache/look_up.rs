@@ -43,7 +43,7 @@ impl LookUp {
     }
 
     /// It found none.
-    pub(super) fn missed(self) {
+    pub(crate) fn missed(self) {
         let Some(span) = self.0 else { return };
         span.set("pegasus.cache.result", "miss");
         span.finish();

@@ -60,7 +60,7 @@ fn setting(entries: u64, ttl: Duration) -> Setting {
     Setting {
         entries,
         bytes: 256 << 20,
-        ttl: [ttl; 3],
+        ttl: [ttl; Route::ALL.len()],
     }
 }
 

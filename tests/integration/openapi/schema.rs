@@ -7,7 +7,7 @@ use fancy_regex::Regex;
 use serde_json::Value;
 
 /// The keywords that are checked, and those that only describe.
-const KNOWN: [&str; 27] = [
+const KNOWN: [&str; 28] = [
     "$ref",
     "type",
     "enum",
@@ -17,6 +17,7 @@ const KNOWN: [&str; 27] = [
     "propertyNames",
     "items",
     "minItems",
+    "maxItems",
     "contains",
     "minimum",
     "maximum",
@@ -160,11 +161,10 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, faults: &mut
         for (index, item) in items.iter().enumerate() {
             faults.extend(at(&index.to_string(), nested(&schema["items"], item)));
         }
-        if schema["minItems"]
-            .as_u64()
-            .is_some_and(|least| (items.len() as u64) < least)
-        {
-            faults.extend(at("", vec!["too few items".to_owned()]));
+        let count = items.len() as u64;
+        let bound = |name: &str, none| schema[name].as_u64().unwrap_or(none);
+        if !(bound("minItems", 0)..=bound("maxItems", u64::MAX)).contains(&count) {
+            faults.extend(at("", vec![format!("{count} items are wrong")]));
         }
         let contained = &schema["contains"];
         if !contained.is_null() && !items.iter().any(|item| nested(contained, item).is_empty()) {
@@ -234,6 +234,7 @@ fn the_judge_finds_what_is_wrong() {
             json!([1, "a"]),
             json!([1]),
         ),
+        (json!({"maxItems": 1}), json!([1]), json!([1, 2])),
         (
             json!({"anyOf": [{"type": "string"}, {"type": "null"}]}),
             json!(null),

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::batch::MOST;
 use super::fields::Fields;
 use super::{ATTRIBUTION, HISTORY_ROLES, OLDER};
 use crate::chat::validate::MAX_MODEL_CHARS;
@@ -11,12 +12,33 @@ use crate::config::Config;
 const SPEAKS: &str = "\\S";
 const NO_CONTROLS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 
-/// Both forms, with the names of their schemas.
-pub(in crate::edge) fn describe(config: &Config) -> [(&'static str, Value); 2] {
+/// All forms, with the names of their schemas.
+pub(in crate::edge) fn describe(config: &Config) -> [(&'static str, Value); 3] {
     [
+        ("CreateBatchRequest", batch()),
         ("CreateRequest", prompt(config.create.max_prompt_chars)),
         ("CreateChatRequest", turn(config.chat.max_prompt_chars)),
     ]
+}
+
+/// What is wrong with one of the requests is said in its place, so that here anything may stand there.
+fn batch() -> Value {
+    let request = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    json!({
+        "type": "object",
+        "description": "Requests that are answered together.",
+        "required": ["requests"],
+        "properties": {
+            "requests": {
+                "type": "array", "minItems": 1, "maxItems": MOST,
+                "description": "What `/create` or `/create/chat` takes, but for `stream`; anything else fails alone.",
+                "items": {"anyOf": [request("CreateRequest"), request("CreateChatRequest"), {}]},
+            },
+            "stream": {
+                "type": ["boolean", "null"], "description": "Whether each answer comes when it is ready, as a stream.",
+            },
+        },
+    })
 }
 
 fn prompt(most: usize) -> Value {

@@ -3,7 +3,7 @@ use super::*;
 fn read(endpoint: Endpoint, body: &Value) -> Result<(Value, Form), ProxyError> {
     let bytes = Bytes::from(body.to_string());
     let form = Form::read(&bytes, endpoint, &Config::default(), None)?;
-    Ok((serde_json::from_slice(&form.completion).unwrap(), form))
+    Ok((serde_json::from_slice(&form.completion.body).unwrap(), form))
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn a_prompt_becomes_a_completion_with_the_defaults() {
         size: Size::Simple,
         tokens: 2_000,
     };
-    assert_eq!(form.limit, Some(limit));
+    assert_eq!(form.completion.limit, Some(limit));
     assert_eq!(form.ignored, ["odd"]);
 }
 
@@ -38,7 +38,10 @@ fn max_tokens_follow_the_length_of_the_prompt() {
     };
     assert_eq!([499, 500, 1499, 1500].map(tokens), [2000, 3000, 3000, 4000]);
     let (body, form) = read(Endpoint::Prompt, &json!({"prompt": "hi", "max_tokens": 7})).unwrap();
-    assert_eq!((body["max_tokens"].clone(), form.limit), (json!(7), None));
+    assert_eq!(
+        (body["max_tokens"].clone(), form.completion.limit),
+        (json!(7), None)
+    );
 }
 
 #[test]
@@ -72,7 +75,7 @@ fn a_schema_keeps_the_order_of_its_keys_and_numbers_their_spelling() {
         br#"{"prompt":"x","response_format":{"z":1.50,"a":{"y":1,"b":2}},"temperature":1.0}"#,
     );
     let form = Form::read(&body, Endpoint::Prompt, &Config::default(), None).unwrap();
-    let text = String::from_utf8(form.completion).unwrap();
+    let text = String::from_utf8(form.completion.body.to_vec()).unwrap();
     assert!(
         text.contains(r#""response_format":{"z":1.50,"a":{"y":1,"b":2}}"#),
         "{text}"

@@ -58,6 +58,7 @@ async fn p02_what_cannot_be_done_is_405_and_allow_says_what_can() {
     for (path, allowed) in [
         ("/create", &["POST"][..]),
         ("/create/chat", &["POST"]),
+        ("/create/batch", &["POST"]),
         ("/v1/chat/completions", &["POST"]),
         ("/", &["GET"]),
         ("/dashboard", &["GET"]),
