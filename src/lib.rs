@@ -25,6 +25,7 @@ pub mod demo;
 pub mod descriptors;
 pub mod edge;
 pub mod error;
+pub mod estimate;
 pub mod fingerprint;
 pub mod json;
 pub mod layers;
