@@ -49,7 +49,7 @@ pub(super) struct Series {
 // === impl Part ===
 
 impl Part {
-    fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.tally.add(&other.tally);
         self.hits += other.hits;
         self.joined += other.joined;

@@ -8,10 +8,18 @@ pub fn dollars(nano: u64) -> String {
         10_000_000.. => 4,
         _ => 6,
     };
+    dollars_to(nano, digits)
+}
+
+/// The same to so many digits, nine at most.
+pub(super) fn dollars_to(nano: u64, digits: u32) -> String {
     let unit = 10_u64.pow(9 - digits);
     // Half up, and no more than there is.
     let rounded = nano / unit + u64::from(nano % unit >= unit.div_ceil(2));
     let scale = 10_u64.pow(digits);
+    if digits == 0 {
+        return format!("${}", count(rounded));
+    }
     let width = usize::try_from(digits).unwrap_or(2);
     format!("${}.{:0width$}", count(rounded / scale), rounded % scale)
 }
