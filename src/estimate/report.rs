@@ -208,7 +208,7 @@ impl Report {
             kept,
             kept_bytes,
             assumptions: assumptions::list(config, options, pass, &sums),
-            sweep: swept.map(|(lanes, baseline)| Swept::of(&lanes, baseline)),
+            sweep: swept.map(|(lanes, baseline)| Swept::of(&lanes, baseline, config.cache.enabled)),
         }
     }
 

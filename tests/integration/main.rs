@@ -13,6 +13,7 @@ mod compression;
 mod create;
 mod dedup;
 mod edge;
+mod estimate;
 mod garbage;
 mod limits;
 mod openapi;

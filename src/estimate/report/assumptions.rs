@@ -119,6 +119,13 @@ pub(super) fn list(
             count(facts.forwarded)
         ));
     }
+    let is_varied = config.cache.variants > 1 || !config.cache.stale_while_revalidate.is_zero();
+    if options.sweep && is_varied {
+        say(
+            "Other settings were tried without cache.variants and cache.stale_while_revalidate."
+                .to_owned(),
+        );
+    }
     say("One instance was replayed, from an empty cache. Limits of clients, budgets, load shedding, the circuit breaker, \
          retries, Redis, the snapshot and the ledger are left out."
         .to_owned());

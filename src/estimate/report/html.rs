@@ -44,8 +44,8 @@ pub fn page(report: &Report, name: &str) -> String {
     assumptions(report, &mut out);
     let _ = write!(
         out,
-        "</main>\n<footer><p>Pegasus Nest {}, <code>pegasus-nest estimate</code>. Prompts and answers are in this \
-         page only where <code>--show-prompts</code> was given.</p></footer>\n</body>\n</html>\n",
+        "</main>\n<footer><p>Pegasus Nest {}, <code>pegasus-nest estimate</code>. How prompts begin is in this \
+         page only where <code>--show-prompts</code> was given; answers never are.</p></footer>\n</body>\n</html>\n",
         env!("CARGO_PKG_VERSION")
     );
     out

@@ -57,7 +57,7 @@ impl Swept {
         least: the most careful compression, then the shortest ttl, then the fewest entries. What a higher level does to \
         answers, and how old an answer may be, no replay can tell.";
 
-    pub(super) fn of(lanes: &[(Setting, Figures)], baseline: u64) -> Self {
+    pub(super) fn of(lanes: &[(Setting, Figures)], baseline: u64, is_cached: bool) -> Self {
         let mut ranked: Vec<_> = lanes.iter().skip(1).collect();
         // Of equals the ones that ask for less come first.
         ranked.sort_by_key(|(setting, figures)| (figures.cost, demands(setting)));
@@ -72,7 +72,7 @@ impl Swept {
         Self {
             without_nano_usd: baseline,
             without_usd: usd(baseline),
-            toml: recommended.to_toml(),
+            toml: recommended.to_toml(is_cached),
             current,
             recommended,
             tried: ranked
@@ -112,9 +112,11 @@ impl Tried {
         }
     }
 
-    fn to_toml(&self) -> String {
+    /// The settings as a file has them; `is_cached`: the cache need not be switched on first.
+    fn to_toml(&self, is_cached: bool) -> String {
+        let enabled = if is_cached { "" } else { "enabled = true\n" };
         format!(
-            "[cache]\nmax_entries = {}\nttl = \"{}\"\n\n[compression]\nlevel = \"{}\"\n",
+            "[cache]\n{enabled}max_entries = {}\nttl = \"{}\"\n\n[compression]\nlevel = \"{}\"\n",
             self.max_entries,
             duration(self.ttl_ms),
             self.level
@@ -154,7 +156,7 @@ mod tests {
             lane(4_000, 5, Level::Safe, 200_000),
             lane(250, 5, Level::Balanced, 900_000),
         ];
-        let swept = Swept::of(&lanes, 1_000_000);
+        let swept = Swept::of(&lanes, 1_000_000, true);
         let order: Vec<_> = swept
             .tried
             .iter()
@@ -174,10 +176,11 @@ mod tests {
     fn where_nothing_is_saved_the_least_is_recommended() {
         let levels = [Level::Off, Level::Off, Level::Aggressive];
         let lanes = levels.map(|level| lane(250, 5, level, 7));
-        let swept = Swept::of(&lanes, 7);
+        let swept = Swept::of(&lanes, 7, false);
         assert_eq!(
             (swept.recommended.level, swept.recommended.saved_nano_usd),
             ("off", 0)
         );
+        assert!(swept.toml.starts_with("[cache]\nenabled = true\n"));
     }
 }

@@ -44,7 +44,12 @@ fn head(report: &Report, name: &str, out: &mut String) {
     let settings = &report.settings;
     let cache = if settings.cache {
         let (entries, ttl) = (count(settings.max_entries), duration(settings.ttl_ms));
-        format!("{entries} entries for {ttl}, shared by {}", settings.scope)
+        let scope = if settings.scope == "global" {
+            ", shared by all callers"
+        } else {
+            ""
+        };
+        format!("{entries} entries for {ttl}{scope}")
     } else {
         "off".to_owned()
     };
@@ -203,11 +208,20 @@ fn sweep(swept: &Swept, out: &mut String) {
     };
     row("  as they are", &swept.current);
     row("  recommended", &swept.recommended);
-    for tried in swept.tried.iter().take(LISTED) {
+    // Of those that come to the same, one is enough.
+    let mut distinct = swept.tried.iter().collect::<Vec<_>>();
+    distinct.dedup_by_key(|tried| tried.cost_nano_usd);
+    for tried in distinct.iter().take(LISTED) {
         row("", tried);
     }
-    let left = swept.tried.len().saturating_sub(LISTED);
-    let _ = writeln!(out, "and {left} more; --json has all of them\n");
+    let others = swept.tried.len() - distinct.len().min(LISTED);
+    if others > 0 {
+        let _ = writeln!(
+            out,
+            "and {others} more that save the same or less; --json has all of them"
+        );
+    }
+    out.push('\n');
     let _ = writeln!(out, "Recommended, to paste into the configuration:\n");
     for line in swept.toml.lines() {
         let _ = writeln!(out, "    {line}");

@@ -68,6 +68,8 @@ impl Lane {
         let cache = config::Cache {
             max_entries: setting.max_entries,
             ttl: setting.ttl,
+            // What is tried beside the settings as they are is a cache, whether there is one or not.
+            enabled: config.cache.enabled || level > 0,
             ..config.cache.clone()
         };
         Self {
