@@ -171,7 +171,7 @@ impl Pass<'_> {
                 self.facts.is_interrupted = true;
                 break;
             }
-            let Some(line) = lines.next().context("cannot read the log")? else {
+            let Some(line) = lines.read().context("cannot read the log")? else {
                 break;
             };
             self.progress.bytes.store(lines.bytes(), Ordering::Relaxed);

@@ -30,7 +30,7 @@ pub struct EstimateArgs {
     ///
     /// Each line is an OpenAI body ({"model", "messages", …}), a /create body ({"prompt", …}), or an object with one of
     /// them as "request" (or "body") and what else is known: "time" (RFC 3339, or seconds since 1970), "response" (the whole
-    /// answer, its text, or {"usage": …}), "latency_ms", "caller", "endpoint". Input lines of batches and the logs of common
+    /// answer, its text, or {"usage": …}), `latency_ms`, "caller", "endpoint". Input lines of batches and the logs of common
     /// gateways are read as well.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
@@ -124,7 +124,7 @@ fn open(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
         "cannot read {}: it is a directory",
         name(path)
     );
-    let length = facts.is_file().then(|| facts.len());
+    let length = facts.is_file().then_some(facts.len());
     Ok((Box::new(file), length))
 }
 

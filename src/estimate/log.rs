@@ -49,7 +49,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// The next line that is not blank; `None` at the end.
-    pub fn next(&mut self) -> io::Result<Option<Line>> {
+    pub fn read(&mut self) -> io::Result<Option<Line>> {
         loop {
             let mut text = Vec::new();
             let read = (&mut self.source)
@@ -100,7 +100,7 @@ mod tests {
     fn lines(text: impl AsRef<[u8]>) -> Vec<(u64, String)> {
         let mut lines = Lines::new(text.as_ref());
         let mut all = Vec::new();
-        while let Some(line) = lines.next().unwrap() {
+        while let Some(line) = lines.read().unwrap() {
             let text = line.text.map_or("too long".to_owned(), |text| {
                 String::from_utf8(text.to_vec()).unwrap()
             });

@@ -66,8 +66,9 @@ pub(super) struct Sweep {
     memo: Memo,
     metrics: Metrics,
     begun: Instant,
-    sweep_interval: Duration,
-    next_sweep: u64,
+    /// How often what is past its life is removed, and when that is due next, in milliseconds of the replay.
+    tidies_every: Duration,
+    next_tidying: u64,
     /// What all calls would have cost without the proxy, in nano-dollars.
     baseline: u64,
 }
@@ -126,7 +127,6 @@ impl Sweep {
                 }
             }
         }
-        let sweep_interval = config.cache.sweep_interval;
         Self {
             levels,
             lanes,
@@ -137,8 +137,8 @@ impl Sweep {
             memo: Memo::new(),
             metrics,
             begun,
-            sweep_interval,
-            next_sweep: millis(sweep_interval),
+            tidies_every: config.cache.sweep_interval,
+            next_tidying: millis(config.cache.sweep_interval),
             baseline: 0,
         }
     }
@@ -174,16 +174,16 @@ impl Sweep {
 
     /// Ends what ends until then, in all lanes.
     fn pass_until(&mut self, now: u64) {
-        let is_due = now >= self.next_sweep;
+        let is_due = now >= self.next_tidying;
         for lane in &mut self.lanes {
             lane.pass_until(now, self.begun, &self.metrics);
             if is_due {
-                lane.sweep();
+                lane.tidy();
             }
         }
         if is_due {
-            let interval = millis(self.sweep_interval).max(1);
-            self.next_sweep += ((now - self.next_sweep) / interval + 1) * interval;
+            let interval = millis(self.tidies_every).max(1);
+            self.next_tidying += ((now - self.next_tidying) / interval + 1) * interval;
         }
     }
 

@@ -124,20 +124,19 @@ fn read_text(text: String, usage: Option<Usage>) -> Recorded {
     let _ = decoder.feed(text.as_bytes(), &mut events);
     events.extend(decoder.finish());
     let chunks = events.into_iter().map(|event| event.data);
-    fold(
-        chunks.filter(|data| !data.starts_with(b"[DONE]")).collect(),
-        usage,
-    )
+    let chunks: Vec<_> = chunks.filter(|data| !data.starts_with(b"[DONE]")).collect();
+    fold(&chunks, usage)
 }
 
 fn read_chunks(value: &RawValue, usage: Option<Usage>) -> Recorded {
     let chunks: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
     let copied = |chunk: &&RawValue| Bytes::copy_from_slice(chunk.get().as_bytes());
-    fold(chunks.iter().map(copied).collect(), usage)
+    let chunks: Vec<_> = chunks.iter().map(copied).collect();
+    fold(&chunks, usage)
 }
 
-fn fold(chunks: Vec<Bytes>, usage: Option<Usage>) -> Recorded {
-    match chat::whole_of(&chunks, usage.unwrap_or_default()) {
+fn fold(chunks: &[Bytes], usage: Option<Usage>) -> Recorded {
+    match chat::whole_of(chunks, usage.unwrap_or_default()) {
         Ok(whole) => Recorded::Whole(whole, usage),
         Err(_) => usage.map_or(Recorded::Nothing, Recorded::Usage),
     }

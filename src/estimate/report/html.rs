@@ -152,10 +152,10 @@ fn verdict(report: &Report, out: &mut String) {
 }
 
 fn charts(report: &Report, out: &mut String) {
-    let (width, steps) = chart::steps(&report.over_time);
+    let (each, steps) = chart::steps(&report.over_time);
     let is_dated = report.over_time.is_dated;
     let labels = labels(&steps, is_dated);
-    let each = step(u64::try_from(width).unwrap_or(0));
+    let each = step(u64::try_from(each).unwrap_or(0));
     out.push_str("<section class=\"charts\">\n");
     let title = "Cost so far, with and without";
     let drawn = chart::cumulated(&steps, title);

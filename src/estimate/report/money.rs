@@ -3,8 +3,7 @@
 /// Nano-dollars as dollars: to the cent where there are many, to as many digits as tell something where there are few.
 pub fn dollars(nano: u64) -> String {
     let digits = match nano {
-        0 => 2,
-        1_000_000_000.. => 2,
+        0 | 1_000_000_000.. => 2,
         10_000_000.. => 4,
         _ => 6,
     };

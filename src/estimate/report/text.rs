@@ -66,12 +66,12 @@ fn verdict(total: &Sum, out: &mut String) {
         dollars(total.without_nano_usd),
         dollars(total.with_nano_usd),
     );
-    let width = without.len().max(with.len());
-    let _ = writeln!(out, "\nwithout Pegasus Nest  {without:>width$}");
-    let _ = writeln!(out, "with Pegasus Nest     {with:>width$}");
+    let room = without.len().max(with.len());
+    let _ = writeln!(out, "\nwithout Pegasus Nest  {without:>room$}");
+    let _ = writeln!(out, "with Pegasus Nest     {with:>room$}");
     let saved = dollars(total.proxy_saved_nano_usd);
     let share = percent(total.saved_share);
-    let _ = writeln!(out, "saved                 {saved:>width$}  {share}");
+    let _ = writeln!(out, "saved                 {saved:>room$}  {share}");
 }
 
 fn layers(report: &Report, out: &mut String) {

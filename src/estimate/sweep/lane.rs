@@ -229,7 +229,7 @@ impl Lane {
     }
 
     /// Removes what is past its life.
-    pub(super) fn sweep(&self) {
+    pub(super) fn tidy(&self) {
         self.memory.sweep();
     }
 }

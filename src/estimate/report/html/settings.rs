@@ -36,10 +36,10 @@ pub(super) fn section(swept: &Swept, out: &mut String) {
         "saved",
     ];
     table(out, &heads, &rows);
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<div class=\"columns two settings\"><div><p>To paste into the configuration:</p><pre>{}</pre></div>\
-         <p class=\"quiet\">{}</p></div>\n",
+         <p class=\"quiet\">{}</p></div>",
         escape(&swept.toml),
         escape(Swept::CAVEAT)
     );
