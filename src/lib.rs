@@ -14,7 +14,8 @@
 //!
 //! Beside the way stand the pure parts, which can be read by themselves: [`compressor`], [`fingerprint`],
 //! [`json`], [`chat`], [`sse`], [`tokens`]; the answers that are kept in [`store`]; the counters in [`metering`]; the
-//! spans of [`telemetry`]; and what starts it all: [`cli`], [`config`], [`descriptors`], [`logging`], [`demo`].
+//! spans of [`telemetry`]; [`estimate`], which replays logs through all of this; and what starts it all: [`cli`],
+//! [`config`], [`descriptors`], [`logging`], [`demo`].
 
 mod alarm;
 pub mod chat;

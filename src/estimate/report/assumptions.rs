@@ -1,6 +1,6 @@
 //! Says in words what the figures rest on beside the log itself.
 
-use super::money::{about, count, percent};
+use super::money::{about, count, percent, some};
 use super::{ASSUMED_TOKENS, EACH_TOKEN, FIRST_TOKEN, share};
 use crate::config::Config;
 use crate::estimate::sums::Sums;
@@ -66,7 +66,10 @@ fn untimed(options: &Options, pass: &Pass<'_>) -> Option<String> {
     let lines = if order.timed == 0 {
         "The log does not say when its requests came".to_owned()
     } else {
-        format!("{} lines do not say when they came", count(order.untimed))
+        format!(
+            "{} of the log do not say when they came",
+            some(order.untimed, "line")
+        )
     };
     (order.untimed > 0).then(|| {
         format!(

@@ -36,6 +36,12 @@ pub fn count(number: u64) -> String {
     shown
 }
 
+/// So many of something, whose name forms its plural with an s.
+pub fn some(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", count(number))
+}
+
 /// A share from 0 to 1 in percent.
 pub fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
@@ -61,12 +67,12 @@ pub fn duration(millis: u64) -> String {
 /// A time roughly, for sentences.
 pub fn about(millis: u64) -> String {
     let (number, unit) = match millis {
-        172_800_000.. => (millis / 86_400_000, "days"),
-        7_200_000.. => (millis / 3_600_000, "hours"),
-        120_000.. => (millis / 60_000, "minutes"),
-        _ => (millis.div_ceil(1_000), "seconds"),
+        172_800_000.. => (millis / 86_400_000, "day"),
+        7_200_000.. => (millis / 3_600_000, "hour"),
+        120_000.. => (millis / 60_000, "minute"),
+        _ => (millis.div_ceil(1_000), "second"),
     };
-    format!("{} {unit}", count(number))
+    some(number, unit)
 }
 
 #[cfg(test)]
@@ -97,7 +103,7 @@ mod tests {
         assert_eq!(settings, ["0s", "1ms", "1s", "90s", "1h", "1d"]);
         assert_eq!(
             [1, 60_000, 119_999, 7_200_000].map(about),
-            ["1 seconds", "60 seconds", "120 seconds", "2 hours"]
+            ["1 second", "60 seconds", "120 seconds", "2 hours"]
         );
     }
 }

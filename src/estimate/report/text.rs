@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::money::{about, count, dollars, duration, percent};
+use super::money::{about, count, dollars, duration, percent, some};
 use super::swept::{Swept, Tried};
 use super::{Named, Report, Sum};
 use crate::metering::tally::Figure;
@@ -36,7 +36,7 @@ pub fn show(report: &Report, name: &str) -> String {
 
 fn head(report: &Report, name: &str, out: &mut String) {
     let log = &report.log;
-    let _ = write!(out, "{} requests of {name}", count(log.requests));
+    let _ = write!(out, "{} of {name}", some(log.requests, "request"));
     if let (Some(from), Some(until)) = (&log.from, &log.until) {
         let _ = write!(out, ", {from} to {until} ({})", about(log.span_ms));
     }
@@ -183,7 +183,7 @@ fn repeated(report: &Report, out: &mut String) {
     }
     if report.repeated_at_most_more > 0 {
         let more = count(report.repeated_at_most_more);
-        let _ = writeln!(out, "each of these came up to {more} times more");
+        let _ = writeln!(out, "each of these may have come up to {more} times more");
     }
 }
 
@@ -237,10 +237,10 @@ fn problems(report: &Report, out: &mut String) {
     }
     let _ = writeln!(
         out,
-        "\nNot in the figures: {} of {} lines cannot be read, {} requests would be refused",
+        "\nNot in the figures: {} of {} cannot be read, {} would be refused",
         count(log.unreadable),
-        count(log.lines),
-        count(log.refused)
+        some(log.lines, "line"),
+        some(log.refused, "request")
     );
     for problem in &log.problems {
         let why: String = problem

@@ -51,7 +51,7 @@ fn perform(request: &Recorded) -> Act {
     if body["messages"][0]["content"]
         .as_str()
         .unwrap()
-        .contains("Case 50.")
+        .contains("Case 10.")
     {
         return Act::error(500, &[]);
     }
@@ -116,7 +116,7 @@ async fn a_log_comes_to_what_serving_it_came_to() {
             if request["messages"][0]["content"]
                 .as_str()
                 .unwrap()
-                .contains("Case 50.")
+                .contains("Case 10.")
             {
                 line["response"] = json!({"status_code": 500, "body": {"error": {"message": "x"}}});
             }

@@ -27,7 +27,7 @@ async fn lines_that_cannot_be_read_cost_the_others_nothing() {
     let out = String::from_utf8(output.stdout).unwrap();
     for part in [
         "3 requests of ",
-        "4 of 8 lines cannot be read, 1 requests would be refused",
+        "4 of 8 lines cannot be read, 1 request would be refused",
         "line 3: the line is no JSON object",
         "line 5: there is no request in it: expected an OpenAI body",
         "line 6: the service would answer 400 Bad Request: ",

@@ -50,3 +50,8 @@ pub(super) fn details(out: &mut String, title: &str, heads: &[&str], rows: &[Vec
     table(out, heads, rows);
     out.push_str("</details>\n");
 }
+
+/// A time as RFC 3339 has it, for people.
+pub(super) fn day(time: &str) -> String {
+    time.replace('T', " ").trim_end_matches('Z').to_owned()
+}
