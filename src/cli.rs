@@ -14,9 +14,11 @@ use clap::{Parser, Subcommand};
 use crate::config::{Loaded, Overrides, Problems};
 
 pub use compress::CompressArgs;
+pub use estimate::EstimateArgs;
 pub use explain::ExplainArgs;
 
 pub mod compress;
+pub mod estimate;
 pub mod explain;
 
 /// How long the health check waits for a connection, and for each part of the answer.
@@ -48,7 +50,7 @@ pub struct Cli {
 }
 
 /// What to do instead of serving.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
     /// Check the settings and print the effective ones, secrets masked.
     Check,
@@ -58,6 +60,8 @@ pub enum Command {
     Compress(CompressArgs),
     /// Show what compression sees in a text, what it changes, and what that saves.
     Explain(ExplainArgs),
+    /// Replay a log of requests and say what the service would have saved: offline, before anything is deployed.
+    Estimate(EstimateArgs),
 }
 
 /// Reads the command line; prints help, version or what is wrong with it, and exits then.

@@ -14,7 +14,8 @@
 //!
 //! Beside the way stand the pure parts, which can be read by themselves: [`compressor`], [`fingerprint`],
 //! [`json`], [`chat`], [`sse`], [`tokens`]; the answers that are kept in [`store`]; the counters in [`metering`]; the
-//! spans of [`telemetry`]; what adjusts itself, in [`tuning`]; and what starts it all: [`cli`], [`config`], [`descriptors`], [`logging`], [`demo`].
+//! spans of [`telemetry`]; what adjusts itself, in [`tuning`]; [`estimate`], which replays logs through all of this; and
+//! what starts it all: [`cli`], [`config`], [`descriptors`], [`logging`], [`demo`].
 
 mod alarm;
 pub mod chat;
@@ -26,6 +27,7 @@ pub mod descriptors;
 pub mod edge;
 pub mod embeddings;
 pub mod error;
+pub mod estimate;
 pub mod fingerprint;
 pub mod json;
 pub mod layers;

@@ -54,6 +54,9 @@ fn main() -> ExitCode {
             ))
         }
         Some(Command::Explain(args)) => exit_code(cli::explain::run(args, settings)),
+        Some(Command::Estimate(args)) => {
+            cli::estimate::run(args, &loaded.config).unwrap_or_else(|error| exit_code(Err(error)))
+        }
         Some(Command::Health) | None => exit_code(run(&cli, loaded.config)),
     }
 }

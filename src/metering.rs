@@ -306,7 +306,7 @@ impl Metrics {
 
     /// What a call cost, as its provider said or as was worked out when it was made, else what the table says; `None` for a
     /// model without a price.
-    fn price(&self, model: &str, served: Option<&str>, usage: Usage) -> Option<u64> {
+    pub(crate) fn price(&self, model: &str, served: Option<&str>, usage: Usage) -> Option<u64> {
         usage
             .cost_nano_usd
             .or_else(|| self.list_price(model, served, usage))
@@ -325,7 +325,13 @@ impl Metrics {
     }
 
     /// What a call would have cost more with so many tokens more in its prompt.
-    fn price_of_more(&self, model: &str, served: Option<&str>, usage: Usage, tokens: u64) -> u64 {
+    pub(crate) fn price_of_more(
+        &self,
+        model: &str,
+        served: Option<&str>,
+        usage: Usage,
+        tokens: u64,
+    ) -> u64 {
         if tokens == 0 {
             return 0;
         }

@@ -10,9 +10,11 @@ use std::panic::AssertUnwindSafe;
 
 use axum::Router;
 use axum::body::Body;
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
 use tower::util::{Either, option_layer};
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::compression::Compression;
@@ -60,6 +62,21 @@ impl Front {
     /// Answers a request of nobody's, as of a client whose address is not known.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         self.serve(request, None).await.map(Body::new)
+    }
+
+    /// The same for one that is there as a whole, and with all of its answer; what breaks off is shorter.
+    pub async fn answer_whole(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let answer = self.serve(request.map(Full::new), None).await;
+        let (head, mut body) = answer.into_parts();
+        let mut whole = Bytes::new();
+        while let Some(Ok(frame)) = body.frame().await {
+            match frame.into_data() {
+                Ok(data) if whole.is_empty() => whole = data,
+                Ok(data) => whole = [whole, data].concat().into(),
+                Err(_) => {}
+            }
+        }
+        Response::from_parts(head, whole)
     }
 
     /// Answers a request that came from this address, if that is known.
@@ -211,9 +228,7 @@ mod tests {
     use std::convert::Infallible;
 
     use axum::routing::get;
-    use bytes::Bytes;
     use futures_util::StreamExt as _;
-    use http_body_util::BodyExt as _;
 
     use super::*;
     use crate::config::Config;

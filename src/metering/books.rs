@@ -79,6 +79,26 @@ impl Books {
         }
     }
 
+    /// Books without readers and without a thread: whoever holds them reads them, with [`Books::hand_out`].
+    pub fn unread() -> Self {
+        let desk = Arc::new(Desk {
+            papers: Mutex::default(),
+            bell: Condvar::new(),
+            dropped: Counter::default(),
+        });
+        Self {
+            _closer: Arc::new(Closer(Arc::clone(&desk))),
+            desk,
+        }
+    }
+
+    /// Lets `read` have the rows that nobody has read yet. For books that have no readers.
+    pub fn hand_out(&self, mut read: impl FnMut(&Row)) {
+        let mut papers = self.desk.papers.lock();
+        papers.gathered.rows().iter().for_each(&mut read);
+        papers.gathered.clear();
+    }
+
     /// Enters a row, if there is room.
     pub fn enter(&self, row: Row) {
         let mut papers = self.desk.papers.lock();
@@ -255,6 +275,19 @@ mod tests {
         drop(other);
         let read: Vec<_> = told.iter().map_while(|rows| rows).flatten().collect();
         assert_eq!(read, [1, 2]);
+    }
+
+    #[test]
+    fn books_without_readers_are_read_by_hand() {
+        let books = Books::unread();
+        for at in 0..100 {
+            books.enter(row(at));
+        }
+        let mut read = Vec::new();
+        books.hand_out(|row| read.push(row.at));
+        books.enter(row(100));
+        books.hand_out(|row| read.push(row.at));
+        assert_eq!(read, (0..=100).collect::<Vec<_>>());
     }
 
     /// A reader that does not come along costs rows, never a request.

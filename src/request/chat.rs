@@ -204,6 +204,11 @@ impl Chat {
         own.and_then(Node::as_f64).unwrap_or(1.0)
     }
 
+    /// Its JSON before compression.
+    pub(crate) fn original(&self) -> &Json {
+        &self.original
+    }
+
     /// The fields that the proxy put in.
     pub fn injected(&self) -> &'static [&'static str] {
         self.injected

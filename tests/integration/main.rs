@@ -15,6 +15,7 @@ mod create;
 mod dedup;
 mod edge;
 mod embeddings;
+mod estimate;
 mod garbage;
 mod limits;
 mod openapi;

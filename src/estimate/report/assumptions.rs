@@ -1,0 +1,193 @@
+//! Says in words what the figures rest on beside the log itself.
+
+use super::money::{about, count, percent, some};
+use super::{ASSUMED_TOKENS, EACH_TOKEN, FIRST_TOKEN, share};
+use crate::config::Config;
+use crate::estimate::sums::Sums;
+use crate::estimate::{Options, Pass};
+use crate::metering::tally::Figure;
+
+/// All of it, what matters most first.
+pub(super) fn list(
+    config: &Config,
+    options: &Options,
+    pass: &Pass<'_>,
+    sums: &Sums,
+) -> Vec<String> {
+    let said = [
+        simulated(pass),
+        untimed(options, pass),
+        unclocked(pass),
+        late(pass),
+        held_back(pass),
+        unpriced(sums),
+        Some(
+            "Prices are those of the built-in table and of metering.prices_file, but where a recorded usage says what its \
+             call cost. A service before OpenRouter asks it for today's."
+                .to_owned(),
+        ),
+        compressed(sums),
+        failed(pass),
+        unusable(pass),
+        too_slow(config, pass),
+        forwarded(pass),
+        untried(config, options),
+        Some(
+            "One instance was replayed, from an empty cache. Limits of clients, budgets, load shedding, the circuit \
+             breaker, retries, Redis, the snapshot and the ledger are left out."
+                .to_owned(),
+        ),
+    ];
+    said.into_iter().flatten().collect()
+}
+
+fn simulated(pass: &Pass<'_>) -> Option<String> {
+    let counts = pass.upstream.counts();
+    let (simulated, recorded) = (counts.simulated.get(), counts.recorded.get());
+    let lengths = if pass.facts.answered > 0 {
+        "are as long as those that the log has".to_owned()
+    } else {
+        let [shortest, .., longest] = ASSUMED_TOKENS;
+        format!(
+            "are assumed to have {shortest} to {longest} tokens, 200 in the median and 295 in the mean"
+        )
+    };
+    (simulated > 0).then(|| {
+        format!(
+            "{} of the calls have no recorded answer. Theirs are simulated: they {lengths}, and their prompts are counted \
+             here. Put a usage or a response on each line to replace this by facts.",
+            percent(share(simulated, simulated + recorded))
+        )
+    })
+}
+
+fn untimed(options: &Options, pass: &Pass<'_>) -> Option<String> {
+    let order = &pass.order;
+    let lines = if order.timed == 0 {
+        "The log does not say when its requests came".to_owned()
+    } else {
+        format!(
+            "{} of the log do not say when they came",
+            some(order.untimed, "line")
+        )
+    };
+    (order.untimed > 0).then(|| {
+        format!(
+            "{lines}: they are taken to have come one after another, {} a second (--rate). Times to live and shared calls \
+             depend on it.",
+            options.rate
+        )
+    })
+}
+
+fn unclocked(pass: &Pass<'_>) -> Option<String> {
+    let facts = &pass.facts;
+    let latencies = if facts.clocked > 0 {
+        "as long as those that do".to_owned()
+    } else {
+        let (first, each) = (FIRST_TOKEN.as_millis(), EACH_TOKEN.as_millis());
+        format!("{first} ms and {each} ms more for each token")
+    };
+    (facts.clocked < facts.requests).then(|| {
+        format!(
+            "{} requests do not say how long their answers took; they are taken to have taken {latencies}. Only what \
+             dedup saves depends on it.",
+            count(facts.requests - facts.clocked)
+        )
+    })
+}
+
+fn late(pass: &Pass<'_>) -> Option<String> {
+    let late = pass.order.late;
+    (late > 0).then(|| {
+        format!(
+            "{} lines were out of order by more than the replay looks ahead, and are taken to have come with the line \
+             before them.",
+            count(late)
+        )
+    })
+}
+
+fn held_back(pass: &Pass<'_>) -> Option<String> {
+    let held_back = pass.replay.held_back;
+    (held_back > 0).then(|| {
+        format!(
+            "More requests were under way at once than are replayed at once; {} of them were held back until others had \
+             ended.",
+            count(held_back)
+        )
+    })
+}
+
+fn unpriced(sums: &Sums) -> Option<String> {
+    let names: Vec<_> = sums.unpriced.iter().take(5).map(|name| &**name).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{} answers came from models without a price, which count nothing: {}. metering.prices_file can name their \
+             prices.",
+            count(sums.total.tally.get(Figure::Unpriced)),
+            names.join(", ")
+        )
+    })
+}
+
+fn compressed(sums: &Sums) -> Option<String> {
+    let is_some = sums.total.tally.get(Figure::CompressionTokensSaved) > 0;
+    is_some.then(|| {
+        "Recorded prompts are taken to have been sent as they stand in the log; what compression takes out of them is \
+         subtracted from their tokens, counted in o200k_base."
+            .to_owned()
+    })
+}
+
+fn failed(pass: &Pass<'_>) -> Option<String> {
+    let failed = pass.upstream.counts().failed.get();
+    (failed > 0).then(|| {
+        format!(
+            "{} calls failed as recorded. They are neither repeated nor do they open a circuit: what another attempt \
+             would have got is in no log.",
+            count(failed)
+        )
+    })
+}
+
+fn unusable(pass: &Pass<'_>) -> Option<String> {
+    let unusable = pass.upstream.counts().unusable.get();
+    (unusable > 0).then(|| {
+        format!(
+            "{} recorded answers are no chat completions and count as failures that cost nothing.",
+            count(unusable)
+        )
+    })
+}
+
+fn too_slow(config: &Config, pass: &Pass<'_>) -> Option<String> {
+    let too_slow = pass.facts.too_slow;
+    let patience = u64::try_from(config.upstream.total_timeout.as_millis()).unwrap_or(u64::MAX);
+    (too_slow > 0).then(|| {
+        format!(
+            "{} recorded answers took longer than upstream.total_timeout, {}: whole ones the service would have given up. \
+             Here they are given all the same; raise it before deploying.",
+            count(too_slow),
+            about(patience)
+        )
+    })
+}
+
+fn forwarded(pass: &Pass<'_>) -> Option<String> {
+    let forwarded = pass.facts.forwarded;
+    (forwarded > 0).then(|| {
+        format!(
+            "{} requests went to other endpoints, which are passed on as they are: nothing is saved on them.",
+            count(forwarded)
+        )
+    })
+}
+
+fn untried(config: &Config, options: &Options) -> Option<String> {
+    let is_varied = config.cache.variants > 1 || !config.cache.stale_while_revalidate.is_zero();
+    (options.sweep && is_varied).then(|| {
+        "Other settings were tried without cache.variants and cache.stale_while_revalidate."
+            .to_owned()
+    })
+}
