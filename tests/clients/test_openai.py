@@ -3,6 +3,7 @@
 import asyncio
 import json
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 import openai
 from pydantic import BaseModel
@@ -112,6 +113,23 @@ class Answers(unittest.TestCase):
         reply = self.client.embeddings.create(model=model, input="words")
         self.assertEqual(reply.data[0].embedding, [0.25, -0.5, 1.0])
         self.assertEqual(seen(model)["calls"], 1)
+
+    def test_embeddings_at_once(self):
+        model = fresh()
+
+        def ask(text):
+            return self.client.embeddings.create(model=model, input=text)
+
+        with ThreadPoolExecutor(20) as pool:
+            replies = list(pool.map(ask, [f"{number} words" for number in range(20)]))
+        for number, reply in enumerate(replies):
+            self.assertEqual(len(reply.data), 1)
+            self.assertEqual((reply.data[0].index, reply.data[0].embedding), (0, [number, -0.5, 1.0]))
+            self.assertEqual(reply.usage.total_tokens, 2)
+        together = ask([f"{number} words" for number in range(21)])
+        self.assertEqual([item.embedding[0] for item in together.data], list(range(21)))
+        self.assertEqual([item.index for item in together.data], list(range(21)))
+        self.assertLessEqual(seen(model)["calls"], 21)
 
     def test_file_upload(self):
         content = bytes(range(256)) * 64

@@ -167,11 +167,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def embed(self, body):
         LEDGER.add(body["model"], "calls")
-        vector = EMBEDDING
-        if body.get("encoding_format") == "base64":
-            vector = base64.b64encode(struct.pack("<3f", *EMBEDDING)).decode()
-        data = [{"object": "embedding", "index": 0, "embedding": vector}]
-        usage = {"prompt_tokens": 2, "total_tokens": 2}
+        inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        data = []
+        for index, text in enumerate(inputs):
+            # Of a text that begins with a number, that is its first one.
+            first = text.split()[0]
+            vector = [float(first) if first.isdigit() else EMBEDDING[0], *EMBEDDING[1:]]
+            if body.get("encoding_format") == "base64":
+                vector = base64.b64encode(struct.pack("<3f", *vector)).decode()
+            data.append({"object": "embedding", "index": index, "embedding": vector})
+        usage = {"prompt_tokens": 2 * len(inputs), "total_tokens": 2 * len(inputs)}
         model = body["model"]
         return self.send(200, {"object": "list", "data": data, "model": model, "usage": usage})
 

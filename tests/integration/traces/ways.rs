@@ -207,3 +207,62 @@ fn traces(spans: &[Span]) -> Vec<Vec<Span>> {
     }
     traces
 }
+
+#[tokio::test]
+async fn what_is_worked_on_together_is_told_one_by_one() {
+    let site = Site::start("[batch]\nwindow = \"200ms\"\nconcurrency = 1\n").await;
+    let embeddings = json!({
+        "data": [{"index": 0, "embedding": [1]}, {"index": 1, "embedding": [2]}],
+        "model": "e-2", "usage": {"prompt_tokens": 2, "total_tokens": 2},
+    });
+    site.upstream
+        .script(move |request| match request.path.as_str() {
+            "/v1/embeddings" => Act::json(200, &embeddings),
+            _ => request.answer(ANSWER),
+        });
+    let body = json!({"requests": [{"prompt": PROMPT, "model": "m"}, {}]});
+    let answer = site.proxy.post("/create/batch", &body, &[]).await;
+    let id = answer.header("x-request-id").to_owned();
+    let [one_call, other] = ["a", "b"].map(|input| json!({"model": "e", "input": input}));
+    let path = "/v1/embeddings";
+    let both = tokio::join!(
+        site.proxy.post(path, &one_call, &[]),
+        site.proxy.post(path, &other, &[])
+    );
+    assert_eq!((both.0.status, both.1.status), (200, 200));
+    assert_eq!(site.upstream.calls(), 2);
+    let collector = site.collector;
+    site.proxy.stop().await;
+    let spans = collector.spans();
+    let mut trees: Vec<_> = traces(&spans).iter().map(|spans| tree(spans)).collect();
+    trees.sort_unstable();
+    assert_eq!(
+        trees,
+        [
+            "POST /create/batch [batch.request [cache, compress, dedup [breaker [chat m [POST]]]], batch.request]",
+            "POST /v1/* [cache, merge [breaker [embeddings e [POST]]]]",
+            "POST /v1/* [cache, merge]",
+        ]
+    );
+    let parts: Vec<_> = spans
+        .iter()
+        .filter(|span| span.name == "batch.request")
+        .collect();
+    for (at, (part, status)) in parts.iter().zip([200, 400]).enumerate() {
+        let id = format!("{id}-{at}");
+        assert_says(
+            part,
+            &json!({"pegasus.request_id": id, "http.response.status_code": status, "http.route": null}),
+        );
+    }
+    let merged: Vec<_> = spans.iter().filter(|span| span.name == "merge").collect();
+    assert!(
+        merged
+            .iter()
+            .all(|span| span.attributes["pegasus.merge.calls"] == 2)
+    );
+    let links: Vec<_> = merged.iter().flat_map(|span| &span.links).collect();
+    let leads = |span: &&&Span| spans.iter().any(|below| below.parent == span.id);
+    let leader = merged.iter().find(leads).unwrap();
+    assert_eq!(links, [&(leader.trace.clone(), leader.id.clone())]);
+}
