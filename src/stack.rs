@@ -25,6 +25,7 @@ use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
 use crate::telemetry::Telemetry;
 use crate::tuning::journal::Journal;
+use crate::tuning::learn::Learning;
 use crate::upstream::{SetupError, Upstream};
 
 /// The way of a request, outermost layer first.
@@ -59,6 +60,8 @@ pub struct Stack {
     pub telemetry: Option<Telemetry>,
     /// What adjusted itself, and why.
     pub journal: Journal,
+    /// What compression learns; nothing where it is not to.
+    pub learning: Option<Learning>,
 }
 
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
@@ -93,13 +96,16 @@ where
     if let Some(redis) = store.second().filter(|_| !budgets.is_empty()) {
         budgets.share(redis.clone());
     }
+    let journal = Journal::default();
+    let learning = Learning::start(&config.compression.learning, journal.clone());
     let lookup = CacheLayer::new(config, cache.then(|| store.clone()), Arc::clone(&metrics));
-    let repeats = lookup.repeats(config);
+    let repeats = lookup.repeats(config, learning.clone());
     let service = ServiceBuilder::new()
         // Above the cache: prompts that differ only in what it takes out share an entry.
         .layer(CompressLayer::new(
             config.compression.clone(),
             cache.then(|| store.memory.memo()),
+            learning.clone(),
         ))
         // Above dedup: a hit takes no lock and joins no flight.
         .layer(lookup)
@@ -141,7 +147,8 @@ where
         ledger: None,
         overview: None,
         telemetry: None,
-        journal: Journal::default(),
+        journal,
+        learning,
     }
 }
 

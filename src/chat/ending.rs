@@ -16,6 +16,11 @@ pub(super) fn known(reason: &str) -> &'static str {
         .unwrap_or(OTHER)
 }
 
+/// Whether a reason that is known says that the answer was cut off at a limit of tokens.
+pub fn is_cut_off(reason: &str) -> bool {
+    CUT_OFF.contains(&reason)
+}
+
 /// The reasons with which the choices of a whole answer ended; none where it is no answer.
 pub fn endings_of(body: &[u8]) -> Vec<&'static str> {
     #[derive(Deserialize)]

@@ -18,6 +18,7 @@ use crate::metering::Metrics;
 use crate::reply::{Provenance, Reply, Tier};
 use crate::request::{ProxyRequest, Stage};
 use crate::store::Store;
+use crate::tuning::learn::Learning;
 
 use answers::{Answers, Look, from_entry};
 
@@ -68,13 +69,14 @@ impl CacheLayer {
         Self { answers }
     }
 
-    /// What finds the answers to repeats, where answers are kept.
-    pub fn repeats(&self, config: &Config) -> Option<Repeats> {
+    /// What finds the answers to repeats, where answers are kept; texts are compressed also by what was learned.
+    pub fn repeats(&self, config: &Config, learning: Option<Learning>) -> Option<Repeats> {
         let answers = Arc::clone(self.answers.as_ref()?);
         Some(Repeats::new(
             answers,
             config.compression.clone(),
             config.cache.clone(),
+            learning,
         ))
     }
 }

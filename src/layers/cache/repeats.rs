@@ -16,6 +16,7 @@ use crate::fingerprint::{self, Fingerprint, Scope};
 use crate::reply::{Tier, Whole};
 use crate::request::{CacheControl, Route, Saved};
 use crate::store::{Memory, SharedEntry};
+use crate::tuning::learn::Learning;
 
 /// The longest body that is compressed in one step (bytes): 2 ms.
 const MAX_AT_ONCE: usize = 256 * 1024;
@@ -30,6 +31,7 @@ pub struct Repeats {
     compression: Arc<Compression>,
     cache: Arc<config::Cache>,
     memo: Arc<Memo>,
+    learning: Option<Learning>,
 }
 
 /// What is known of a chat completion before its body is read.
@@ -69,8 +71,10 @@ impl Repeats {
         answers: Arc<Answers>,
         compression: Compression,
         cache: config::Cache,
+        learning: Option<Learning>,
     ) -> Self {
         Self {
+            learning,
             memo: answers.store.memory.memo(),
             answers,
             compression: Arc::new(compression),
@@ -87,12 +91,14 @@ impl Repeats {
         // What is not to be kept leaves no trace; and few short bodies are worth the owner's name.
         let is_kept = self.cache.takes_all(asked.route) && asked.body.len() >= LONG;
         let known = is_kept.then(|| self.memo.blocks_of(*asked.scope.digest().as_bytes()));
+        let plain = plan.name();
+        let learned = self.learning.as_ref().map(|learning| learning.name(&plan));
         fingerprint::alias(
             known,
             asked.scope,
             asked.path,
             asked.headers,
-            &plan.name(),
+            learned.as_ref().map_or(&plain[..], |name| &name[..]),
             &[],
             asked.body,
         )
@@ -151,7 +157,7 @@ mod tests {
         let memory = Memory::new(Limits::from(&config.cache));
         let store = Store::new(memory.clone(), None, None);
         let layer = CacheLayer::new(&config, Some(store), Arc::default());
-        let repeats = layer.repeats(&config).unwrap();
+        let repeats = layer.repeats(&config, None).unwrap();
         let body = vec![b'x'; length];
         let headers = HeaderMap::new();
         for _ in 0..3 {
