@@ -15,9 +15,11 @@ use crate::config::{Loaded, Overrides, Problems};
 
 pub use compress::CompressArgs;
 pub use explain::ExplainArgs;
+pub use rules::RulesArgs;
 
 pub mod compress;
 pub mod explain;
+pub mod rules;
 
 /// How long the health check waits for a connection, and for each part of the answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -58,6 +60,8 @@ pub enum Command {
     Compress(CompressArgs),
     /// Show what compression sees in a text, what it changes, and what that saves.
     Explain(ExplainArgs),
+    /// Show and decide what compression has learned on this service's own traffic.
+    Rules(RulesArgs),
 }
 
 /// Reads the command line; prints help, version or what is wrong with it, and exits then.

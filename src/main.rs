@@ -54,6 +54,7 @@ fn main() -> ExitCode {
             ))
         }
         Some(Command::Explain(args)) => exit_code(cli::explain::run(args, settings)),
+        Some(Command::Rules(args)) => exit_code(cli::rules::run(args, &loaded.config)),
         Some(Command::Health) | None => exit_code(run(&cli, loaded.config)),
     }
 }

@@ -252,7 +252,7 @@ impl ProxyRequest {
     /// nano-dollars.
     pub(crate) fn tell(&self, outcome: Outcome, price: impl FnOnce() -> u64) {
         if let Some(chat) = self.chat() {
-            chat.tell(outcome, price);
+            chat.tell(&self.parts().account, outcome, price);
         }
     }
 

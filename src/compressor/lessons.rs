@@ -247,8 +247,8 @@ impl Lessons {
     /// Where lessons apply: all of the text, else its paragraphs, else its sentences.
     fn places(&self, document: &Document<'_>, role: Role) -> Vec<(Range<usize>, Unit, &str, &str)> {
         let text = document.text;
-        // What a person brings along may be what they ask about, to the letter.
-        if role == Role::User && document.about == About::Wording {
+        // What a person brings along may be what they ask about.
+        if role == Role::User && document.about != About::Nothing {
             return Vec::new();
         }
         if let Some((before, with)) = self.find(text, role, Unit::Text) {
@@ -288,12 +288,12 @@ impl Lessons {
     }
 }
 
-/// Whether a person says it themselves.
+/// Whether a person says it themselves, as far as can be seen: no quotation, no demonstration.
 fn is_said(document: &Document<'_>, at: &Range<usize>) -> bool {
     let lines = document.line_at(at.start)..=document.line_at(at.end.max(1) - 1);
     let kinds = &document.kinds[lines];
     !kinds.iter().any(|kind| {
-        matches!(kind, Kind::Payload | Kind::Example | Kind::Quote | Kind::Fence | Kind::Diff)
+        matches!(kind, Kind::Example | Kind::Quote | Kind::Fence | Kind::Diff)
     })
 }
 

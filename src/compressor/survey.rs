@@ -99,8 +99,8 @@ mod tests {
 
     #[test]
     fn sentences_that_say_little_are_those_that_bind_nobody() {
-        let text = "You are a helpful assistant.  Never say no to Maria. Take a deep breath before it!\n\
-                    Please be as helpful as possible\n\
+        let text = "You are a helpful assistant. Never say no to Maria. Take a deep breath before it!\n\
+                    Please be as helpful as possible\n\n\
                     ```\nlet it be so.\n```\n";
         let survey = Survey::of(text, Role::System);
         let found = survey.empty_sentences.into_iter();
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn kinds_are_those_of_the_lines() {
-        let survey = Survey::of("We went home.\n\n```\nx\n```\n", Role::User);
+        let survey = Survey::of("We went home.\n\n```\nx\n```\n", Role::System);
         assert!(survey.has(Kind::Prose) && survey.has(Kind::Fence) && survey.has(Kind::Blank));
         assert!(!survey.has(Kind::Json));
         assert!(Kind::ALL.len() <= 32);

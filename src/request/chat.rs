@@ -12,7 +12,7 @@ use super::{Parts, Shape, Stage, Timings};
 use crate::compressor::{Memo, Plan, Recall, Saving};
 use crate::fingerprint::{self, Fingerprint, Own};
 use crate::json::{Json, Node};
-use crate::metering::account;
+use crate::metering::account::{self, Account};
 use crate::telemetry::Trace;
 use crate::tuning::learn::{Learning, Outcome, Over, Treatment};
 
@@ -242,17 +242,17 @@ impl Chat {
 
     /// Tells whoever learns what it came to, and what a thousand tokens more of its prompt would have cost, in
     /// nano-dollars.
-    pub(super) fn tell(&self, outcome: Outcome, price: impl FnOnce() -> u64) {
+    pub(super) fn tell(&self, account: &Account, outcome: Outcome, price: impl FnOnce() -> u64) {
         let Some(edit) = self.edit.get().filter(|edit| edit.may_be_heard) else {
             return;
         };
         // Of what was answered before anybody shortened it there is nothing to tell.
-        if let Some((learning, owner)) = &edit.learning
+        if let Some((learning, _)) = &edit.learning
             && let Some(treatment) = self.treatment.get()
         {
             learning.hear(&Over {
                 body: self.original.text(),
-                owner,
+                who: &account.who(),
                 plan: &edit.plan,
                 treatment,
                 saved: self.saved.get().cloned().unwrap_or_default(),

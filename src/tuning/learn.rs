@@ -9,6 +9,7 @@
 //! comes faster is not looked at, and counted as missed. `observe` looks and changes nothing.
 
 use std::fmt;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,13 +22,14 @@ use super::journal::Journal;
 use crate::compressor::{PLAN_NAME_BYTES, Plan, Role};
 use crate::config;
 use crate::json::Json;
+use crate::metering::account::Who;
 use crate::request::Saved;
 
 pub use self::book::{Book, Broken, Entry, LIFE, Skip, Span, State, id};
 pub use self::passages::Passage;
 pub use self::shelf::{Shelf, Trouble};
 pub use self::statistics::Statistics;
-pub use self::trial::{Estimate, Outcome, Trial};
+pub use self::trial::{Arm, Estimate, Harm, Outcome, Trial};
 
 mod again;
 mod book;
@@ -85,8 +87,8 @@ pub struct Treatment {
 pub struct Over<'r> {
     /// Its body as it came.
     pub body: &'r Bytes,
-    /// Who shares answers with its caller.
-    pub owner: &'r [u8; 32],
+    /// Whose it was.
+    pub who: &'r Who,
     /// What the settings say that is done to its text.
     pub plan: &'r Plan,
     /// How it was shortened.
@@ -197,10 +199,9 @@ impl Learning {
         if over.plan.is_off() || over.body.len() > LONGEST {
             return;
         }
-        let caller = over.owner.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         self.shared.listener.hear(Heard {
             body: over.body.clone(),
-            caller,
+            caller: versions::NAMES.hash_one(over.who),
             plan: over.treatment.plan.as_ref().unwrap_or(over.plan).clone(),
             lot: over.treatment.lot.clone(),
             saved: over.saved.clone(),

@@ -14,6 +14,7 @@ mod create;
 mod dedup;
 mod edge;
 mod garbage;
+mod learning;
 mod limits;
 mod openapi;
 mod page;

@@ -107,15 +107,15 @@ mod tests {
 
     #[test]
     fn a_rule_that_never_paid_in_enough_texts_and_time_is_in_vain() {
-        let survey = Survey::of("We went home.", Role::User);
+        let survey = Survey::of("We went home.", Role::System);
         let begun = Timestamp::UNIX_EPOCH;
         let mut kinds = Kinds::default();
         for _ in 0..TEXTS - 1 {
-            kinds.tried(&survey, &plan(), Role::User, begun);
+            kinds.tried(&survey, &plan(), Role::System, begun);
         }
         let later = begun + TIME;
         assert_eq!(kinds.in_vain(later).count(), 0, "too few texts");
-        kinds.tried(&survey, &plan(), Role::User, begun);
+        kinds.tried(&survey, &plan(), Role::System, begun);
         let early = later - SignedDuration::from_secs(1);
         assert_eq!(kinds.in_vain(early).count(), 0, "too early");
         let paid = Saving {
@@ -143,8 +143,8 @@ mod tests {
         skips.add(Rule::BlankLines, Kind::Prose);
         let lessons = Arc::new(Lessons::new(Vec::new(), skips));
         let mut kinds = Kinds::default();
-        let survey = Survey::of("We went home.", Role::User);
-        kinds.tried(&survey, &plan().with(&lessons), Role::User, Timestamp::UNIX_EPOCH);
+        let survey = Survey::of("We went home.", Role::System);
+        kinds.tried(&survey, &plan().with(&lessons), Role::System, Timestamp::UNIX_EPOCH);
         let tried = kinds.all().into_iter().map(|(rule, ..)| rule.0);
         assert!(!tried.collect::<Vec<_>>().contains(&Rule::BlankLines));
     }

@@ -17,8 +17,8 @@ use crate::json::Node;
 const SETS: usize = 16 * 1024;
 const WAYS: usize = 4;
 
-/// Conversations have the same names in all processes, so that all hold out the same ones.
-const NAMES: FixedState = FixedState::with_seed(0x5e9a_11c3_07d2_b4f1);
+/// Conversations have the same names in all processes, so that all hold out the same ones; and so have callers.
+pub(super) const NAMES: FixedState = FixedState::with_seed(0x5e9a_11c3_07d2_b4f1);
 /// Which of them are held out says nothing about where they stand in the table.
 const LOTS: FixedState = FixedState::with_seed(0xc0de_57a7_9b1e_6a2d);
 

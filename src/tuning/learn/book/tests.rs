@@ -65,7 +65,7 @@ fn a_rule_written_by_hand_needs_few_words() {
 fn what_is_wrong_is_told_with_its_line() {
     let rule = format!("[[rules]]\nstate = \"approved\"\nrole = \"system\"\nunit = \"text\"\ntext = '{TEXT}'\nwith = 'Help.'\n");
     for (text, line, part) in [
-        ("version = x".to_owned(), 1, "invalid"),
+        ("version = x".to_owned(), 1, "quoted"),
         ("\n\nversion = -1".to_owned(), 3, "u32"),
         ("version = 1\nsince = \"yesterday\"".to_owned(), 2, "yesterday"),
         (rule.replace("approved", "perhaps"), 2, "\"perhaps\" is no state"),
