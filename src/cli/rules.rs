@@ -19,8 +19,6 @@ mod costly;
 mod diff;
 mod list;
 mod propose;
-#[cfg(test)]
-mod tests;
 
 /// The options of `rules`.
 #[derive(Clone, Debug, Args, PartialEq, Eq)]
@@ -148,10 +146,15 @@ impl Desk<'_> {
     fn text(&self, book: &Book, id: &str) -> anyhow::Result<Entry> {
         let is_fit = id.len() >= 4 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_fit {
-            bail!("{id:?} is no name of a text: give four or more of the digits that `rules costly` or `rules list` show");
+            bail!(
+                "{id:?} is no name of a text: give four or more of the digits that `rules costly` or `rules list` show"
+            );
         }
         let id = id.to_ascii_lowercase();
-        let rules = book.rules.iter().filter(|entry| entry.id().starts_with(&id));
+        let rules = book
+            .rules
+            .iter()
+            .filter(|entry| entry.id().starts_with(&id));
         let mut found: Vec<Entry> = rules.cloned().collect();
         for passage in self.statistics.costly() {
             let is_known = found.iter().any(|entry| entry.id() == passage.id());
@@ -161,7 +164,9 @@ impl Desk<'_> {
         }
         match found.len() {
             1 => Ok(found.remove(0)),
-            0 => bail!("no text has the name {id}: `pegasus-nest rules costly` lists those that are known"),
+            0 => bail!(
+                "no text has the name {id}: `pegasus-nest rules costly` lists those that are known"
+            ),
             many => bail!("{many} texts have names that begin with {id}: give more of its digits"),
         }
     }
@@ -179,7 +184,10 @@ impl Desk<'_> {
             let version = book.version;
             let told = match &target {
                 Target::Text(entry) => {
-                    let mut denied = book.find(&entry.id()).cloned().unwrap_or_else(|| (**entry).clone());
+                    let mut denied = book
+                        .find(&entry.id())
+                        .cloned()
+                        .unwrap_or_else(|| (**entry).clone());
                     denied.state = State::Denied;
                     denied.span.end_after(version);
                     let told = format!("{} is denied", denied.id());
@@ -187,7 +195,10 @@ impl Desk<'_> {
                     told
                 }
                 Target::Skip(rule, kind) => {
-                    let mut skip = book.skip(*rule, *kind).cloned().unwrap_or_else(|| new_skip(*rule, *kind));
+                    let mut skip = book
+                        .skip(*rule, *kind)
+                        .cloned()
+                        .unwrap_or_else(|| new_skip(*rule, *kind));
                     skip.state = State::Denied;
                     skip.span.end_after(version);
                     match book.skip_mut(*rule, *kind) {
@@ -208,11 +219,17 @@ impl Desk<'_> {
         let (told, book) = self.shelf.change(|book| {
             let pinned = match &target {
                 Target::Text(entry) => book.find_mut(&entry.id()).map(|entry| &mut entry.is_pinned),
-                Target::Skip(rule, kind) => book.skip_mut(*rule, *kind).map(|skip| &mut skip.is_pinned),
+                Target::Skip(rule, kind) => {
+                    book.skip_mut(*rule, *kind).map(|skip| &mut skip.is_pinned)
+                }
             };
             let pinned = pinned.context("there is no rule about it to pin: approve one first")?;
             *pinned = is_pinned;
-            anyhow::Ok(if is_pinned { "it is pinned" } else { "it is not pinned" })
+            anyhow::Ok(if is_pinned {
+                "it is pinned"
+            } else {
+                "it is not pinned"
+            })
         })?;
         self.confirm(told?, &book)
     }
@@ -223,7 +240,8 @@ impl Desk<'_> {
             let mut count = 0;
             for mut entry in other.rules {
                 let known = book.find(&entry.id()).cloned();
-                let is_same = |known: &Entry| (&known.lesson, known.state) == (&entry.lesson, entry.state);
+                let is_same =
+                    |known: &Entry| (&known.lesson, known.state) == (&entry.lesson, entry.state);
                 if known.as_ref().is_some_and(is_same) {
                     continue;
                 }
@@ -241,7 +259,8 @@ impl Desk<'_> {
             book.advance(Timestamp::now(), false, when.now);
             count
         })?;
-        let told = format!("{count} rules taken over; skips are learned by each service for itself");
+        let told =
+            format!("{count} rules taken over; skips are learned by each service for itself");
         self.confirm(&told, &book)
     }
 
@@ -260,7 +279,9 @@ impl Desk<'_> {
         let mode = self.config.compression.learning.mode;
         if mode != Mode::Act {
             let mode = mode.as_str();
-            return format!("nothing is applied while compression.learn is {mode}: set it to \"act\"");
+            return format!(
+                "nothing is applied while compression.learn is {mode}: set it to \"act\""
+            );
         }
         let mut next = book.clone();
         if !next.advance(Timestamp::now(), false, true) {
@@ -268,7 +289,9 @@ impl Desk<'_> {
         }
         let next = next.version;
         match book.due().filter(|due| *due > Timestamp::now()) {
-            Some(due) => format!("version {next} has it, which begins at {due:.0}; --now begins it at once"),
+            Some(due) => {
+                format!("version {next} has it, which begins at {due:.0}; --now begins it at once")
+            }
             None => format!("version {next} has it, which begins as soon as the service looks"),
         }
     }

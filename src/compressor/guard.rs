@@ -96,11 +96,23 @@ pub fn differences(before: &str, after: &str) -> Vec<String> {
     };
     say("numbers that are gone", &numbers(&old), &numbers(&new));
     say("numbers that are new", &numbers(&new), &numbers(&old));
-    say(&format!("{BINDING} that are gone"), &old.strict, &new.strict);
+    say(
+        &format!("{BINDING} that are gone"),
+        &old.strict,
+        &new.strict,
+    );
     say(&format!("{BINDING} that are new"), &new.strict, &old.strict);
     say("words that connect that are gone", &old.loose, &new.loose);
-    say("capitals that are gone", &named(&old.names), &named(&new.capitals));
-    say("capitals that are new", &named(&new.names), &named(&old.capitals));
+    say(
+        "capitals that are gone",
+        &named(&old.names),
+        &named(&new.capitals),
+    );
+    say(
+        "capitals that are new",
+        &named(&new.names),
+        &named(&old.capitals),
+    );
     say("signs that are gone", &signs(&old), &signs(&new));
     say("signs that are new", &signs(&new), &signs(&old));
     said

@@ -5,80 +5,29 @@
 //! the text, the role, the level and the set.
 
 use std::hash::{Hash, Hasher};
-use std::str::FromStr;
 use std::{collections::HashMap, fmt, ops::Range};
 
 use aho_corasick::AhoCorasick;
 use foldhash::fast::RandomState;
 use sha2::{Digest as _, Sha256};
 
-use crate::tokens::Vocabulary;
-
 use super::{
     Role,
     document::{About, Document},
     edit::Edit,
-    guard,
     kind::Kind,
     phases::sentences,
-    rule::{Rule, RuleSet},
-    survey::{bit, paragraphs, split},
+    rule::Rule,
+    survey::{paragraphs, split},
 };
 
-/// How much of a message a lesson is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Unit {
-    /// All of its text.
-    Text,
-    /// What stands between blank lines.
-    Paragraph,
-    /// A sentence of its prose.
-    Phrase,
-}
+pub use lesson::{Lesson, Refused, Unit, UnknownUnit};
+pub use skips::Skips;
 
-/// The word given is no unit; the message lists those that are.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no unit: use text, paragraph or phrase")]
-pub struct UnknownUnit(String);
-
-/// A shorter text for one that comes again and again.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lesson {
-    /// Whose text it is.
-    pub role: Role,
-    /// How much of a message.
-    pub unit: Unit,
-    /// What stands there.
-    pub text: Box<str>,
-    /// What stands there then.
-    pub with: Box<str>,
-}
-
-/// Why a lesson cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// It saves nothing, or costs in one of the vocabularies.
-    #[error(
-        "the shorter text must have fewer tokens: it has {after} after {before} in o200k_base, and {after_too} after \
-         {before_too} in cl100k_base, where it may not have more"
-    )]
-    DoesNotPay {
-        /// Tokens of `o200k_base` before.
-        before: usize,
-        /// And after.
-        after: usize,
-        /// Tokens of `cl100k_base` before.
-        before_too: usize,
-        /// And after.
-        after_too: usize,
-    },
-    /// A sentence would lose, or get, what binds.
-    #[error("a phrase must keep what binds: {0}")]
-    Unguarded(String),
-    /// The text is no such unit, so that it would never be found.
-    #[error("the text is no {0}: it would never be found")]
-    NoSuchUnit(Unit),
-}
+mod lesson;
+mod skips;
+#[cfg(test)]
+mod tests;
 
 /// A set of lessons.
 pub struct Lessons {
@@ -93,51 +42,6 @@ pub struct Lessons {
     count: usize,
 }
 
-/// Rules that are not tried in lines of some kinds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Skips {
-    /// A bit for each kind.
-    kinds: [u32; Rule::ALL.len()],
-}
-
-// === impl Lesson ===
-
-impl Lesson {
-    /// Whether it pays and keeps what a rule must keep.
-    pub fn check(&self) -> Result<(), Refused> {
-        let whole = 0..self.text.len();
-        let is_unit = match self.unit {
-            Unit::Text => !self.text.is_empty(),
-            Unit::Paragraph => paragraphs(&self.text) == [whole],
-            Unit::Phrase => {
-                !self.text.contains(['\n', '\r']) && split(&self.text, whole.clone()) == [whole]
-            }
-        };
-        if !is_unit {
-            return Err(Refused::NoSuchUnit(self.unit));
-        }
-        if self.unit == Unit::Phrase && !guard::keeps(&self.text, &self.with) {
-            let differences = guard::differences(&self.text, &self.with).join("; ");
-            return Err(Refused::Unguarded(differences));
-        }
-        let count = |vocabulary: Vocabulary| {
-            let counts = [&self.text, &self.with].map(|text| vocabulary.count(text));
-            (counts[0], counts[1])
-        };
-        let (before, after) = count(Vocabulary::O200k);
-        let (before_too, after_too) = count(Vocabulary::Cl100k);
-        if after >= before || after_too > before_too {
-            return Err(Refused::DoesNotPay {
-                before,
-                after,
-                before_too,
-                after_too,
-            });
-        }
-        Ok(())
-    }
-}
-
 // === impl Lessons ===
 
 impl Lessons {
@@ -150,7 +54,11 @@ impl Lessons {
             digest.update((bytes.len() as u64).to_le_bytes());
             digest.update(bytes);
         };
-        for (rule, kinds) in Rule::ALL.iter().zip(skips.kinds).filter(|(_, kinds)| *kinds > 0) {
+        for (rule, kinds) in Rule::ALL
+            .iter()
+            .zip(skips.bits())
+            .filter(|(_, kinds)| *kinds > 0)
+        {
             part(rule.as_str().as_bytes());
             part(&kinds.to_le_bytes());
         }
@@ -166,7 +74,9 @@ impl Lessons {
         let phrases = lessons.iter().filter(|lesson| lesson.unit == Unit::Phrase);
         let phrases: Vec<_> = phrases.map(|lesson| &*lesson.text).collect();
         // More than it can hold is no set that people approved one by one.
-        found.phrases = (!phrases.is_empty()).then(|| AhoCorasick::new(&phrases).ok()).flatten();
+        found.phrases = (!phrases.is_empty())
+            .then(|| AhoCorasick::new(&phrases).ok())
+            .flatten();
         for lesson in lessons {
             let names = [lesson.role.as_str(), lesson.unit.as_str()];
             for bytes in names.into_iter().chain([&*lesson.text, &*lesson.with]) {
@@ -178,7 +88,9 @@ impl Lessons {
             known.push((lesson.role, lesson.unit, lesson.with));
         }
         let digest: [u8; 32] = digest.finalize().into();
-        found.digest = digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        found.digest = digest
+            .first_chunk()
+            .map_or(0, |bytes| u64::from_le_bytes(*bytes));
         found
     }
 
@@ -194,8 +106,7 @@ impl Lessons {
 
     /// How many rules are left out in how many kinds: pairs of the two.
     pub fn skipped(&self) -> usize {
-        let kinds = self.skips.kinds.iter();
-        kinds.map(|kinds| kinds.count_ones() as usize).sum()
+        self.skips.count()
     }
 
     /// Whether nothing was learned.
@@ -230,7 +141,10 @@ impl Lessons {
                 && paragraphs(text)
                     .into_iter()
                     .any(|at| self.find(&text[at], role, Unit::Paragraph).is_some())
-            || self.phrases.as_ref().is_some_and(|phrases| phrases.is_match(text))
+            || self
+                .phrases
+                .as_ref()
+                .is_some_and(|phrases| phrases.is_match(text))
     }
 
     /// The edits that put the shorter texts in their places.
@@ -255,7 +169,11 @@ impl Lessons {
             return vec![(0..text.len(), Unit::Text, before, with)];
         }
         let mut places = Vec::new();
-        for at in if self.units[Unit::Paragraph as usize] { paragraphs(text) } else { Vec::new() } {
+        for at in if self.units[Unit::Paragraph as usize] {
+            paragraphs(text)
+        } else {
+            Vec::new()
+        } {
             let found = self.find(&text[at.clone()], role, Unit::Paragraph);
             if let Some((before, with)) = found
                 && (role != Role::User || is_said(document, &at))
@@ -292,9 +210,9 @@ impl Lessons {
 fn is_said(document: &Document<'_>, at: &Range<usize>) -> bool {
     let lines = document.line_at(at.start)..=document.line_at(at.end.max(1) - 1);
     let kinds = &document.kinds[lines];
-    !kinds.iter().any(|kind| {
-        matches!(kind, Kind::Example | Kind::Quote | Kind::Fence | Kind::Diff)
-    })
+    !kinds
+        .iter()
+        .any(|kind| matches!(kind, Kind::Example | Kind::Quote | Kind::Fence | Kind::Diff))
 }
 
 /// A sentence with the blanks that would be left over when it goes; `None` where it is all that its line says, and other
@@ -312,7 +230,12 @@ fn with_its_blanks(
         let number = document.line_at(at.start);
         let beside = [number.checked_sub(1), Some(number + 1)];
         let mut beside = beside.into_iter().flatten();
-        let is_alone = |near| document.kinds.get(near).is_none_or(|kind| *kind == Kind::Blank);
+        let is_alone = |near| {
+            document
+                .kinds
+                .get(near)
+                .is_none_or(|kind| *kind == Kind::Blank)
+        };
         return beside.all(is_alone).then_some(at);
     }
     let text = document.text;
@@ -344,61 +267,3 @@ impl fmt::Debug for Lessons {
         write!(f, "Lessons({:016x})", self.digest)
     }
 }
-
-// === impl Skips ===
-
-impl Skips {
-    /// The rule is not tried in lines of this kind.
-    pub fn add(&mut self, rule: Rule, kind: Kind) {
-        self.kinds[rule as usize] |= bit(kind);
-    }
-
-    /// Whether it is.
-    pub fn has(&self, rule: Rule, kind: Kind) -> bool {
-        self.kinds[rule as usize] & bit(kind) != 0
-    }
-
-    /// Whether every rule is tried everywhere.
-    pub fn is_empty(&self) -> bool {
-        self.kinds.iter().all(|kinds| *kinds == 0)
-    }
-
-    /// Whether none of these rules would be tried in lines of these kinds.
-    pub(super) fn cover(&self, rules: RuleSet, kinds: &[Kind]) -> bool {
-        let kinds = kinds.iter().fold(0, |bits, kind| bits | bit(*kind));
-        let mut rules = Rule::ALL.iter().filter(|rule| rules.has(**rule));
-        rules.all(|rule| kinds & !self.kinds[*rule as usize] == 0)
-    }
-}
-
-// === impl Unit ===
-
-impl Unit {
-    /// The word for it in rule files.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Paragraph => "paragraph",
-            Self::Phrase => "phrase",
-        }
-    }
-}
-
-impl FromStr for Unit {
-    type Err = UnknownUnit;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        let mut all = [Self::Text, Self::Paragraph, Self::Phrase].into_iter();
-        let known = all.find(|unit| unit.as_str() == word);
-        known.ok_or_else(|| UnknownUnit(word.to_owned()))
-    }
-}
-
-impl fmt::Display for Unit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -53,7 +53,13 @@ pub(super) const PHASES: &[Phase] = &[
     Phase {
         is_worth: |text, _, _| space::is_worth_a_look(text),
         propose: space::propose,
-        rules: &[Rule::TrailingBlanks, Rule::BlankLines, Rule::InnerBlanks, Rule::Invisible, Rule::Decoration],
+        rules: &[
+            Rule::TrailingBlanks,
+            Rule::BlankLines,
+            Rule::InnerBlanks,
+            Rule::Invisible,
+            Rule::Decoration,
+        ],
     },
     Phase {
         is_worth: |text, rules, role| {
@@ -100,7 +106,16 @@ pub(super) const PHASES: &[Phase] = &[
         propose: |document, rules, role| {
             wording::propose(document.text, &sentences(document), rules, role)
         },
-        rules: &[Rule::Phrases, Rule::Frames, Rule::Announcements, Rule::Courtesy, Rule::Fillers, Rule::Contractions, Rule::Intensifiers, Rule::OptionalThat],
+        rules: &[
+            Rule::Phrases,
+            Rule::Frames,
+            Rule::Announcements,
+            Rule::Courtesy,
+            Rule::Fillers,
+            Rule::Contractions,
+            Rule::Intensifiers,
+            Rule::OptionalThat,
+        ],
     },
     Phase {
         is_worth: |text, rules, role| {

@@ -44,7 +44,8 @@ impl Plan {
         let mut name = [0; NAME_BYTES];
         name[..4].copy_from_slice(&VERSION.to_le_bytes());
         for (compressor, part) in self.roles.iter().zip(name[4..].chunks_exact_mut(4)) {
-            let rules = (compressor.as_ref()).map_or(RuleSet::default(), |compressor| compressor.rules);
+            let rules =
+                (compressor.as_ref()).map_or(RuleSet::default(), |compressor| compressor.rules);
             let rules = rules.without(LEARNED);
             part.copy_from_slice(&rules.bits().to_le_bytes());
         }

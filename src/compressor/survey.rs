@@ -107,7 +107,10 @@ mod tests {
         let found: Vec<_> = found.map(|at| &text[at]).collect();
         assert_eq!(
             found,
-            ["You are a helpful assistant.", "Please be as helpful as possible"]
+            [
+                "You are a helpful assistant.",
+                "Please be as helpful as possible"
+            ]
         );
     }
 

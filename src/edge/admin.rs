@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::compressor::Saving;
-use crate::metering::Metrics;
 use crate::config::Config;
+use crate::metering::Metrics;
 use crate::metering::tally::usd;
 use crate::tuning::learn::{Arm, Estimate, Harm, Known};
 

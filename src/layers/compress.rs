@@ -36,11 +36,7 @@ pub struct Compress<S> {
 impl CompressLayer {
     /// Compresses by these settings, and by what was learned; `memo` knows the texts that came before, where texts may be
     /// kept.
-    pub fn new(
-        settings: Compression,
-        memo: Option<Arc<Memo>>,
-        learning: Option<Learning>,
-    ) -> Self {
+    pub fn new(settings: Compression, memo: Option<Arc<Memo>>, learning: Option<Learning>) -> Self {
         Self {
             settings: Arc::new(settings),
             memo,
@@ -188,7 +184,8 @@ pub(crate) fn compress_messages(
 /// The texts of a request that may be edited, and whose they are.
 pub(crate) fn editable(root: &Node) -> Vec<(Role, &str)> {
     let all = said(root).into_iter();
-    all.filter_map(|said| Some((said.role?, &*said.text.value))).collect()
+    all.filter_map(|said| Some((said.role?, &*said.text.value)))
+        .collect()
 }
 
 /// The texts of the messages, in the order of the body.

@@ -207,7 +207,9 @@ impl Chat {
                 .and_then(|trace| trace.begin_at("compress", begun));
             let is_long = self.original.text().len() >= LONG;
             let edited = aside(is_long, || {
-                let plan = self.treatment(edit).and_then(|treatment| treatment.plan.as_ref());
+                let plan = self
+                    .treatment(edit)
+                    .and_then(|treatment| treatment.plan.as_ref());
                 (edit.apply)(&self.original, plan.unwrap_or(&edit.plan), known)
             });
             timings.add(Stage::Compress, begun.elapsed());

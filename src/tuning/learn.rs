@@ -125,7 +125,8 @@ impl Learning {
             return None;
         }
         let shelf = Shelf::new(settings.file.clone());
-        let begin = |book: &mut Book| settings.mode == Mode::Act && book.advance(now(), false, false);
+        let begin =
+            |book: &mut Book| settings.mode == Mode::Act && book.advance(now(), false, false);
         // It was read when the settings were; whoever broke it since then is told in time.
         let (_, book) = shelf.change(begin).unwrap_or_else(|error| {
             tracing::warn!(%error, "the compression rules cannot be read or written; none is applied");
@@ -136,7 +137,13 @@ impl Learning {
             Statistics::default()
         });
         let versions = Arc::new(Versions::new(book.version, book.lessons(book.version)));
-        let student = Student::new(settings.clone(), shelf, statistics, Arc::clone(&versions), journal);
+        let student = Student::new(
+            settings.clone(),
+            shelf,
+            statistics,
+            Arc::clone(&versions),
+            journal,
+        );
         let shared = Shared {
             settings: settings.clone(),
             versions,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
+use pegasus_nest::compressor::{Compressor, Level, Role};
 use pegasus_nest::tokens::Vocabulary;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -51,6 +52,12 @@ const QUESTIONS: [&str; 6] = [
     "Can I still change the colour of the cushions that I ordered yesterday evening?",
 ];
 
+/// What the rules that everybody has make of an application's words.
+fn compressed(system: &str) -> String {
+    let compressed = Compressor::new(Level::Balanced).compress(system, Role::System);
+    compressed.map_or_else(|| system.to_owned(), |compressed| compressed.text)
+}
+
 /// Where a service keeps what it has learned.
 struct House {
     directory: TempDir,
@@ -76,10 +83,13 @@ impl House {
     /// A proxy that learns here, with nothing held out unless it is said.
     async fn proxy(&self, upstream: &Upstream) -> Proxy {
         let (file, more) = (self.file(), self.more);
-        let holdout = if more.contains("holdout") { "" } else { "holdout = 0" };
-        let settings = format!(
-            "[compression]\nlearn = \"act\"\nrules.file = {file:?}\n{holdout}\n{more}"
-        );
+        let holdout = if more.contains("holdout") {
+            ""
+        } else {
+            "holdout = 0"
+        };
+        let settings =
+            format!("[compression]\nlearn = \"act\"\nrules.file = {file:?}\n{holdout}\n{more}");
         Proxy::start(&settings, upstream).await
     }
 
@@ -108,7 +118,11 @@ impl House {
     async fn told_by(&self, arguments: &[&str], upstream: &str) -> Value {
         let all: Vec<_> = arguments.iter().copied().chain(["--json"]).collect();
         let output = self.rules(&all, upstream).await;
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
@@ -142,7 +156,9 @@ async fn ask_all(proxy: &Proxy, system: &str, callers: usize) {
         let authorization = format!("Bearer caller-{caller}");
         for question in QUESTIONS {
             let request = request(system, question);
-            let answer = proxy.chat_with(&request, &[("authorization", &authorization)]).await;
+            let answer = proxy
+                .chat_with(&request, &[("authorization", &authorization)])
+                .await;
             assert_eq!(answer.status, 200);
         }
     }
@@ -154,7 +170,9 @@ fn prompt_tokens(upstream: &Upstream, from: usize) -> usize {
     let texts = requests[from..].iter().flat_map(|request| {
         let body = request.json();
         let messages = body["messages"].as_array().unwrap().clone();
-        messages.into_iter().map(|message| message["content"].as_str().unwrap().to_owned())
+        messages
+            .into_iter()
+            .map(|message| message["content"].as_str().unwrap().to_owned())
     });
     texts.map(|text| Vocabulary::O200k.count(&text)).sum()
 }
@@ -173,27 +191,51 @@ async fn an_approved_shorter_system_prompt_saves_15_to_30_percent_and_more_of_th
 
     // Nobody but the operator has a model asked.
     let costly = house.told(&["costly"]).await;
-    let text = costly["texts"].as_array().unwrap().iter().find(|text| text["unit"] == "text").unwrap();
-    assert_eq!((text["count"].as_u64(), text["text"].as_str()), (Some(24), Some(SYSTEM)));
+    let text = costly["texts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|text| text["unit"] == "text")
+        .unwrap();
+    assert_eq!(
+        (text["count"].as_u64(), text["text"].as_str()),
+        (Some(24), Some(SYSTEM))
+    );
     let spent = Vocabulary::O200k.count(SYSTEM) as f64 * 24.0 * 2.5e-6;
-    assert!((text["costUsd"].as_f64().unwrap() - spent).abs() < 1e-6, "{text} and {spent}");
+    assert!(
+        (text["costUsd"].as_f64().unwrap() - spent).abs() < 1e-6,
+        "{text} and {spent}"
+    );
     let id = text["id"].as_str().unwrap();
     assert_eq!(upstream.calls(), asked);
     let base_url = format!("http://{}/v1", upstream.address);
-    let would = house.told_by(&["propose", id, "--model", "m", "--dry-run"], &base_url).await;
-    assert_eq!((would["sent"].as_bool(), upstream.calls()), (Some(false), asked));
+    let would = house
+        .told_by(&["propose", id, "--model", "m", "--dry-run"], &base_url)
+        .await;
+    assert_eq!(
+        (would["sent"].as_bool(), upstream.calls()),
+        (Some(false), asked)
+    );
     upstream.once(Act::says(SHORTER));
-    let proposed = house.told_by(&["propose", id, "--model", "m"], &base_url).await;
+    let proposed = house
+        .told_by(&["propose", id, "--model", "m"], &base_url)
+        .await;
     assert_eq!(upstream.calls(), asked + 1);
     let sent = upstream.last();
     assert_eq!(sent.header("authorization"), "Bearer sk-operator");
     assert_eq!(sent.prompt(), SYSTEM);
-    assert_eq!((proposed["with"].as_str(), proposed["state"].as_str()), (Some(SHORTER), Some("proposed")));
+    assert_eq!(
+        (proposed["with"].as_str(), proposed["state"].as_str()),
+        (Some(SHORTER), Some("proposed"))
+    );
 
     // What is proposed is not applied.
     let proxy = house.proxy(&upstream).await;
     proxy.chat(&request(SYSTEM, "Is it open today?")).await;
-    assert_eq!(upstream.last().json()["messages"][0]["content"], SYSTEM);
+    assert_eq!(
+        upstream.last().json()["messages"][0]["content"],
+        compressed(SYSTEM)
+    );
     proxy.stop().await;
 
     // What differs is shown, and takes a word more.
@@ -207,22 +249,34 @@ async fn an_approved_shorter_system_prompt_saves_15_to_30_percent_and_more_of_th
     let after = prompt_tokens(&upstream, from);
     let saved = 100.0 * (before - after) as f64 / before as f64;
     assert!(saved >= 15.0, "{saved:.1} % saved");
-    for (sent, question) in upstream.requests()[from..].iter().zip(QUESTIONS.iter().cycle()) {
-        let mut expected = request(SHORTER, question);
+    for (sent, question) in upstream.requests()[from..]
+        .iter()
+        .zip(QUESTIONS.iter().cycle())
+    {
+        let mut expected = request(&compressed(SHORTER), question);
         // Nothing else changed but what compression does anyway.
         expected["messages"][1] = sent.json()["messages"][1].clone();
         assert_eq!(sent.json(), expected);
     }
     // What was replaced is booked as any saving.
     let stats = proxy.get("/api/optimization-stats").await.json();
-    let booked = stats["compression"]["byRule"]["learned-texts"]["tokens"].as_u64().unwrap();
-    assert_eq!(booked as usize, before - after);
+    let booked = stats["compression"]["byRule"]["learned-texts"]["tokens"]
+        .as_u64()
+        .unwrap();
+    let count = |text| Vocabulary::O200k.count(text);
+    assert_eq!(booked as usize, 24 * (count(SYSTEM) - count(SHORTER)));
     assert_eq!(stats["compression"]["learned"]["version"], 1);
     assert_eq!(stats["compression"]["learned"]["texts"], 1);
     let metrics = String::from_utf8(proxy.get("/metrics").await.body.to_vec()).unwrap();
-    assert!(metrics.contains("pegasus_nest_learned_version 1"), "{metrics}");
+    assert!(
+        metrics.contains("pegasus_nest_learned_version 1"),
+        "{metrics}"
+    );
     // Who wants nothing done gets nothing done.
-    let off = [("x-pegasus-compression", "off"), ("cache-control", "no-cache")];
+    let off = [
+        ("x-pegasus-compression", "off"),
+        ("cache-control", "no-cache"),
+    ];
     proxy.chat_with(&request(SYSTEM, QUESTIONS[0]), &off).await;
     assert_eq!(upstream.last().json(), request(SYSTEM, QUESTIONS[0]));
     proxy.stop().await;
@@ -241,14 +295,23 @@ async fn a_text_that_few_callers_sent_is_never_written_down() {
     let secret = SYSTEM.replace("Lindgren", "Secret");
     for caller in 0..5 {
         let authorization = format!("Bearer caller-{caller}");
-        let headers = [("authorization", &*authorization), ("cache-control", "no-store")];
+        let headers = [
+            ("authorization", &*authorization),
+            ("cache-control", "no-store"),
+        ];
         for question in QUESTIONS {
             proxy.chat_with(&request(&secret, question), &headers).await;
         }
     }
     proxy.stop().await;
     let costly = house.told(&["costly"]).await;
-    assert_eq!((costly["texts"].as_array().unwrap().len(), costly["heard"].as_u64()), (0, Some(12)));
+    assert_eq!(
+        (
+            costly["texts"].as_array().unwrap().len(),
+            costly["heard"].as_u64()
+        ),
+        (0, Some(12))
+    );
     let kept = house.kept();
     for word in ["Lindgren", "Secret", "furniture", "Tromsø", "caller-"] {
         assert!(!kept.contains(word), "{word} in {kept}");
@@ -273,8 +336,14 @@ async fn a_share_of_the_conversations_is_held_out_byte_for_byte_and_always_the_s
                 assert_eq!(upstream.last().body, conversation.to_string());
             }
             // As it goes on it stays what it is.
-            let more = [json!({"role": "assistant", "content": "Hello."}), json!({"role": "user", "content": "And then?"})];
-            conversation["messages"].as_array_mut().unwrap().extend(more);
+            let more = [
+                json!({"role": "assistant", "content": "Hello."}),
+                json!({"role": "user", "content": "And then?"}),
+            ];
+            conversation["messages"]
+                .as_array_mut()
+                .unwrap()
+                .extend(more);
             proxy.chat(&conversation).await;
             let later = upstream.last().json();
             assert_eq!(later["messages"][0], sent["messages"][0]);
@@ -299,7 +368,10 @@ async fn approve(house: &House, text: &str, with: &str) {
     let path = house.directory.path().join("import.toml");
     std::fs::write(&path, file.to_string()).unwrap();
     let told = house.told(&["import", path.to_str().unwrap()]).await;
-    assert!(told["done"].as_str().unwrap().starts_with("1 rules"), "{told}");
+    assert!(
+        told["done"].as_str().unwrap().starts_with("1 rules"),
+        "{told}"
+    );
     std::fs::remove_file(path).unwrap();
 }
 
@@ -321,16 +393,28 @@ async fn a_service_that_runs_follows_what_is_decided() {
     };
     within("the version that was approved", in_force).await;
     proxy.chat(&request(SYSTEM, QUESTIONS[1])).await;
-    assert_eq!(upstream.last().json()["messages"][0]["content"], SHORTER);
+    assert_eq!(
+        upstream.last().json()["messages"][0]["content"],
+        compressed(SHORTER)
+    );
     // A conversation that began before it goes on as it was.
     let mut later = first.clone();
-    let more = [json!({"role": "assistant", "content": "Hello."}), json!({"role": "user", "content": "And then?"})];
+    let more = [
+        json!({"role": "assistant", "content": "Hello."}),
+        json!({"role": "user", "content": "And then?"}),
+    ];
     later["messages"].as_array_mut().unwrap().extend(more);
     proxy.chat(&later).await;
-    assert_eq!(upstream.last().json()["messages"][0]["content"], SYSTEM);
+    assert_eq!(
+        upstream.last().json()["messages"][0]["content"],
+        compressed(SYSTEM)
+    );
     let decisions = proxy.get("/api/tuning").await.json();
     let decision = &decisions["decisions"][0];
-    assert_eq!((decision["subject"].as_str(), decision["action"].as_str()), (Some("compression.learn"), Some("applied")));
+    assert_eq!(
+        (decision["subject"].as_str(), decision["action"].as_str()),
+        (Some("compression.learn"), Some("applied"))
+    );
     assert!(!decisions.to_string().contains("Lindgren"));
     proxy.stop().await;
 }
@@ -342,9 +426,16 @@ async fn by_default_nothing_is_learned_and_nothing_is_written() {
     let file = directory.path().join("rules.toml");
     // Whatever stands there.
     std::fs::write(&file, "no rules").unwrap();
-    let proxy = Proxy::start(&format!("compression.rules.file = {:?}", file.to_str().unwrap()), &upstream).await;
+    let proxy = Proxy::start(
+        &format!("compression.rules.file = {:?}", file.to_str().unwrap()),
+        &upstream,
+    )
+    .await;
     ask_all(&proxy, SYSTEM, 4).await;
-    assert_eq!(upstream.last().json()["messages"][0]["content"], SYSTEM);
+    assert_eq!(
+        upstream.last().json()["messages"][0]["content"],
+        compressed(SYSTEM)
+    );
     let stats = proxy.get("/api/optimization-stats").await.json();
     assert_eq!(stats["compression"]["learned"], Value::Null);
     proxy.stop().await;
@@ -355,17 +446,32 @@ async fn by_default_nothing_is_learned_and_nothing_is_written() {
 #[tokio::test]
 async fn a_broken_rule_file_stops_the_start_with_its_line() {
     let house = House::new("");
-    std::fs::write(house.path(), "version = 1\n\n[[rules]]\nstate = \"maybe\"\n").unwrap();
+    std::fs::write(
+        house.path(),
+        "version = 1\n\n[[rules]]\nstate = \"maybe\"\n",
+    )
+    .unwrap();
     let mut check = command(&["check"]);
     check.env("PEGASUS_COMPRESSION__LEARN", "observe");
     check.env("PEGASUS_COMPRESSION__RULES__FILE", house.file());
     let output = run(&mut check).await;
     assert_eq!(output.status.code(), Some(2));
     let told = error(&output);
-    for part in ["compression.rules.file", "rules.toml, line 4", "\"maybe\" is no state"] {
+    for part in [
+        "compression.rules.file",
+        "rules.toml, line 4",
+        "\"maybe\" is no state",
+    ] {
         assert!(told.contains(part), "{part} in {told}");
     }
-    assert_eq!(std::fs::read_to_string(house.path()).unwrap().lines().count(), 4, "it is left alone");
+    assert_eq!(
+        std::fs::read_to_string(house.path())
+            .unwrap()
+            .lines()
+            .count(),
+        4,
+        "it is left alone"
+    );
 }
 
 #[tokio::test]
@@ -375,7 +481,10 @@ async fn operators_are_told_what_is_wrong_with_what_they_say() {
     for (arguments, part) in [
         (&["approve", "zz"][..], "four or more of the digits"),
         (&["approve", "abcd"], "no text has the name abcd"),
-        (&["deny", "phrase:prose"], "\"phrase\" is no compression rule"),
+        (
+            &["deny", "phrase:prose"],
+            "\"phrase\" is no compression rule",
+        ),
         (&["deny", "phrases:poem"], "\"poem\" is no kind of content"),
         (&["pin", "phrases:prose"], "no rule about it to pin"),
         (&["propose", "abcd"], "rules costly"),
@@ -385,11 +494,20 @@ async fn operators_are_told_what_is_wrong_with_what_they_say() {
         assert!(told.contains(part), "{arguments:?}: {told}");
     }
     approve(&house, SYSTEM, SHORTER).await;
-    let id = house.told(&["list"]).await["rules"][0]["id"].as_str().unwrap().to_owned();
+    let id = house.told(&["list"]).await["rules"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     // Longer, also where it is forced.
     let longer = house.directory.path().join("longer");
     std::fs::write(&longer, format!("{SYSTEM} And so on.\n")).unwrap();
-    let arguments = ["approve", &id[..6], "--force", "--text", longer.to_str().unwrap()];
+    let arguments = [
+        "approve",
+        &id[..6],
+        "--force",
+        "--text",
+        longer.to_str().unwrap(),
+    ];
     let told = error(&house.rules(&arguments, nowhere).await);
     assert!(told.contains("fewer tokens"), "{told}");
     // From standard input, for people.
@@ -400,11 +518,23 @@ async fn operators_are_told_what_is_wrong_with_what_they_say() {
         .spawn()
         .unwrap();
     let mut input = child.stdin.take().unwrap();
-    input.write_all(b"You answer in the chat of Lindgren Furniture.\n").await.unwrap();
+    input
+        .write_all(b"You answer in the chat of Lindgren Furniture.\n")
+        .await
+        .unwrap();
     drop(input);
-    let output = tokio::time::timeout(patience(), child.wait_with_output()).await.unwrap().unwrap();
+    let output = tokio::time::timeout(patience(), child.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
-    for part in ["[-", "{+", "o200k_base: ", "numbers that are gone: 120, 30, 8", "is approved"] {
+    for part in [
+        "[-",
+        "{+",
+        "o200k_base: ",
+        "numbers that are gone: 120, 30, 8",
+        "is approved",
+    ] {
         assert!(told.contains(part), "{part} in {told}");
     }
     // Pinned, denied, and told by the list.
@@ -413,7 +543,10 @@ async fn operators_are_told_what_is_wrong_with_what_they_say() {
     house.told(&["deny", &id, "--now"]).await;
     let list = house.told(&["list"]).await;
     let rule = &list["rules"][0];
-    assert_eq!((&rule["state"], &rule["pinned"], &rule["inForce"]), (&json!("denied"), &json!(true), &json!(false)));
+    assert_eq!(
+        (&rule["state"], &rule["pinned"], &rule["inForce"]),
+        (&json!("denied"), &json!(true), &json!(false))
+    );
     assert_eq!(list["skips"][0]["state"], "denied");
     // What is exported can be imported elsewhere.
     let other = House::new("");

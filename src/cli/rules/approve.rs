@@ -59,14 +59,20 @@ impl Comparison {
     /// For people.
     pub(super) fn show(&self) -> String {
         let mut shown = format!("{}\n\n", diff(&self.text, &self.with));
-        for ((before, after), vocabulary) in self.tokens.into_iter().zip(["o200k_base", "cl100k_base"]) {
+        for ((before, after), vocabulary) in
+            self.tokens.into_iter().zip(["o200k_base", "cl100k_base"])
+        {
             let _ = writeln!(shown, "{vocabulary}: {before} tokens before, {after} after");
         }
         if self.differences.is_empty() {
             shown += "numbers, names, negations and words that bind are the same\n";
         }
         for difference in &self.differences {
-            let _ = writeln!(shown, "differs: {}", super::super::explain::visible(difference));
+            let _ = writeln!(
+                shown,
+                "differs: {}",
+                super::super::explain::visible(difference)
+            );
         }
         shown
     }
@@ -92,11 +98,17 @@ pub(super) fn run(desk: &Desk<'_>, args: &ApproveArgs) -> anyhow::Result<()> {
     if let Some(file) = &args.text {
         let with = read(file)?;
         // The line end that an editor leaves at the end of a file is none of the text's.
-        let with = if entry.lesson.text.ends_with('\n') { &with } else { with.trim_end_matches(['\r', '\n']) };
+        let with = if entry.lesson.text.ends_with('\n') {
+            &with
+        } else {
+            with.trim_end_matches(['\r', '\n'])
+        };
         entry.lesson.with = with.into();
     } else if !has_proposal(&entry) {
         let id = entry.id();
-        bail!("nothing was proposed for {id}: give the shorter version with --text FILE, or ask a model with `pegasus-nest rules propose {id}`");
+        bail!(
+            "nothing was proposed for {id}: give the shorter version with --text FILE, or ask a model with `pegasus-nest rules propose {id}`"
+        );
     }
     entry.lesson.check()?;
     let comparison = Comparison::of(&entry);
@@ -112,11 +124,16 @@ pub(super) fn run(desk: &Desk<'_>, args: &ApproveArgs) -> anyhow::Result<()> {
     let (_, book) = desk.shelf.change(|book| {
         let known = book.find(&entry.id());
         // The same again changes nothing, also not the version that it began with.
-        if known.is_none_or(|known| known.state != State::Approved || known.lesson != entry.lesson) {
+        if known.is_none_or(|known| known.state != State::Approved || known.lesson != entry.lesson)
+        {
             entry.state = State::Approved;
             entry.span = Span::begin_after(book.version);
-            entry.note = (!comparison.differences.is_empty())
-                .then(|| format!("approved although these differ: {}", comparison.differences.join("; ")));
+            entry.note = (!comparison.differences.is_empty()).then(|| {
+                format!(
+                    "approved although these differ: {}",
+                    comparison.differences.join("; ")
+                )
+            });
             book.put(entry);
         }
         book.advance(Timestamp::now(), false, args.when.now)
@@ -128,5 +145,9 @@ pub(super) fn run(desk: &Desk<'_>, args: &ApproveArgs) -> anyhow::Result<()> {
         told["effect"] = effect.into();
         return say(&format!("{told}\n"));
     }
-    say(&format!("{}\n{} is approved; {effect}\n", comparison.show(), comparison.id))
+    say(&format!(
+        "{}\n{} is approved; {effect}\n",
+        comparison.show(),
+        comparison.id
+    ))
 }

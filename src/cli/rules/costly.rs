@@ -72,7 +72,13 @@ fn show(desk: &Desk<'_>, book: &Book, costly: &[&Passage], days: f64, full: bool
     );
     for passage in costly {
         let text = passage.text.as_deref().unwrap_or_default();
-        let shown: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN).collect();
+        let shown: String = text
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .chars()
+            .take(SHOWN)
+            .collect();
         let _ = writeln!(
             out,
             "{:<12}  {:<6}  {:<9}  {:>8}  {:>6}  {:>10.4}  {:<8}  {}",
@@ -99,7 +105,8 @@ fn show(desk: &Desk<'_>, book: &Book, costly: &[&Passage], days: f64, full: bool
 
 /// What was decided about a text.
 fn state(book: &Book, passage: &Passage) -> &'static str {
-    book.find(&passage.id()).map_or("-", |entry| entry.state.as_str())
+    book.find(&passage.id())
+        .map_or("-", |entry| entry.state.as_str())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "money for people")]

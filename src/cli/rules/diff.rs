@@ -15,7 +15,11 @@ pub(super) fn diff(before: &str, after: &str) -> String {
     let mut marked: Option<(&str, String)> = None;
     let flush = |marked: &mut Option<(&str, String)>, shown: &mut String| {
         if let Some((sign, text)) = marked.take() {
-            let (open, close) = if sign == "-" { ("[-", "-]") } else { ("{+", "+}") };
+            let (open, close) = if sign == "-" {
+                ("[-", "-]")
+            } else {
+                ("{+", "+}")
+            };
             let kept = text.trim_end();
             shown.push_str(&format!("{open}{kept}{close}{}", &text[kept.len()..]));
         }
@@ -60,7 +64,9 @@ fn steps<'t>(old: &[&'t str], new: &[&'t str]) -> Vec<(&'static str, &'t str)> {
             steps.push((" ", new[j]));
             i += 1;
             j += 1;
-        } else if j == new.len() || i < old.len() && longest[(i + 1) * width + j] >= longest[i * width + j + 1] {
+        } else if j == new.len()
+            || i < old.len() && longest[(i + 1) * width + j] >= longest[i * width + j + 1]
+        {
             steps.push(("-", old[i]));
             i += 1;
         } else {
@@ -82,8 +88,14 @@ mod tests {
 
     #[test]
     fn words_that_go_and_come_are_marked() {
-        let shown = diff("In order to see it, we went\nthere by train.", "To see it, we went\nthere.");
-        assert_eq!(shown, "[-In order to-] {+To+} see it, we went\n[-there by train.-]{+there.+}");
+        let shown = diff(
+            "In order to see it, we went\nthere by train.",
+            "To see it, we went\nthere.",
+        );
+        assert_eq!(
+            shown,
+            "[-In order to-] {+To+} see it, we went\n[-there by train.-]{+there.+}"
+        );
         assert_eq!(diff("same", "same"), "same");
         assert_eq!(diff("a\u{1b}[31m b", ""), "[-a\\u{1b}[31m b-]");
     }

@@ -90,7 +90,13 @@ fn show(desk: &Desk<'_>, book: &Book) -> String {
             entry.lesson.unit,
             entry.lesson.role,
         );
-        for told in [trial(desk, book, Some(&entry.id())).map(Trial::tell), entry.note.clone()].into_iter().flatten() {
+        for told in [
+            trial(desk, book, Some(&entry.id())).map(Trial::tell),
+            entry.note.clone(),
+        ]
+        .into_iter()
+        .flatten()
+        {
             let _ = writeln!(out, "    {}", super::super::explain::visible(&told));
         }
     }
@@ -123,7 +129,8 @@ fn when(span: Span, version: u32) -> String {
 
 fn trial<'d>(desk: &'d Desk<'_>, book: &Book, id: Option<&str>) -> Option<&'d Trial> {
     let trials = desk.statistics.trials.iter();
-    let mut trials = trials.filter(|(version, rule, _)| *version == book.version && rule.as_deref() == id);
+    let mut trials =
+        trials.filter(|(version, rule, _)| *version == book.version && rule.as_deref() == id);
     trials.next().map(|(.., trial)| trial)
 }
 

@@ -60,15 +60,24 @@ struct Proposal {
 pub(super) fn run(desk: &Desk<'_>, args: &ProposeArgs) -> anyhow::Result<()> {
     let mut entry = desk.text(&desk.shelf.read()?, &args.id)?;
     if entry.state == State::Approved {
-        bail!("{} is approved: deny it first to have another version proposed", entry.id());
+        bail!(
+            "{} is approved: deny it first to have another version proposed",
+            entry.id()
+        );
     }
     if entry.lesson.unit == Unit::Phrase {
         let id = entry.id();
-        bail!("{id} is a phrase that says little: `pegasus-nest rules approve {id}` takes it out, no model need be asked");
+        bail!(
+            "{id} is a phrase that says little: `pegasus-nest rules approve {id}` takes it out, no model need be asked"
+        );
     }
     let model = args.model.as_deref().unwrap_or(&desk.config.create.model);
     let tokens = Vocabulary::O200k.count(TASK) + Vocabulary::O200k.count(&entry.lesson.text);
-    let upstream = if desk.config.is_demo { "the simulated model" } else { &*desk.config.upstream.base_url };
+    let upstream = if desk.config.is_demo {
+        "the simulated model"
+    } else {
+        &*desk.config.upstream.base_url
+    };
     if !desk.is_json {
         let sent = super::diff::diff(&entry.lesson.text, &entry.lesson.text);
         say(&format!(
@@ -78,7 +87,10 @@ pub(super) fn run(desk: &Desk<'_>, args: &ProposeArgs) -> anyhow::Result<()> {
     }
     if args.dry_run {
         return if desk.is_json {
-            say(&format!("{}\n", json!({"id": entry.id(), "model": model, "promptTokens": tokens, "sent": false})))
+            say(&format!(
+                "{}\n",
+                json!({"id": entry.id(), "model": model, "promptTokens": tokens, "sent": false})
+            ))
         } else {
             say("nothing was sent\n")
         };
@@ -102,12 +114,18 @@ pub(super) fn run(desk: &Desk<'_>, args: &ProposeArgs) -> anyhow::Result<()> {
         return say(&format!("{told}\n"));
     }
     let (prompt, answer) = proposal.tokens;
-    let cost = proposal.cost.map_or_else(|| "what it cost is not known".to_owned(), |cost| format!("it cost ${cost:.6}"));
+    let cost = proposal.cost.map_or_else(
+        || "what it cost is not known".to_owned(),
+        |cost| format!("it cost ${cost:.6}"),
+    );
     let verdict = match is_shorter {
         Ok(()) => format!("`pegasus-nest rules approve {id}` puts it in the place of the text"),
         Err(refused) => format!("it cannot be approved: {refused}"),
     };
-    say(&format!("{}\n{prompt} tokens sent, {answer} received; {cost}\n{verdict}\n", comparison.show()))
+    say(&format!(
+        "{}\n{prompt} tokens sent, {answer} received; {cost}\n{verdict}\n",
+        comparison.show()
+    ))
 }
 
 /// What the table of prices says, in brackets.
@@ -140,27 +158,41 @@ async fn ask_upstream(mut config: Config, model: &str, entry: &Entry) -> anyhow:
     config.upstream.total_timeout = PATIENCE;
     config.upstream.read_timeout = PATIENCE;
     let demo = if config.is_demo {
-        let demo = demo::start().await.context("cannot start the simulated model")?;
+        let demo = demo::start()
+            .await
+            .context("cannot start the simulated model")?;
         config.upstream.base_url.clone_from(&demo.base_url);
         Some(demo)
     } else {
         None
     };
     let stack = stack::build(&config).context("cannot set up the upstream client")?;
-    let reply = stack.service.oneshot(request(model, &entry.lesson.text)?).await;
+    let reply = stack
+        .service
+        .oneshot(request(model, &entry.lesson.text)?)
+        .await;
     drop(demo);
     let reply = reply.context("there is no proposal")?;
     let Reply::Whole(whole) = reply else {
         bail!("there is no proposal: the upstream answered with a stream");
     };
     let Some(worth) = whole.answer else {
-        let body = String::from_utf8_lossy(&whole.body).chars().take(500).collect::<String>();
+        let body = String::from_utf8_lossy(&whole.body)
+            .chars()
+            .take(500)
+            .collect::<String>();
         let body = super::super::explain::visible(&body);
-        bail!("there is no proposal: the upstream answered {}: {body}", whole.head.status);
+        bail!(
+            "there is no proposal: the upstream answered {}: {body}",
+            whole.head.status
+        );
     };
     let answer: Value = serde_json::from_slice(&whole.body).context("the answer is no JSON")?;
     let choice = &answer["choices"][0];
-    let text = choice["message"]["content"].as_str().unwrap_or_default().trim();
+    let text = choice["message"]["content"]
+        .as_str()
+        .unwrap_or_default()
+        .trim();
     if text.is_empty() || choice["finish_reason"] == "length" {
         bail!("there is no proposal: the answer is empty or was cut off");
     }
@@ -200,5 +232,8 @@ fn request(model: &str, text: &str) -> anyhow::Result<ProxyRequest> {
         asks_for_usage: false,
         refuses_overflow: true,
     };
-    Ok(ProxyRequest::new(parts, Content::Chat(Box::new(Chat::new(json, &[])))))
+    Ok(ProxyRequest::new(
+        parts,
+        Content::Chat(Box::new(Chat::new(json, &[]))),
+    ))
 }

@@ -43,8 +43,15 @@ fn a_text_is_replaced_where_it_is_all_there_is_and_in_its_role() {
         panic!("one rule saved something");
     };
     let count = |text| Vocabulary::O200k.count(text) as u64;
-    assert_eq!((saving.rule, saving.tokens), (Rule::Learned, count(LONG) - count(SHORT)));
-    for text in [format!("{LONG} "), format!("{LONG}\n\nMore."), LONG.replace('8', "9")] {
+    assert_eq!(
+        (saving.rule, saving.tokens),
+        (Rule::Learned, count(LONG) - count(SHORT))
+    );
+    for text in [
+        format!("{LONG} "),
+        format!("{LONG}\n\nMore."),
+        LONG.replace('8', "9"),
+    ] {
         assert_eq!(out(&learned, &text, Role::System), text);
     }
     for role in [Role::User, Role::Assistant, Role::Tool] {
@@ -52,7 +59,8 @@ fn a_text_is_replaced_where_it_is_all_there_is_and_in_its_role() {
     }
     let denied = learned.clone().without(RuleSet::one(Rule::Learned));
     assert_eq!(denied.compress(LONG, Role::System), None);
-    let off = Compressor::new(Level::Off).with(&Arc::new(Lessons::new(Vec::new(), Skips::default())));
+    let off =
+        Compressor::new(Level::Off).with(&Arc::new(Lessons::new(Vec::new(), Skips::default())));
     assert_eq!(off.compress(LONG, Role::System), None);
 }
 
@@ -63,9 +71,14 @@ fn a_paragraph_is_replaced_between_blank_lines_and_where_a_person_says_it_themse
     let learned = compressor(vec![in_system, in_user]);
     let around = |part: &str| format!("Today is Monday.\r\n \r\n{part}\n\t\nAnswer in German.\n");
     assert_eq!(out(&learned, &around(LONG), Role::System), around(SHORT));
-    let by_user = |part: &str| format!("I write to you again.\n\n{part}\n\nThe order came yesterday.");
+    let by_user =
+        |part: &str| format!("I write to you again.\n\n{part}\n\nThe order came yesterday.");
     assert_eq!(out(&learned, &by_user(LONG), Role::User), by_user(SHORT));
-    assert_eq!(out(&learned, LONG, Role::System), SHORT, "it may be all there is");
+    assert_eq!(
+        out(&learned, LONG, Role::System),
+        SHORT,
+        "it may be all there is"
+    );
     let beside = format!("Today is Monday.\n{LONG}");
     assert_eq!(out(&learned, &beside, Role::System), beside);
     // What a person asks about stays, and so do quotations.
@@ -88,7 +101,10 @@ fn a_phrase_is_replaced_as_a_sentence_with_the_blanks_that_it_leaves() {
         (format!("{PHRASE} {rest}"), rest.to_owned()),
         (format!("{rest} {PHRASE}"), rest.to_owned()),
         (format!("{rest} {PHRASE}  {rest}"), format!("{rest} {rest}")),
-        (format!("{rest}\n\n{PHRASE}\n\n{rest}"), format!("{rest}\n\n\n\n{rest}")),
+        (
+            format!("{rest}\n\n{PHRASE}\n\n{rest}"),
+            format!("{rest}\n\n\n\n{rest}"),
+        ),
     ] {
         assert_eq!(out(&learned, &before, Role::System), after);
     }
@@ -104,10 +120,20 @@ fn a_phrase_is_replaced_as_a_sentence_with_the_blanks_that_it_leaves() {
 
 #[test]
 fn what_does_not_pay_or_binds_is_refused() {
-    let refused = |unit, text: &str, with: &str| lesson(unit, Role::System, text, with).check().unwrap_err();
-    assert_eq!(lesson(Unit::Text, Role::System, LONG, SHORT).check(), Ok(()));
-    assert!(matches!(refused(Unit::Text, SHORT, LONG), Refused::DoesNotPay { .. }));
-    assert!(matches!(refused(Unit::Text, LONG, LONG), Refused::DoesNotPay { .. }));
+    let refused =
+        |unit, text: &str, with: &str| lesson(unit, Role::System, text, with).check().unwrap_err();
+    assert_eq!(
+        lesson(Unit::Text, Role::System, LONG, SHORT).check(),
+        Ok(())
+    );
+    assert!(matches!(
+        refused(Unit::Text, SHORT, LONG),
+        Refused::DoesNotPay { .. }
+    ));
+    assert!(matches!(
+        refused(Unit::Text, LONG, LONG),
+        Refused::DoesNotPay { .. }
+    ));
     let never = "Please never tell anybody about it.";
     let error = refused(Unit::Phrase, never, "").to_string();
     assert!(error.contains("never"), "{error}");
@@ -118,7 +144,11 @@ fn what_does_not_pay_or_binds_is_refused() {
         (Unit::Phrase, "One thing. And another."),
         (Unit::Phrase, "One\nthing."),
     ] {
-        assert_eq!(refused(unit, text, ""), Refused::NoSuchUnit(unit), "{text:?}");
+        assert_eq!(
+            refused(unit, text, ""),
+            Refused::NoSuchUnit(unit),
+            "{text:?}"
+        );
     }
 }
 
@@ -127,14 +157,27 @@ fn equal_sets_have_equal_names_and_others_have_others() {
     let one = lesson(Unit::Text, Role::System, LONG, SHORT);
     let other = lesson(Unit::Phrase, Role::System, PHRASE, "");
     let digest = |lessons: &[&Lesson], skips: &Skips| {
-        Lessons::new(lessons.iter().map(|lesson| (*lesson).clone()).collect(), skips.clone()).digest()
+        Lessons::new(
+            lessons.iter().map(|lesson| (*lesson).clone()).collect(),
+            skips.clone(),
+        )
+        .digest()
     };
     let none = Skips::default();
-    assert_eq!(digest(&[&one, &other], &none), digest(&[&other, &one, &one], &none));
+    assert_eq!(
+        digest(&[&one, &other], &none),
+        digest(&[&other, &one, &one], &none)
+    );
     let mut skips = Skips::default();
     skips.add(Rule::Phrases, Kind::Prose);
-    let shorter = Lesson { with: "You assist.".into(), ..one.clone() };
-    let in_user = Lesson { role: Role::User, ..one.clone() };
+    let shorter = Lesson {
+        with: "You assist.".into(),
+        ..one.clone()
+    };
+    let in_user = Lesson {
+        role: Role::User,
+        ..one.clone()
+    };
     let all = [
         digest(&[], &none),
         digest(&[], &skips),
@@ -152,14 +195,18 @@ fn equal_sets_have_equal_names_and_others_have_others() {
 
 #[test]
 fn a_rule_that_is_left_out_in_a_kind_is_tried_in_the_others() {
-    let text = "We went home  and nobody was there to open the door for us. ".repeat(9) + "And so on.";
+    let text =
+        "We went home  and nobody was there to open the door for us. ".repeat(9) + "And so on.";
     let mut skips = Skips::default();
     skips.add(Rule::InnerBlanks, Kind::Prose);
     let lessons = Arc::new(Lessons::new(Vec::new(), skips));
     let all = Compressor::new(Level::Safe);
     let kinds = |compressor: &Compressor| {
         let compressed = compressor.compress(&text, Role::System).unwrap();
-        let blanks = compressed.savings.into_iter().filter(|saving| saving.rule == Rule::InnerBlanks);
+        let blanks = compressed
+            .savings
+            .into_iter()
+            .filter(|saving| saving.rule == Rule::InnerBlanks);
         blanks.map(|saving| saving.kind).collect::<Vec<_>>()
     };
     assert_eq!(kinds(&all), [Kind::Prose]);

@@ -43,14 +43,21 @@ impl<T> Default for Questions<T> {
 
 impl<T> Questions<T> {
     /// A caller asks. Gives what was said about the last question that was nearly the same, once.
-    pub(super) fn ask(&mut self, caller: u64, question: &str, now: Instant, about: Option<T>) -> Option<T> {
+    pub(super) fn ask(
+        &mut self,
+        caller: u64,
+        question: &str,
+        now: Instant,
+        about: Option<T>,
+    ) -> Option<T> {
         let sketch = sketch(question);
         let is_over = |asked: &Asked<T>| now.saturating_duration_since(asked.at) > SOON;
         while self.asked.len() >= KEPT || self.asked.front().is_some_and(is_over) {
             self.asked.pop_front();
         }
         let mut before = self.asked.iter_mut().rev();
-        let before = before.find(|asked| asked.caller == caller && are_alike(&asked.sketch, &sketch));
+        let before =
+            before.find(|asked| asked.caller == caller && are_alike(&asked.sketch, &sketch));
         let told = before.and_then(|asked| asked.about.take());
         self.asked.push_back(Asked {
             caller,
@@ -83,7 +90,10 @@ fn sketch(text: &str) -> [u32; HASHES] {
 
 fn are_alike(one: &[u32; HASHES], other: &[u32; HASHES]) -> bool {
     let words = |sketch: &[u32; HASHES]| sketch.iter().filter(|hash| **hash < u32::MAX).count();
-    let same = one.iter().filter(|hash| **hash < u32::MAX && other.contains(hash)).count();
+    let same = one
+        .iter()
+        .filter(|hash| **hash < u32::MAX && other.contains(hash))
+        .count();
     same > 0 && same * HASHES >= NEARLY * words(one).max(words(other))
 }
 
@@ -95,8 +105,10 @@ mod tests {
     async fn a_question_that_is_put_otherwise_is_the_same_and_told_once() {
         let mut questions = Questions::default();
         let first = "Please write me a friendly letter to the tenants of the house about the broken heating";
-        let again = "Write a friendly letter to the tenants of the house about the broken heating, please";
-        let other = "Which birds sing at dawn in the gardens of Vienna, and why so early in the year?";
+        let again =
+            "Write a friendly letter to the tenants of the house about the broken heating, please";
+        let other =
+            "Which birds sing at dawn in the gardens of Vienna, and why so early in the year?";
         let mut ask = |caller, question: &str, about| {
             questions.ask(caller, question, Instant::now(), Some(about))
         };

@@ -7,12 +7,17 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
-use super::word::{self, Word};
+use super::word::Word;
 use crate::compressor::{Kind, Lesson, Lessons, Role, Rule, Skips, Unit};
+
+use rows::{File, RuleRow, SkipRow};
+
+mod rows;
+#[cfg(test)]
+mod tests;
 
 /// How long a version is in force at least.
 pub const LIFE: Duration = Duration::from_hours(24);
@@ -144,11 +149,19 @@ impl Book {
         for row in file.rules {
             let at = row.span().start;
             let entry = Entry::from(row.into_inner());
-            if let Some(refused) = entry.lesson.check().err().filter(|_| entry.state == State::Approved) {
+            if let Some(refused) = entry
+                .lesson
+                .check()
+                .err()
+                .filter(|_| entry.state == State::Approved)
+            {
                 return Err(broken(at, format!("rule {}: {refused}", entry.id())));
             }
             if book.find(&entry.id()).is_some() {
-                let what = format!("rule {} stands there twice (the same text, role and unit)", entry.id());
+                let what = format!(
+                    "rule {} stands there twice (the same text, role and unit)",
+                    entry.id()
+                );
                 return Err(broken(at, what));
             }
             book.rules.push(entry);
@@ -157,7 +170,10 @@ impl Book {
             let at = row.span().start;
             let skip = Skip::from(row.into_inner());
             if book.skip(skip.rule, skip.kind).is_some() {
-                let what = format!("the skip of {} in {} stands there twice", skip.rule, skip.kind);
+                let what = format!(
+                    "the skip of {} in {} stands there twice",
+                    skip.rule, skip.kind
+                );
                 return Err(broken(at, what));
             }
             book.skips.push(skip);
@@ -179,8 +195,16 @@ impl Book {
         let file = File {
             version: self.version,
             since: self.since.map(Word),
-            rules: self.rules.iter().map(|entry| Spanned::new(0..0, RuleRow::from(entry))).collect(),
-            skips: self.skips.iter().map(|skip| Spanned::new(0..0, SkipRow::from(skip))).collect(),
+            rules: self
+                .rules
+                .iter()
+                .map(|entry| Spanned::new(0..0, RuleRow::from(entry)))
+                .collect(),
+            skips: self
+                .skips
+                .iter()
+                .map(|skip| Spanned::new(0..0, SkipRow::from(skip)))
+                .collect(),
         };
         let text = toml::to_string_pretty(&file).expect("words, numbers and texts can be written");
         format!("{HEAD}{text}")
@@ -217,7 +241,10 @@ impl Book {
     /// When the next version may begin; `None`: at once.
     pub fn due(&self) -> Option<Timestamp> {
         let life = SignedDuration::try_from(LIFE).ok()?;
-        self.since.filter(|_| self.version > 0)?.checked_add(life).ok()
+        self.since
+            .filter(|_| self.version > 0)?
+            .checked_add(life)
+            .ok()
     }
 
     /// The rule with this name, or the beginning of it.
@@ -227,7 +254,9 @@ impl Book {
 
     /// The same to be changed.
     pub fn find_mut(&mut self, id: &str) -> Option<&mut Entry> {
-        self.rules.iter_mut().find(|entry| entry.id().starts_with(id))
+        self.rules
+            .iter_mut()
+            .find(|entry| entry.id().starts_with(id))
     }
 
     /// What was decided about a rule of the compressor in lines of a kind.
@@ -253,7 +282,11 @@ impl Book {
     fn spans(&mut self) -> impl Iterator<Item = (State, &mut Span)> {
         let rules = self.rules.iter_mut();
         let rules = rules.map(|entry| (entry.state, &mut entry.span));
-        rules.chain(self.skips.iter_mut().map(|skip| (skip.state, &mut skip.span)))
+        rules.chain(
+            self.skips
+                .iter_mut()
+                .map(|skip| (skip.state, &mut skip.span)),
+        )
     }
 }
 
@@ -274,7 +307,8 @@ impl Entry {
 impl Span {
     /// Whether it holds in a version.
     pub fn has(self, version: u32) -> bool {
-        self.from.is_some_and(|from| from <= version) && self.until.is_none_or(|until| version < until)
+        self.from.is_some_and(|from| from <= version)
+            && self.until.is_none_or(|until| version < until)
     }
 
     /// It begins with the version after this one.
@@ -308,149 +342,3 @@ impl State {
         }
     }
 }
-
-/// The file as it is written.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    version: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    since: Option<Word<Timestamp>>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    rules: Vec<Spanned<RuleRow>>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    skips: Vec<Spanned<SkipRow>>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RuleRow {
-    /// For people: it follows from the text.
-    #[serde(default)]
-    id: String,
-    state: Word<State>,
-    role: Word<Role>,
-    unit: Word<Unit>,
-    #[serde(default, skip_serializing_if = "is_false")]
-    pinned: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    from: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
-    text: String,
-    with: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SkipRow {
-    rule: Word<Rule>,
-    kind: Word<Kind>,
-    state: Word<State>,
-    #[serde(default, skip_serializing_if = "is_false")]
-    pinned: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    from: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    since: Option<Word<Timestamp>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
-fn is_false(flag: &bool) -> bool {
-    !flag
-}
-
-// === impl RuleRow ===
-
-impl From<&Entry> for RuleRow {
-    fn from(entry: &Entry) -> Self {
-        Self {
-            id: entry.id(),
-            state: Word(entry.state),
-            role: Word(entry.lesson.role),
-            unit: Word(entry.lesson.unit),
-            pinned: entry.is_pinned,
-            from: entry.span.from,
-            until: entry.span.until,
-            note: entry.note.clone(),
-            text: entry.lesson.text.to_string(),
-            with: entry.lesson.with.to_string(),
-        }
-    }
-}
-
-impl From<RuleRow> for Entry {
-    fn from(row: RuleRow) -> Self {
-        Self {
-            lesson: Lesson {
-                role: row.role.0,
-                unit: row.unit.0,
-                text: row.text.into(),
-                with: row.with.into(),
-            },
-            state: row.state.0,
-            is_pinned: row.pinned,
-            span: Span {
-                from: row.from,
-                until: row.until,
-            },
-            note: row.note,
-        }
-    }
-}
-
-// === impl SkipRow ===
-
-impl From<&Skip> for SkipRow {
-    fn from(skip: &Skip) -> Self {
-        Self {
-            rule: Word(skip.rule),
-            kind: Word(skip.kind),
-            state: Word(skip.state),
-            pinned: skip.is_pinned,
-            from: skip.span.from,
-            until: skip.span.until,
-            since: skip.since.map(Word),
-            note: skip.note.clone(),
-        }
-    }
-}
-
-impl From<SkipRow> for Skip {
-    fn from(row: SkipRow) -> Self {
-        Self {
-            rule: row.rule.0,
-            kind: row.kind.0,
-            state: row.state.0,
-            is_pinned: row.pinned,
-            span: Span {
-                from: row.from,
-                until: row.until,
-            },
-            since: row.since.map(|Word(since)| since),
-            note: row.note,
-        }
-    }
-}
-
-impl word::Named for State {
-    fn read(text: &str) -> Result<Self, String> {
-        let mut all = [Self::Proposed, Self::Approved, Self::Denied, Self::Stopped].into_iter();
-        let known = all.find(|state| state.as_str() == text);
-        known.ok_or_else(|| format!("{text:?} is no state: use proposed, approved, denied or stopped"))
-    }
-
-    fn write(&self) -> String {
-        self.as_str().to_owned()
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -56,7 +56,10 @@ impl Student {
             Err(error) => {
                 let error = error.to_string();
                 if self.told.trouble.as_ref() != Some(&error) {
-                    tracing::warn!(error, "the compression rules cannot be read or written; those in force stay");
+                    tracing::warn!(
+                        error,
+                        "the compression rules cannot be read or written; those in force stay"
+                    );
                 }
                 self.told.trouble = Some(error);
                 return;
@@ -71,17 +74,26 @@ impl Student {
     /// From now on conversations begin under the version in force.
     fn publish(&mut self, book: &Book) {
         let before = self.versions.live();
-        self.versions.publish(book.version, book.lessons(book.version));
+        self.versions
+            .publish(book.version, book.lessons(book.version));
         let after = self.versions.live();
         let name = |version: u32, rules: usize, skips: usize| {
-            format!("version {version}: {rules} shorter texts, {skips} rules left out in a kind of content")
+            format!(
+                "version {version}: {rules} shorter texts, {skips} rules left out in a kind of content"
+            )
         };
         let id = self.journal.note(Decision {
             subject: SUBJECT.into(),
             action: Action::Applied,
-            before: name(before.version, before.lessons.len(), before.lessons.skipped()).into(),
+            before: name(
+                before.version,
+                before.lessons.len(),
+                before.lessons.skipped(),
+            )
+            .into(),
             after: name(after.version, after.lessons.len(), after.lessons.skipped()).into(),
-            evidence: "Conversations that begin from now on have it; those under way keep theirs.".into(),
+            evidence: "Conversations that begin from now on have it; those under way keep theirs."
+                .into(),
             expected: None,
         });
         self.told.version = Some((book.version, id));
@@ -109,13 +121,20 @@ impl Student {
             let skip = book.skip(rule, kind);
             skip.is_none_or(|skip| skip.state == State::Proposed)
         };
-        let vain: Vec<_> = self.kinds.in_vain(now).filter(|(rule, kind, _)| is_open(*rule, *kind)).collect();
+        let vain: Vec<_> = self
+            .kinds
+            .in_vain(now)
+            .filter(|(rule, kind, _)| is_open(*rule, *kind))
+            .collect();
         let texts = vain.iter().map(|(.., texts)| *texts);
         let (Some(fewest), Some(most)) = (texts.clone().min(), texts.max()) else {
             return;
         };
         let acts = self.settings.mode == Mode::Act;
-        let names: Vec<_> = vain.iter().map(|(rule, kind, _)| format!("{rule} in {kind}")).collect();
+        let names: Vec<_> = vain
+            .iter()
+            .map(|(rule, kind, _)| format!("{rule} in {kind}"))
+            .collect();
         self.journal.note(Decision {
             subject: format!("{SUBJECT} (rules that never pay)").into(),
             action: if acts { Action::Applied } else { Action::Proposed },
@@ -147,16 +166,26 @@ impl Student {
             skip.state == State::Approved
                 && !skip.is_pinned
                 && skip.span.has(book.version)
-                && skip.since.is_some_and(|since| now.duration_since(since) >= REVIEW)
+                && skip
+                    .since
+                    .is_some_and(|since| now.duration_since(since) >= REVIEW)
         };
-        let old: Vec<_> = book.skips.iter().filter(is_old).map(|skip| (skip.rule, skip.kind)).collect();
+        let old: Vec<_> = book
+            .skips
+            .iter()
+            .filter(is_old)
+            .map(|skip| (skip.rule, skip.kind))
+            .collect();
         if old.is_empty() {
             return;
         }
         for (rule, kind) in &old {
             self.kinds.forget(*rule, *kind);
         }
-        let names: Vec<_> = old.iter().map(|(rule, kind)| format!("{rule} in {kind}")).collect();
+        let names: Vec<_> = old
+            .iter()
+            .map(|(rule, kind)| format!("{rule} in {kind}"))
+            .collect();
         self.journal.note(Decision {
             subject: format!("{SUBJECT} (rules that never pay)").into(),
             action: Action::Applied,
@@ -184,14 +213,16 @@ impl Student {
             return;
         };
         let harmful = self.trials.iter();
-        let harmful = harmful.filter_map(|(about, trial)| Some((about.clone(), *trial, trial.harm()?)));
+        let harmful =
+            harmful.filter_map(|(about, trial)| Some((about.clone(), *trial, trial.harm()?)));
         for ((version, rule), trial, harm) in harmful.collect::<Vec<_>>() {
             let Some(rule) = rule else {
                 self.warn(&trial, harm);
                 continue;
             };
             let entry = book.find(&rule);
-            let is_on = entry.is_some_and(|entry| entry.state == State::Approved && !entry.is_pinned);
+            let is_on =
+                entry.is_some_and(|entry| entry.state == State::Approved && !entry.is_pinned);
             if !is_on || version != book.version {
                 continue;
             }
@@ -229,7 +260,12 @@ impl Student {
             action: Action::Proposed,
             before: "as it is".into(),
             after: "a lower level".into(),
-            evidence: format!("Where prompts are shortened, {}: {}.", harm.as_str(), trial.tell()).into(),
+            evidence: format!(
+                "Where prompts are shortened, {}: {}.",
+                harm.as_str(),
+                trial.tell()
+            )
+            .into(),
             expected: None,
         });
     }
@@ -239,7 +275,11 @@ impl Student {
         let Some((version, id)) = self.told.version else {
             return;
         };
-        if let Some(trial) = self.trials.get(&(version, None)).filter(|trial| trial.treated.requests > 0) {
+        if let Some(trial) = self
+            .trials
+            .get(&(version, None))
+            .filter(|trial| trial.treated.requests > 0)
+        {
             let gain = Gain {
                 amount: trial.saved_tokens(),
                 unit: Unit::TokensPerRequest,
@@ -255,9 +295,15 @@ impl Student {
         };
         let statistics = self.statistics(now);
         let days = statistics.days();
-        let is_open = |id: &str| book.find(id).is_none_or(|entry| entry.state == State::Proposed);
+        let is_open = |id: &str| {
+            book.find(id)
+                .is_none_or(|entry| entry.state == State::Proposed)
+        };
         let costly = statistics.costly().into_iter();
-        let costly: Vec<_> = costly.filter(|passage| is_open(&passage.id())).take(COSTLIEST).collect();
+        let costly: Vec<_> = costly
+            .filter(|passage| is_open(&passage.id()))
+            .take(COSTLIEST)
+            .collect();
         #[expect(clippy::cast_precision_loss, reason = "money for people")]
         let daily = costly.iter().map(|passage| passage.cost()).sum::<u64>() as f64 / days;
         if daily < WORTH {

@@ -39,7 +39,9 @@ impl Kinds {
     pub(super) fn new(known: Vec<(Word<Rule>, Word<Kind>, Tried)>) -> Self {
         let known = known.into_iter();
         Self {
-            tried: known.map(|(rule, kind, tried)| ((rule.0, kind.0), tried)).collect(),
+            tried: known
+                .map(|(rule, kind, tried)| ((rule.0, kind.0), tried))
+                .collect(),
         }
     }
 
@@ -90,7 +92,8 @@ impl Kinds {
     /// All that was counted.
     pub(super) fn all(&self) -> Vec<(Word<Rule>, Word<Kind>, Tried)> {
         let all = self.tried.iter();
-        all.map(|((rule, kind), tried)| (Word(*rule), Word(*kind), *tried)).collect()
+        all.map(|((rule, kind), tried)| (Word(*rule), Word(*kind), *tried))
+            .collect()
     }
 }
 
@@ -144,7 +147,12 @@ mod tests {
         let lessons = Arc::new(Lessons::new(Vec::new(), skips));
         let mut kinds = Kinds::default();
         let survey = Survey::of("We went home.", Role::System);
-        kinds.tried(&survey, &plan().with(&lessons), Role::System, Timestamp::UNIX_EPOCH);
+        kinds.tried(
+            &survey,
+            &plan().with(&lessons),
+            Role::System,
+            Timestamp::UNIX_EPOCH,
+        );
         let tried = kinds.all().into_iter().map(|(rule, ..)| rule.0);
         assert!(!tried.collect::<Vec<_>>().contains(&Rule::BlankLines));
     }

@@ -210,7 +210,12 @@ mod tests {
         let text = text(0);
         for caller in [1, 1, 1, 2, 2, 1] {
             passages.count(said(&text, caller));
-            assert!(passages.repeated().iter().all(|passage| passage.text.is_none()));
+            assert!(
+                passages
+                    .repeated()
+                    .iter()
+                    .all(|passage| passage.text.is_none())
+            );
             let all = serde_json::to_string(&passages.repeated()).unwrap();
             assert!(!all.contains("letters"), "{all}");
         }

@@ -118,8 +118,9 @@ impl Shelf {
     pub fn statistics(&self) -> Result<Statistics, Trouble> {
         let path = self.statistics_path();
         match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map_err(|error| Trouble::Statistics { path, error }),
+            Ok(text) => {
+                serde_json::from_slice(&text).map_err(|error| Trouble::Statistics { path, error })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Statistics::default()),
             Err(error) => Err(trouble(&path, error)),
         }
@@ -196,7 +197,9 @@ mod tests {
         let shelf = Shelf::new(directory.path().join("rules.toml"));
         assert_eq!(shelf.read().unwrap(), Book::default());
         assert_eq!(shelf.stamp(), None);
-        let (said, book) = shelf.change(|book| std::mem::replace(&mut book.version, 7)).unwrap();
+        let (said, book) = shelf
+            .change(|book| std::mem::replace(&mut book.version, 7))
+            .unwrap();
         assert_eq!((said, book.version), (0, 7));
         let stamp = shelf.stamp().unwrap();
         assert_eq!(shelf.read().unwrap(), book);
@@ -231,10 +234,23 @@ mod tests {
         let shelf = Shelf::new(directory.path().join("rules.toml"));
         fs::write(shelf.path(), "version = 1\nversoin = 2\n").unwrap();
         let error = shelf.read().unwrap_err().to_string();
-        assert!(error.contains("rules.toml, line 2: ") && error.contains("versoin"), "{error}");
+        assert!(
+            error.contains("rules.toml, line 2: ") && error.contains("versoin"),
+            "{error}"
+        );
         assert!(shelf.change(|book| book.version = 9).is_err());
-        assert!(fs::read_to_string(shelf.path()).unwrap().contains("versoin"));
+        assert!(
+            fs::read_to_string(shelf.path())
+                .unwrap()
+                .contains("versoin")
+        );
         fs::write(shelf.path().with_extension("stats.json"), "{").unwrap();
-        assert!(shelf.statistics().unwrap_err().to_string().contains("stats.json"));
+        assert!(
+            shelf
+                .statistics()
+                .unwrap_err()
+                .to_string()
+                .contains("stats.json")
+        );
     }
 }

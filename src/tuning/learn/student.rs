@@ -63,7 +63,9 @@ impl Student {
         Self {
             stamp: shelf.stamp(),
             kinds: Kinds::new(known.kinds),
-            trials: trials.map(|(version, rule, trial)| ((version, rule), trial)).collect(),
+            trials: trials
+                .map(|(version, rule, trial)| ((version, rule), trial))
+                .collect(),
             passages: Passages::new(settings.callers, known.passages),
             since: known.since.map_or_else(super::now, |Word(since)| since),
             heard: (known.heard, known.missed),
@@ -143,7 +145,8 @@ impl Student {
             }
         }
         for sentence in &survey.empty_sentences {
-            self.passages.count(said(Unit::Phrase, &text[sentence.clone()]));
+            self.passages
+                .count(said(Unit::Phrase, &text[sentence.clone()]));
         }
     }
 

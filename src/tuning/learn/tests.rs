@@ -60,7 +60,14 @@ impl School {
         let versions = Arc::new(Versions::new(book.version, book.lessons(book.version)));
         let journal = Journal::default();
         let known = shelf.statistics().unwrap();
-        let student = Student::new(settings.clone(), shelf.clone(), known, Arc::clone(&versions), journal.clone());
+        let mut student = Student::new(
+            settings.clone(),
+            shelf.clone(),
+            known,
+            Arc::clone(&versions),
+            journal.clone(),
+        );
+        student.since = hours(0);
         Self {
             shelf,
             versions,
@@ -95,7 +102,11 @@ impl School {
         let heard = Heard {
             body,
             caller,
-            plan: if is_held { Plan::default() } else { plan.with(&lessons) },
+            plan: if is_held {
+                Plan::default()
+            } else {
+                plan.with(&lessons)
+            },
             lot: Some(Lot {
                 version,
                 lessons,
@@ -143,7 +154,10 @@ fn what_is_approved_comes_into_force_and_what_follows_a_day_later() {
     assert_eq!((live.version, live.lessons.len()), (1, 1));
     // A person edits the file by hand: what is in force stays until its day is over.
     let text = std::fs::read_to_string(school.shelf.path()).unwrap();
-    let edited = text.replace("(8 digits), only then answer.", "(8 digits), only then reply.");
+    let edited = text.replace(
+        "(8 digits), only then answer.",
+        "(8 digits), only then reply.",
+    );
     assert_ne!(edited, text);
     std::fs::write(school.shelf.path(), edited).unwrap();
     school.student.tick(hours(1));
@@ -160,7 +174,10 @@ fn what_is_approved_comes_into_force_and_what_follows_a_day_later() {
     school.student.tick(hours(26));
     assert_eq!(school.versions.live().lessons, next.lessons);
     let told = school.journal.entries();
-    assert!(told.iter().all(|entry| entry.decision.action == Action::Applied));
+    assert!(
+        told.iter()
+            .all(|entry| entry.decision.action == Action::Applied)
+    );
     assert_eq!(told.len(), 2, "{told:?}");
 }
 
@@ -186,7 +203,13 @@ fn a_rule_without_which_answers_are_better_goes_off_by_itself_unless_it_is_pinne
         let mut held = 0;
         for n in 0..400 {
             // Every third answer fails where the text is shortened.
-            let outcome = |is_held: bool| if !is_held && n % 3 == 0 { Outcome::Failed } else { answered(90 + n % 20) };
+            let outcome = |is_held: bool| {
+                if !is_held && n % 3 == 0 {
+                    Outcome::Failed
+                } else {
+                    answered(90 + n % 20)
+                }
+            };
             held += u64::from(school.ask(n, &body(LONG, &question(n)), outcome));
         }
         assert!(held >= 50, "{held}");
@@ -194,17 +217,28 @@ fn a_rule_without_which_answers_are_better_goes_off_by_itself_unless_it_is_pinne
         let live = school.versions.live();
         let entry = school.shelf.read().unwrap().find(&rule()).unwrap().clone();
         let told = school.journal.entries();
-        let stopped = told.iter().find(|entry| entry.decision.action == Action::RolledBack);
+        let stopped = told
+            .iter()
+            .find(|entry| entry.decision.action == Action::RolledBack);
         if is_pinned {
-            assert_eq!((live.version, live.lessons.len(), entry.state), (1, 1, State::Approved));
+            assert_eq!(
+                (live.version, live.lessons.len(), entry.state),
+                (1, 1, State::Approved)
+            );
             assert!(stopped.is_none());
             continue;
         }
         // Harm is not borne for a day.
-        assert_eq!((live.version, live.lessons.len(), entry.state), (2, 0, State::Stopped));
+        assert_eq!(
+            (live.version, live.lessons.len(), entry.state),
+            (2, 0, State::Stopped)
+        );
         let decision = &stopped.unwrap().decision;
         assert!(decision.subject.contains(&rule()), "{decision:?}");
-        assert!(decision.evidence.contains("more requests fail"), "{decision:?}");
+        assert!(
+            decision.evidence.contains("more requests fail"),
+            "{decision:?}"
+        );
         // Nothing of what people say is in the journal.
         assert!(!format!("{told:?}").contains("furniture"));
     }
@@ -225,7 +259,13 @@ fn a_rule_that_does_no_harm_stays_and_its_gain_is_told() {
     assert_eq!((known.version, known.rules, known.heard), (1, 1, (400, 0)));
     let trial = known.trial;
     assert_eq!(trial.treated.requests + trial.held.requests, 400);
-    assert!(school.journal.entries().iter().any(|entry| entry.measured.is_some()));
+    assert!(
+        school
+            .journal
+            .entries()
+            .iter()
+            .any(|entry| entry.measured.is_some())
+    );
     // The next process goes on from there.
     school.student.close(hours(2));
     let again = School::new(directory.path(), Mode::Act);
@@ -243,7 +283,11 @@ fn callers_who_ask_again_are_counted_against_what_they_were_answered_under() {
     school.ask(2, &body("s", first), |_| answered(9));
     school.ask(1, &body("s", again), |_| answered(9));
     let trial = school.student.known().trial;
-    let (mine, other) = if is_held { (trial.held, trial.treated) } else { (trial.treated, trial.held) };
+    let (mine, other) = if is_held {
+        (trial.held, trial.treated)
+    } else {
+        (trial.treated, trial.held)
+    };
     assert_eq!((mine.again, other.again), (1, 0));
 }
 
@@ -262,14 +306,24 @@ fn a_text_is_costly_once_enough_callers_sent_it_and_a_text_of_one_caller_never_i
     school.student.close(hours(24));
     let statistics = school.shelf.statistics().unwrap();
     let costly = statistics.costly();
-    let texts: Vec<_> = costly.iter().filter(|passage| passage.unit() == Unit::Text).collect();
+    let texts: Vec<_> = costly
+        .iter()
+        .filter(|passage| passage.unit() == Unit::Text)
+        .collect();
     assert_eq!(texts.len(), 1, "{texts:?}");
-    assert_eq!((texts[0].text.as_deref(), texts[0].count, texts[0].id()), (Some(LONG), 30, rule()));
+    assert_eq!(
+        (texts[0].text.as_deref(), texts[0].count, texts[0].id()),
+        (Some(LONG), 30, rule())
+    );
     let file = std::fs::read_to_string(school.shelf.path().with_extension("stats.json")).unwrap();
     assert!(!file.contains("secrets") && !file.contains("never answered"));
     school.student.decide(hours(24));
     let told = school.journal.entries();
-    assert_eq!(told.len(), 0, "a cent a day is worth nobody's time: {told:?}");
+    assert_eq!(
+        told.len(),
+        0,
+        "a cent a day is worth nobody's time: {told:?}"
+    );
 }
 
 #[test]
@@ -279,7 +333,11 @@ fn texts_that_nobody_repeats_are_not_listed() {
     let mut random = fastrand::Rng::with_seed(3);
     for n in 0..60 {
         let words = |random: &mut fastrand::Rng| {
-            let word = |_| std::iter::repeat_with(|| random.lowercase()).take(7).collect::<String>();
+            let word = |_| {
+                std::iter::repeat_with(|| random.lowercase())
+                    .take(7)
+                    .collect::<String>()
+            };
             (0..60).map(word).collect::<Vec<_>>().join(" ")
         };
         let text = format!("{}.\n\n{}.", words(&mut random), words(&mut random));
@@ -297,14 +355,27 @@ fn rules_that_never_pay_are_left_out_by_kind_and_tried_again_after_a_week() {
         school.ask(n % 5, &body("We went home.", &question(n)), |_| answered(9));
     }
     school.student.decide(hours(23));
-    assert!(school.shelf.read().unwrap().skips.is_empty(), "not before a day is over");
+    assert!(
+        school.shelf.read().unwrap().skips.is_empty(),
+        "not before a day is over"
+    );
     school.student.decide(hours(24));
     let live = school.versions.live();
     assert_eq!(live.version, 1);
     assert!(live.lessons.skipped() > 0);
     let plan = Plan::uniform(Compressor::new(Level::Balanced)).with(&live.lessons);
-    assert!(plan.of(Role::System).unwrap().skips_in(Rule::Phrases, Kind::Prose));
-    assert!(!plan.of(Role::System).unwrap().skips_in(Rule::Phrases, Kind::Json), "it was not seen");
+    assert!(
+        plan.of(Role::System)
+            .unwrap()
+            .skips_in(Rule::Phrases, Kind::Prose)
+    );
+    assert!(
+        !plan
+            .of(Role::System)
+            .unwrap()
+            .skips_in(Rule::Phrases, Kind::Json),
+        "it was not seen"
+    );
     school.student.decide(hours(48));
     assert_eq!(school.versions.live().version, 1, "nothing new");
     // An operator who denies it has it tried for ever.
@@ -319,9 +390,17 @@ fn rules_that_never_pay_are_left_out_by_kind_and_tried_again_after_a_week() {
     let live = school.versions.live();
     assert_eq!(live.version, 2);
     school.student.decide(hours(24 + 7 * 24));
-    assert_eq!((school.versions.live().version, school.versions.live().lessons.skipped()), (3, 0));
+    assert_eq!(
+        (
+            school.versions.live().version,
+            school.versions.live().lessons.skipped()
+        ),
+        (3, 0)
+    );
     let told = school.journal.entries();
-    let subjects = told.iter().filter(|entry| entry.decision.subject.contains("never pay"));
+    let subjects = told
+        .iter()
+        .filter(|entry| entry.decision.subject.contains("never pay"));
     assert_eq!(subjects.count(), 2, "left out, and tried again: {told:?}");
 }
 
@@ -352,7 +431,10 @@ async fn a_growing_conversation_keeps_its_prefix_through_a_change_of_versions() 
         sent["messages"].as_array().unwrap().clone()
     };
     let publish = |version, with: &str| {
-        let lesson = compressor::Lesson { with: with.into(), ..lesson() };
+        let lesson = compressor::Lesson {
+            with: with.into(),
+            ..lesson()
+        };
         let lessons = compressor::Lessons::new(vec![lesson], compressor::Skips::default());
         learning.shared.versions.publish(version, lessons);
     };
@@ -364,10 +446,16 @@ async fn a_growing_conversation_keeps_its_prefix_through_a_change_of_versions() 
         if round == 2 || round == 4 {
             // The second change is one too many for the first conversation; it is not tried here.
             conversations.retain(|messages| messages.len() < 5);
-            before = conversations.iter().map(|messages| sent(messages)).collect();
+            before = conversations
+                .iter()
+                .map(|messages| sent(messages))
+                .collect();
             publish(round, if round == 2 { SHORT } else { "You assist." });
         }
-        conversations.push(vec![system.clone(), turn("user", &format!("question {round}"))]);
+        conversations.push(vec![
+            system.clone(),
+            turn("user", &format!("question {round}")),
+        ]);
         before.push(Vec::new());
         for (messages, before) in conversations.iter_mut().zip(&mut before) {
             let now = sent(messages);
@@ -377,7 +465,8 @@ async fn a_growing_conversation_keeps_its_prefix_through_a_change_of_versions() 
             messages.push(turn("user", "And then?"));
         }
     }
-    let systems: std::collections::BTreeSet<_> = before.iter().map(|sent| sent[0].to_string()).collect();
+    let systems: std::collections::BTreeSet<_> =
+        before.iter().map(|sent| sent[0].to_string()).collect();
     assert_eq!(systems.len(), 2, "two versions are in use");
     // The name of what comes out follows the version, so that what was kept under another one is not found.
     let name = learning.name(&plan);

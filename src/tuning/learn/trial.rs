@@ -7,10 +7,16 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use numbers::Estimate;
+use numbers::Moments;
+use numbers::{NINETY_FIVE, Ratio, distance, number};
+
+mod numbers;
+#[cfg(test)]
+mod tests;
+
 /// A difference is believed from so many standard errors on.
 const SURE: f64 = 3.5;
-/// Half of an interval that holds 95 %, in standard errors.
-const NINETY_FIVE: f64 = 1.96;
 /// So many conversations must be held out before anything is said.
 const ENOUGH: u64 = 50;
 /// And so many cases of what is counted, or the share is not normal.
@@ -48,35 +54,6 @@ pub struct Arm {
     pub prompt: Moments,
     /// Tokens of answers.
     pub answer: Moments,
-}
-
-/// Numbers by their sums.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Moments {
-    count: u64,
-    sum: f64,
-    squares: f64,
-}
-
-/// Pairs of numbers by their sums, for the share that the ones are of the others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Ratio {
-    part: f64,
-    whole: f64,
-    parts_squared: f64,
-    wholes_squared: f64,
-    products: f64,
-}
-
-/// A figure and half the width of the interval that holds it with 95 %.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
-    /// The figure.
-    pub value: f64,
-    /// Half the width.
-    pub give: f64,
 }
 
 /// What a first request came to.
@@ -142,7 +119,11 @@ impl Trial {
     }
 
     fn arm(&mut self, is_held: bool) -> &mut Arm {
-        if is_held { &mut self.held } else { &mut self.treated }
+        if is_held {
+            &mut self.held
+        } else {
+            &mut self.treated
+        }
     }
 
     /// The share of prompt tokens that is saved; `None` before there is one.
@@ -219,74 +200,6 @@ impl Trial {
     }
 }
 
-/// How many standard errors the first share is above the second.
-fn distance((cases, of): (u64, u64), (other_cases, other_of): (u64, u64)) -> f64 {
-    if of == 0 || other_of == 0 {
-        return 0.0;
-    }
-    let pooled = number(cases + other_cases) / number(of + other_of);
-    let variance = pooled * (1.0 - pooled) * (1.0 / number(of) + 1.0 / number(other_of));
-    if variance <= 0.0 {
-        return 0.0;
-    }
-    (number(cases) / number(of) - number(other_cases) / number(other_of)) / variance.sqrt()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "nobody counts to 2^53 here")]
-fn number(count: u64) -> f64 {
-    count as f64
-}
-
-// === impl Moments ===
-
-impl Moments {
-    fn add(&mut self, value: f64) {
-        self.count += 1;
-        self.sum += value;
-        self.squares += value * value;
-    }
-
-    /// Their mean.
-    pub fn mean(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.sum / number(self.count))
-    }
-
-    /// The standard error of their mean.
-    fn error(&self) -> Option<f64> {
-        let count = number(self.count);
-        (self.count > 1).then(|| {
-            let variance = (self.squares - self.sum * self.sum / count).max(0.0) / (count - 1.0);
-            (variance / count).sqrt()
-        })
-    }
-}
-
-// === impl Ratio ===
-
-impl Ratio {
-    fn add(&mut self, part: f64, whole: f64) {
-        self.part += part;
-        self.whole += whole;
-        self.parts_squared += part * part;
-        self.wholes_squared += whole * whole;
-        self.products += part * whole;
-    }
-
-    /// The ratio of the sums; its error is that of its linear approximation (Cochran, Sampling Techniques, section 6.4).
-    fn estimate(&self) -> Option<Estimate> {
-        if self.whole <= 0.0 {
-            return None;
-        }
-        let value = self.part / self.whole;
-        let squares = self.parts_squared - 2.0 * value * self.products
-            + value * value * self.wholes_squared;
-        Some(Estimate {
-            value,
-            give: NINETY_FIVE * squares.max(0.0).sqrt() / self.whole,
-        })
-    }
-}
-
 // === impl Harm ===
 
 impl Harm {
@@ -298,92 +211,5 @@ impl Harm {
             Self::Cuts => "more answers are cut off",
             Self::Length => "answers grow by more than is saved",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answered(answer: u64, is_cut: bool) -> Outcome {
-        Outcome::Answered {
-            prompt: 800,
-            answer,
-            is_cut: Some(is_cut),
-        }
-    }
-
-    /// A trial of so many on each side; the n-th of each comes to what these say.
-    fn trial(
-        sizes: [u64; 2],
-        treated: impl Fn(u64) -> Outcome,
-        held: impl Fn(u64) -> Outcome,
-    ) -> Trial {
-        let mut trial = Trial::default();
-        (0..sizes[0]).for_each(|n| trial.note(false, 200, treated(n)));
-        (0..sizes[1]).for_each(|n| trial.note(true, 0, held(n)));
-        trial
-    }
-
-    #[test]
-    fn two_sides_that_are_alike_do_no_harm() {
-        let same = |n: u64| if n.is_multiple_of(20) { Outcome::Failed } else { answered(90 + n % 21, n.is_multiple_of(10)) };
-        let trial = trial([5_000, 100], same, same);
-        assert_eq!(trial.harm(), None);
-        let saving = trial.saving().unwrap();
-        assert!((saving.value - 0.2).abs() < 1e-9 && saving.give < 1e-6, "{saving:?}");
-        assert!((trial.saved_tokens() - 200.0).abs() < 1e-9);
-        let longer = trial.longer_answers().unwrap();
-        assert!(longer.value.abs() < longer.give, "{longer:?}");
-    }
-
-    #[test]
-    fn each_harm_beyond_chance_is_named() {
-        let well = |n: u64| answered(90 + n % 21, false);
-        let fails = |n: u64| if n % 5 == 0 { Outcome::Failed } else { well(n) };
-        assert_eq!(trial([5_000, 100], fails, well).harm(), Some(Harm::Failures));
-        assert_eq!(trial([5_000, 100], well, fails).harm(), None, "the hold-out is worse");
-        assert_eq!(trial([5_000, 49], fails, well).harm(), None, "too few to say");
-        let cut = |n: u64| answered(90 + n % 21, n % 4 == 0);
-        assert_eq!(trial([5_000, 100], cut, well).harm(), Some(Harm::Cuts));
-        // Sixty tokens more of an answer are worth more than the 200 of the prompt, thirty are not.
-        let long = |more: u64| move |n: u64| answered(90 + more + n % 21, false);
-        assert_eq!(trial([5_000, 100], long(60), well).harm(), Some(Harm::Length));
-        assert_eq!(trial([5_000, 100], long(30), well).harm(), None);
-        let mut again = trial([5_000, 100], well, well);
-        (0..1_000).for_each(|_| again.asked_again(false));
-        assert_eq!(again.harm(), Some(Harm::Repeats));
-        assert!(again.tell().contains("asked again 20.0 % against 0.0 %"), "{}", again.tell());
-    }
-
-    #[test]
-    fn nothing_known_is_nothing_said() {
-        let trial = Trial::default();
-        assert_eq!((trial.harm(), trial.saving(), trial.longer_answers()), (None, None, None));
-        assert!(trial.tell().starts_with("0 conversations"), "{}", trial.tell());
-    }
-
-    /// The interval of the saving holds what is true about as often as it says.
-    #[test]
-    fn intervals_hold_the_truth() {
-        let mut random = fastrand::Rng::with_seed(7);
-        let held = (0..400).filter(|_| {
-            let mut trial = Trial::default();
-            for _ in 0..200 {
-                let whole = random.u64(200..2_000);
-                // A fifth, on the average.
-                let saved = whole * random.u64(0..=40) / 100;
-                let outcome = Outcome::Answered {
-                    prompt: whole - saved,
-                    answer: 1,
-                    is_cut: None,
-                };
-                trial.note(false, saved, outcome);
-            }
-            let saving = trial.saving().unwrap();
-            (saving.value - 0.2).abs() <= saving.give
-        });
-        let held = held.count();
-        assert!((360..=397).contains(&held), "{held} of 400");
     }
 }

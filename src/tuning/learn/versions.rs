@@ -157,7 +157,9 @@ impl Versions {
         )]
         let set = name as usize % SETS;
         let mut places = self.sets[set].lock();
-        let known = places.iter_mut().find(|place| place.last > 0 && place.name == name);
+        let known = places
+            .iter_mut()
+            .find(|place| place.last > 0 && place.name == name);
         if let Some(place) = known {
             place.last = now;
             if Some(place.version) != before {
@@ -220,18 +222,30 @@ mod tests {
         let later = conversation(&body("s", "a", &[("assistant", "x"), ("user", "b")]), 1);
         assert!(first.is_new && !later.is_new);
         assert_eq!(first.name, later.name);
-        for (other, owner) in [(body("s", "b", &[]), 1), (body("t", "a", &[]), 1), (body("s", "a", &[]), 2)] {
+        for (other, owner) in [
+            (body("s", "b", &[]), 1),
+            (body("t", "a", &[]), 1),
+            (body("s", "a", &[]), 2),
+        ] {
             assert_ne!(conversation(&other, owner).name, first.name);
         }
         // Bodies of any form have a name.
-        for odd in [json!({}), json!({"messages": 7}), json!({"messages": [7, {"role": 1, "content": {}}]})] {
+        for odd in [
+            json!({}),
+            json!({"messages": 7}),
+            json!({"messages": [7, {"role": 1, "content": {}}]}),
+        ] {
             conversation(&odd, 1);
         }
     }
 
     #[test]
     fn the_share_that_is_held_out_is_the_share_that_is_set() {
-        let held = |share| (0..20_000).filter(|name| named(*name).is_held_out(share)).count();
+        let held = |share| {
+            (0..20_000)
+                .filter(|name| named(*name).is_held_out(share))
+                .count()
+        };
         assert_eq!(held(0.0), 0);
         assert!((300..500).contains(&held(0.02)), "{}", held(0.02));
         assert!((9_700..10_300).contains(&held(0.5)), "{}", held(0.5));

@@ -33,7 +33,18 @@ macro_rules! named {
     };
 }
 
-named!(Role, Unit, Rule, Kind, Timestamp);
+named!(Role, Unit, Rule, Kind);
+
+impl Named for Timestamp {
+    fn read(text: &str) -> Result<Self, String> {
+        let time = text.parse::<Self>();
+        time.map_err(|_| format!("{text:?} is no time: write it as 2026-01-31T12:00:00Z"))
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
 
 impl<T: Named> Serialize for Word<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
