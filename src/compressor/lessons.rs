@@ -33,7 +33,7 @@ mod tests;
 pub struct Lessons {
     /// Names the set: equal sets have equal digests, on every machine.
     digest: u64,
-    texts: HashMap<Box<str>, Vec<(Role, Unit, Box<str>)>, RandomState>,
+    texts: HashMap<Box<str>, Vec<Shorter>, RandomState>,
     /// The lengths of the texts, a bit for each of the last six bits: most texts are known by it to be no others.
     lengths: u64,
     units: [bool; 3],
@@ -41,6 +41,9 @@ pub struct Lessons {
     skips: Skips,
     count: usize,
 }
+
+/// Whose text is replaced, as what, and by what.
+type Shorter = (Role, Unit, Box<str>);
 
 // === impl Lessons ===
 
@@ -119,15 +122,17 @@ impl Lessons {
         (!self.skips.is_empty()).then_some(&self.skips)
     }
 
-    /// The lessons that a text which `role` said has a place for: each text that would be replaced. More than once where
-    /// it stands there more than once.
-    pub fn known<'l>(&'l self, text: &str, role: Role) -> Vec<(Unit, &'l str)> {
+    /// The lessons that a text which `role` said has a place for: as what, the text that would be replaced, and by what. More
+    /// than once where it stands there more than once.
+    pub fn known<'l>(&'l self, text: &str, role: Role) -> Vec<(Unit, &'l str, &'l str)> {
         if !self.may_apply(text, role) {
             return Vec::new();
         }
         let document = Document::of(text, role);
         let found = self.places(&document, role).into_iter();
-        found.map(|(_, unit, before, _)| (unit, before)).collect()
+        found
+            .map(|(_, unit, before, with)| (unit, before, with))
+            .collect()
     }
 
     /// Whether a text could have a place for a lesson; a scan.

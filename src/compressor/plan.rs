@@ -19,7 +19,7 @@ pub struct Plan {
 
 impl Plan {
     /// The same for all roles.
-    pub fn uniform(compressor: Compressor) -> Self {
+    pub fn uniform(compressor: &Compressor) -> Self {
         Self {
             roles: std::array::from_fn(|_| Some(compressor.clone())),
         }

@@ -80,6 +80,7 @@ impl<S: Service<ProxyRequest>> Service<ProxyRequest> for Compress<S> {
                 .map(|memo| (Arc::clone(memo), *request.owner().as_bytes())),
             learning: (self.learning.as_ref())
                 .map(|learning| (learning.clone(), *request.owner().as_bytes())),
+            is_wished: parts.level.is_some(),
             may_be_heard: !parts.cache_control.no_store,
             trace: request.trace.clone(),
             apply: compress_messages,
@@ -256,7 +257,7 @@ mod tests {
 
     fn compressed(body: &Value) -> Option<Edited> {
         let json = Json::parse(Bytes::from(body.to_string())).unwrap();
-        compress_messages(&json, &Plan::uniform(Compressor::new(Level::Safe)), None)
+        compress_messages(&json, &Plan::uniform(&Compressor::new(Level::Safe)), None)
     }
 
     /// A text in which the safe level finds a space a sentence too much.

@@ -45,6 +45,8 @@ pub struct Edit {
     pub memo: Option<(Arc<Memo>, [u8; 32])>,
     /// What was learned and who shares answers with the caller, where anything is.
     pub learning: Option<(Learning, [u8; 32])>,
+    /// Whether the client wished for its level.
+    pub is_wished: bool,
     /// Whether it may be learned from.
     pub may_be_heard: bool,
     /// Where it is told, if it is.
@@ -238,7 +240,7 @@ impl Chat {
     /// How it is shortened, where that is learned; the first call decides.
     fn treatment(&self, edit: &Edit) -> Option<&Treatment> {
         let (learning, owner) = edit.learning.as_ref()?;
-        let treat = || learning.treat(&edit.plan, &self.original, owner);
+        let treat = || learning.treat(&edit.plan, edit.is_wished, &self.original, owner);
         Some(self.treatment.get_or_init(treat))
     }
 
@@ -282,12 +284,12 @@ impl Chat {
     pub(super) fn alias(&self, parts: &Parts) -> Fingerprint {
         *self.alias.get_or_init(|| {
             let edit = self.edit.get();
-            let plain = edit.map_or_else(|| Plan::default().name(), |edit| edit.plan.name());
+            let by_settings = edit.map_or_else(|| Plan::default().name(), |edit| edit.plan.name());
             let learned = edit.and_then(|edit| {
                 let (learning, _) = edit.learning.as_ref()?;
-                Some(learning.name(&edit.plan))
+                Some(learning.name(&edit.plan, edit.is_wished))
             });
-            let name = learned.as_ref().map_or(&plain[..], |name| &name[..]);
+            let name = learned.as_ref().map_or(&by_settings[..], |name| &name[..]);
             fingerprint::alias(
                 self.known(),
                 parts.scope,

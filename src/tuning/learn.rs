@@ -154,8 +154,9 @@ impl Learning {
         })
     }
 
-    /// The name of what becomes of a text: that of the plan, and of all else that it depends on.
-    pub fn name(&self, plan: &Plan) -> [u8; NAME_BYTES] {
+    /// The name of what becomes of a text: that of the plan, and of all else that it depends on. Whether its client wished
+    /// for a level is a part of that.
+    pub fn name(&self, plan: &Plan, is_wished: bool) -> [u8; NAME_BYTES] {
         let mut name = [0; NAME_BYTES];
         let (of_plan, rest) = name.split_at_mut(PLAN_NAME_BYTES);
         of_plan.copy_from_slice(&plan.name());
@@ -167,13 +168,14 @@ impl Learning {
             digest.copy_from_slice(&versions.digest().to_le_bytes());
             let (share, rest) = rest.split_at_mut(8);
             share.copy_from_slice(&settings.holdout.to_le_bytes());
-            rest.copy_from_slice(&[plan.learns()]);
+            rest.copy_from_slice(&[plan.learns() | u8::from(is_wished) << 7]);
         }
         name
     }
 
-    /// How a request is shortened that is to be shortened by this plan.
-    pub fn treat(&self, plan: &Plan, json: &Json, owner: &[u8; 32]) -> Treatment {
+    /// How a request is shortened that is to be shortened by this plan. What a client wished for it gets: it is not held
+    /// out, nor compared.
+    pub fn treat(&self, plan: &Plan, is_wished: bool, json: &Json, owner: &[u8; 32]) -> Treatment {
         if !self.applies() || plan.is_off() {
             return Treatment {
                 plan: None,
@@ -182,7 +184,7 @@ impl Learning {
         }
         let conversation = Conversation::of(json.root(), owner);
         let (version, lessons) = self.shared.versions.of(conversation);
-        let is_held = conversation.is_held_out(self.shared.settings.holdout);
+        let is_held = !is_wished && conversation.is_held_out(self.shared.settings.holdout);
         let plan = if is_held {
             Some(Plan::default())
         } else if lessons.is_empty() {
@@ -196,7 +198,7 @@ impl Learning {
                 version,
                 lessons,
                 is_held,
-                is_new: conversation.is_new,
+                is_new: conversation.is_new && !is_wished,
             }),
         }
     }

@@ -334,6 +334,11 @@ async fn a_share_of_the_conversations_is_held_out_byte_for_byte_and_always_the_s
             let is_held = sent["messages"][0]["content"] == SYSTEM;
             if is_held {
                 assert_eq!(upstream.last().body, conversation.to_string());
+                // What a client wishes for it gets.
+                let wish = [("x-pegasus-compression", "balanced")];
+                proxy.chat_with(&conversation, &wish).await;
+                let wished = upstream.last().json();
+                assert_eq!(wished["messages"][0]["content"], compressed(SHORTER));
             }
             // As it goes on it stays what it is.
             let more = [

@@ -21,7 +21,7 @@ pub(super) fn diff(before: &str, after: &str) -> String {
                 ("{+", "+}")
             };
             let kept = text.trim_end();
-            shown.push_str(&format!("{open}{kept}{close}{}", &text[kept.len()..]));
+            shown.extend([open, kept, close, &text[kept.len()..]]);
         }
     };
     for (sign, word) in steps(&old, &new) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Desk, say};
 use crate::tokens::Vocabulary;
-use crate::tuning::learn::{Book, Entry, Span, Trial};
+use crate::tuning::learn::{Book, Entry, Harm, Span, Trial};
 
 pub(super) fn run(desk: &Desk<'_>) -> anyhow::Result<()> {
     let book = desk.shelf.read()?;
@@ -48,7 +48,7 @@ fn rule(desk: &Desk<'_>, book: &Book, entry: &Entry) -> Value {
         "tokensBefore": before,
         "tokensAfter": after,
         "note": entry.note,
-        "trial": trial(desk, book, Some(&entry.id())).map(figures),
+        "trial": trial(desk, book, Some(&entry.pair())).map(figures),
     })
 }
 
@@ -63,7 +63,7 @@ fn figures(trial: &Trial) -> Value {
         "savedPlusMinus": saving.map(|saving| saving.give),
         "longerAnswers": longer.map(|longer| longer.value),
         "longerAnswersPlusMinus": longer.map(|longer| longer.give),
-        "harm": trial.harm().map(|harm| harm.as_str()),
+        "harm": trial.harm().map(Harm::as_str),
     })
 }
 
@@ -91,7 +91,7 @@ fn show(desk: &Desk<'_>, book: &Book) -> String {
             entry.lesson.role,
         );
         for told in [
-            trial(desk, book, Some(&entry.id())).map(Trial::tell),
+            trial(desk, book, Some(&entry.pair())).map(Trial::tell),
             entry.note.clone(),
         ]
         .into_iter()
@@ -127,11 +127,12 @@ fn when(span: Span, version: u32) -> String {
     }
 }
 
-fn trial<'d>(desk: &'d Desk<'_>, book: &Book, id: Option<&str>) -> Option<&'d Trial> {
-    let trials = desk.statistics.trials.iter();
-    let mut trials =
-        trials.filter(|(version, rule, _)| *version == book.version && rule.as_deref() == id);
-    trials.next().map(|(.., trial)| trial)
+/// The comparison under the version in force, or that of a rule.
+fn trial<'d>(desk: &'d Desk<'_>, book: &Book, pair: Option<&str>) -> Option<&'d Trial> {
+    let version = if pair.is_some() { 0 } else { book.version };
+    let mut trials = desk.statistics.trials.iter();
+    let found = trials.find(|(of, about, _)| (*of, about.as_deref()) == (version, pair));
+    found.map(|(.., trial)| trial)
 }
 
 fn tokens(entry: &Entry) -> (usize, usize) {

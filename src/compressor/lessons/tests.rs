@@ -3,7 +3,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::compressor::{Compressor, Conversation, Level};
+use crate::compressor::{Compressor, Conversation, Level, RuleSet};
+use crate::tokens::Vocabulary;
 
 const LONG: &str = "You are the assistant of a company that sells furniture, and it is your task to help the people who write \
     to the company. When somebody asks you a question about an order, then you should first of all take a look at the number \

@@ -91,14 +91,17 @@ impl Repeats {
         // What is not to be kept leaves no trace; and few short bodies are worth the owner's name.
         let is_kept = self.cache.takes_all(asked.route) && asked.body.len() >= LONG;
         let known = is_kept.then(|| self.memo.blocks_of(*asked.scope.digest().as_bytes()));
-        let plain = plan.name();
-        let learned = self.learning.as_ref().map(|learning| learning.name(&plan));
+        let by_settings = plan.name();
+        let learned = self
+            .learning
+            .as_ref()
+            .map(|learning| learning.name(&plan, asked.level.is_some()));
         fingerprint::alias(
             known,
             asked.scope,
             asked.path,
             asked.headers,
-            learned.as_ref().map_or(&plain[..], |name| &name[..]),
+            learned.as_ref().map_or(&by_settings[..], |name| &name[..]),
             &[],
             asked.body,
         )

@@ -4,6 +4,7 @@
 //! next version. One lives for a day at least, so that prompts stay the same for the provider's cache, unless an operator
 //! cannot wait, or a rule does harm.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -111,6 +112,13 @@ pub struct Broken {
     what: String,
 }
 
+/// What a comparison with the hold-out is about: a text and the shorter one. The comparison goes on through versions that
+/// have both.
+pub(super) fn pair(role: Role, unit: Unit, text: &str, with: &str) -> String {
+    let with = digest(role, unit, with);
+    format!("{}-{}", id(&digest(role, unit, text)), hex(&with[..4]))
+}
+
 /// What tells a text of a role from all others.
 pub(super) fn digest(role: Role, unit: Unit, text: &str) -> [u8; 32] {
     let mut digest = Sha256::new();
@@ -121,10 +129,18 @@ pub(super) fn digest(role: Role, unit: Unit, text: &str) -> [u8; 32] {
     digest.finalize().into()
 }
 
+/// Bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut digits, byte| {
+        // A string takes whatever is written to it.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}
+
 /// The name of a rule: the beginning of the digest of what it is about.
 pub fn id(digest: &[u8]) -> String {
-    let digits = digest.iter().take(6);
-    digits.map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest[..digest.len().min(6)])
 }
 
 // === impl Book ===
@@ -293,6 +309,17 @@ impl Book {
 // === impl Entry ===
 
 impl Entry {
+    /// What a comparison with the hold-out says that it is about.
+    pub fn pair(&self) -> String {
+        let Lesson {
+            role,
+            unit,
+            text,
+            with,
+        } = &self.lesson;
+        pair(*role, *unit, text, with)
+    }
+
     /// Its name.
     pub fn id(&self) -> String {
         let Lesson {

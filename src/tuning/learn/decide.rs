@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 
 use super::Mode;
-use super::book::{Book, Skip, Span, State};
+use super::book::{Book, Entry, Skip, Span, State};
 use super::kinds::REVIEW;
 use super::student::Student;
 use super::trial::{Harm, Trial};
+use super::versions::Live;
 use crate::compressor::{Kind, Rule};
 use crate::tuning::journal::{Action, Decision, Gain, Id, Unit};
 
@@ -34,6 +35,19 @@ impl Student {
             return;
         }
         self.change(now, |_| false);
+    }
+
+    /// What is in force when the process begins.
+    pub(super) fn begin(&mut self) {
+        let live = self.versions.live();
+        if live.version > 0 {
+            let id = self.note_version(
+                "the settings alone",
+                &live,
+                "It was in force, or its time had come, when the process began.",
+            );
+            self.told.version = Some((live.version, id));
+        }
     }
 
     /// Changes the rules; `change` says whether the next version cannot wait. What is in force then is published.
@@ -77,28 +91,29 @@ impl Student {
         self.versions
             .publish(book.version, book.lessons(book.version));
         let after = self.versions.live();
-        let name = |version: u32, rules: usize, skips: usize| {
-            format!(
-                "version {version}: {rules} shorter texts, {skips} rules left out in a kind of content"
-            )
-        };
-        let id = self.journal.note(Decision {
-            subject: SUBJECT.into(),
-            action: Action::Applied,
-            before: name(
-                before.version,
-                before.lessons.len(),
-                before.lessons.skipped(),
-            )
-            .into(),
-            after: name(after.version, after.lessons.len(), after.lessons.skipped()).into(),
-            evidence: "Conversations that begin from now on have it; those under way keep theirs."
-                .into(),
-            expected: None,
-        });
+        let id = self.note_version(
+            &describe(&before),
+            &after,
+            "Conversations that begin from now on have it; those under way keep theirs.",
+        );
         self.told.version = Some((book.version, id));
         let version = book.version;
-        self.trials.retain(|(of, _), _| of + 1 >= version);
+        let pairs: Vec<_> = book.rules.iter().map(Entry::pair).collect();
+        self.trials.retain(|(of, pair), _| match pair {
+            Some(pair) => pairs.contains(pair),
+            None => of + 1 >= version,
+        });
+    }
+
+    fn note_version(&self, before: &str, after: &Live, evidence: &str) -> Id {
+        self.journal.note(Decision {
+            subject: SUBJECT.into(),
+            action: Action::Applied,
+            before: before.into(),
+            after: describe(after).into(),
+            evidence: evidence.into(),
+            expected: None,
+        })
     }
 
     /// Decides what can be decided by now.
@@ -212,20 +227,19 @@ impl Student {
         let Ok(book) = self.shelf.read() else {
             return;
         };
-        let harmful = self.trials.iter();
-        let harmful =
-            harmful.filter_map(|(about, trial)| Some((about.clone(), *trial, trial.harm()?)));
-        for ((version, rule), trial, harm) in harmful.collect::<Vec<_>>() {
-            let Some(rule) = rule else {
-                self.warn(&trial, harm);
+        let trial = self.trials.get(&(book.version, None));
+        if let Some((trial, harm)) = trial.and_then(|trial| Some((trial, trial.harm()?))) {
+            self.warn(trial, harm);
+        }
+        let is_on = |entry: &&Entry| {
+            entry.state == State::Approved && !entry.is_pinned && entry.span.has(book.version)
+        };
+        for entry in book.rules.iter().filter(is_on) {
+            let trial = self.trials.get(&(0, Some(entry.pair()))).copied();
+            let Some((trial, harm)) = trial.and_then(|trial| Some((trial, trial.harm()?))) else {
                 continue;
             };
-            let entry = book.find(&rule);
-            let is_on =
-                entry.is_some_and(|entry| entry.state == State::Approved && !entry.is_pinned);
-            if !is_on || version != book.version {
-                continue;
-            }
+            let rule = entry.id();
             let gain = Gain {
                 amount: trial.saved_tokens(),
                 unit: Unit::TokensPerRequest,
@@ -324,6 +338,15 @@ impl Student {
             expected: None,
         });
     }
+}
+
+/// What a version has.
+fn describe(live: &Live) -> String {
+    let Live {
+        version, lessons, ..
+    } = live;
+    let (texts, skips) = (lessons.len(), lessons.skipped());
+    format!("version {version}: {texts} shorter texts, {skips} rules left out in a kind of content")
 }
 
 /// Leaves a rule out in lines of a kind, from the next version on.

@@ -105,7 +105,7 @@ mod tests {
     use crate::compressor::{Compressor, Lessons, Level, Skips};
 
     fn plan() -> Plan {
-        Plan::uniform(Compressor::new(Level::Safe))
+        Plan::uniform(&Compressor::new(Level::Safe))
     }
 
     #[test]

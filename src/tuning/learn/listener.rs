@@ -54,7 +54,7 @@ pub(super) struct Lot {
     pub lessons: Arc<Lessons>,
     /// It is held out.
     pub is_held: bool,
-    /// This is its first request.
+    /// This is its first request, and it is compared.
     pub is_new: bool,
 }
 

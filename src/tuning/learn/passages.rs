@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::book::{digest, id};
+use super::book::{digest, hex, id};
 use super::word::Word;
 use crate::compressor::{Role, Unit};
 use crate::tokens::Vocabulary;
@@ -103,7 +103,7 @@ impl Passages {
             self.make_room();
         }
         let passage = self.by.entry(half).or_insert_with(|| Passage {
-            digest: write(&half),
+            digest: hex(&half),
             role: Word(said.role),
             unit: Word(said.unit),
             count: 0,
@@ -175,10 +175,6 @@ impl Passage {
     pub fn spent_tokens(&self) -> u64 {
         self.tokens.saturating_mul(self.count)
     }
-}
-
-fn write(digest: &[u8; 16]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read(digits: &str) -> Option<[u8; 16]> {

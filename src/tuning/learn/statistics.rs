@@ -25,7 +25,7 @@ pub struct Statistics {
     pub passages: Vec<Passage>,
     /// What the compressor's rules brought, by kind of content.
     pub(super) kinds: Vec<(Word<Rule>, Word<Kind>, Tried)>,
-    /// The comparison with the hold-out under each version: of all requests, and of those with the text of a rule.
+    /// The comparison with the hold-out: of all requests under a version, and of those with the text of a rule (zero).
     pub trials: Vec<(u32, Option<String>, Trial)>,
 }
 

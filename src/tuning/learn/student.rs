@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::again::Questions;
-use super::book::{digest, id};
+use super::book::pair;
 use super::decide::Told;
 use super::kinds::Kinds;
 use super::listener::{Heard, Lot};
@@ -27,7 +27,7 @@ use crate::tuning::journal::Journal;
 /// How often decisions are made and figures written, in looks at the clock.
 const MINUTE: u32 = 60;
 
-/// What a comparison is about: a version, and all requests or those with the text of a rule.
+/// What a comparison is about: all requests under a version, or those with the text of a rule under any (zero).
 pub(super) type About = (u32, Option<String>);
 
 /// What was counted, and what is decided by it.
@@ -60,7 +60,7 @@ impl Student {
         journal: Journal,
     ) -> Self {
         let trials = known.trials.into_iter();
-        Self {
+        let mut student = Self {
             stamp: shelf.stamp(),
             kinds: Kinds::new(known.kinds),
             trials: trials
@@ -77,7 +77,9 @@ impl Student {
             shelf,
             versions,
             journal,
-        }
+        };
+        student.begin();
+        student
     }
 
     /// So many requests could not be looked at.
@@ -215,8 +217,8 @@ impl Student {
 fn about_of(lot: &Lot, texts: &[(Role, &str)]) -> BTreeSet<About> {
     let mut about = BTreeSet::from([(lot.version, None)]);
     for (role, text) in texts {
-        for (unit, text) in lot.lessons.known(text, *role) {
-            about.insert((lot.version, Some(id(&digest(*role, unit, text)))));
+        for (unit, text, with) in lot.lessons.known(text, *role) {
+            about.insert((0, Some(pair(*role, unit, text, with))));
         }
     }
     about

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::book::digest;
+use super::book::{digest, pair};
 use super::*;
 use crate::compressor::{self, Compressor, Kind, Level, Rule, Unit};
 use crate::tuning::journal::Action;
@@ -95,7 +95,7 @@ impl School {
     fn ask(&mut self, caller: u64, body: &Value, outcome: impl Fn(bool) -> Outcome) -> bool {
         let body = Bytes::from(body.to_string());
         let json = Json::parse(body.clone()).unwrap();
-        let plan = Plan::uniform(Compressor::new(Level::Balanced));
+        let plan = Plan::uniform(&Compressor::new(Level::Balanced));
         let conversation = Conversation::of(json.root(), &[0; 32]);
         let (version, lessons) = self.versions.of(conversation);
         let is_held = conversation.is_held_out(self.settings.holdout);
@@ -270,7 +270,12 @@ fn a_rule_that_does_no_harm_stays_and_its_gain_is_told() {
     school.student.close(hours(2));
     let again = School::new(directory.path(), Mode::Act);
     assert_eq!(again.student.known().trial, trial);
-    assert!(again.student.trials.contains_key(&(1, Some(rule()))));
+    assert!(
+        again
+            .student
+            .trials
+            .contains_key(&(0, Some(pair(Role::System, Unit::Text, LONG, SHORT))))
+    );
 }
 
 #[test]
@@ -363,7 +368,7 @@ fn rules_that_never_pay_are_left_out_by_kind_and_tried_again_after_a_week() {
     let live = school.versions.live();
     assert_eq!(live.version, 1);
     assert!(live.lessons.skipped() > 0);
-    let plan = Plan::uniform(Compressor::new(Level::Balanced)).with(&live.lessons);
+    let plan = Plan::uniform(&Compressor::new(Level::Balanced)).with(&live.lessons);
     assert!(
         plan.of(Role::System)
             .unwrap()
@@ -419,11 +424,11 @@ async fn a_growing_conversation_keeps_its_prefix_through_a_change_of_versions() 
     let mut act = settings(directory.path(), Mode::Act);
     act.holdout = 0.0;
     let learning = Learning::start(&act, Journal::default()).unwrap();
-    let plan = Plan::uniform(Compressor::new(Level::Balanced));
+    let plan = Plan::uniform(&Compressor::new(Level::Balanced));
     let sent = |messages: &[Value]| {
         let body = json!({"model": "m", "messages": messages});
         let json = Json::parse(Bytes::from(body.to_string())).unwrap();
-        let treatment = learning.treat(&plan, &json, &[1; 32]);
+        let treatment = learning.treat(&plan, false, &json, &[1; 32]);
         let plan = treatment.plan.as_ref().unwrap_or(&plan);
         let edited = crate::layers::compress::compress_messages(&json, plan, None);
         let text = edited.map_or_else(|| json.text().clone(), |edited| edited.json.text().clone());
@@ -469,8 +474,9 @@ async fn a_growing_conversation_keeps_its_prefix_through_a_change_of_versions() 
         before.iter().map(|sent| sent[0].to_string()).collect();
     assert_eq!(systems.len(), 2, "two versions are in use");
     // The name of what comes out follows the version, so that what was kept under another one is not found.
-    let name = learning.name(&plan);
+    let name = learning.name(&plan, false);
     publish(9, SHORT);
-    assert_ne!(learning.name(&plan), name);
+    assert_ne!(learning.name(&plan, false), name);
+    assert_ne!(learning.name(&plan, false), learning.name(&plan, true));
     learning.close().await;
 }

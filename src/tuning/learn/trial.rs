@@ -177,26 +177,28 @@ impl Trial {
     pub fn tell(&self) -> String {
         let share = |cases: u64, of: u64| 100.0 * number(cases) / number(of.max(1));
         let Self { treated, held, .. } = self;
-        let mut told = format!(
+        let mut told = vec![format!(
             "{} conversations shortened, {} held out",
             treated.requests, held.requests
-        );
+        )];
         if let Some(saving) = self.saving() {
             let (value, give) = (100.0 * saving.value, 100.0 * saving.give);
-            told += &format!("; {value:.1} % ± {give:.1} of prompt tokens saved");
+            told.push(format!("{value:.1} % ± {give:.1} of prompt tokens saved"));
         }
         if let Some(longer) = self.longer_answers() {
-            told += &format!("; answers {:+.1} ± {:.1} tokens", longer.value, longer.give);
+            let Estimate { value, give } = longer;
+            told.push(format!("answers {value:+.1} ± {give:.1} tokens"));
         }
-        told + &format!(
-            "; cut off {:.1} % against {:.1} %, failed {:.1} % against {:.1} %, asked again {:.1} % against {:.1} %",
+        told.push(format!(
+            "cut off {:.1} % against {:.1} %, failed {:.1} % against {:.1} %, asked again {:.1} % against {:.1} %",
             share(treated.cut, treated.ended),
             share(held.cut, held.ended),
             share(treated.failed, treated.requests),
             share(held.failed, held.requests),
             share(treated.again, treated.requests),
             share(held.again, held.requests),
-        )
+        ));
+        told.join("; ")
     }
 }
 
