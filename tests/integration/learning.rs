@@ -164,17 +164,20 @@ async fn ask_all(proxy: &Proxy, system: &str, callers: usize) {
     }
 }
 
+fn tokens(text: &str) -> u32 {
+    u32::try_from(Vocabulary::O200k.count(text)).unwrap()
+}
+
 /// The tokens of the prompts that came from the n-th on.
-fn prompt_tokens(upstream: &Upstream, from: usize) -> usize {
+fn prompt_tokens(upstream: &Upstream, from: usize) -> u32 {
     let requests = upstream.requests();
     let texts = requests[from..].iter().flat_map(|request| {
-        let body = request.json();
-        let messages = body["messages"].as_array().unwrap().clone();
+        let messages = request.json()["messages"].as_array().unwrap().clone();
         messages
             .into_iter()
-            .map(|message| message["content"].as_str().unwrap().to_owned())
+            .map(|message| tokens(message["content"].as_str().unwrap()))
     });
-    texts.map(|text| Vocabulary::O200k.count(&text)).sum()
+    texts.sum()
 }
 
 /// The honest route to large savings on prose, end to end: counted, proposed by a model on the operator's word, approved,
@@ -201,7 +204,7 @@ async fn an_approved_shorter_system_prompt_saves_15_to_30_percent_and_more_of_th
         (text["count"].as_u64(), text["text"].as_str()),
         (Some(24), Some(SYSTEM))
     );
-    let spent = Vocabulary::O200k.count(SYSTEM) as f64 * 24.0 * 2.5e-6;
+    let spent = f64::from(tokens(SYSTEM)) * 24.0 * 2.5e-6;
     assert!(
         (text["costUsd"].as_f64().unwrap() - spent).abs() < 1e-6,
         "{text} and {spent}"
@@ -221,9 +224,9 @@ async fn an_approved_shorter_system_prompt_saves_15_to_30_percent_and_more_of_th
         .told_by(&["propose", id, "--model", "m"], &base_url)
         .await;
     assert_eq!(upstream.calls(), asked + 1);
-    let sent = upstream.last();
-    assert_eq!(sent.header("authorization"), "Bearer sk-operator");
-    assert_eq!(sent.prompt(), SYSTEM);
+    let question = upstream.last();
+    assert_eq!(question.header("authorization"), "Bearer sk-operator");
+    assert_eq!(question.prompt(), SYSTEM);
     assert_eq!(
         (proposed["with"].as_str(), proposed["state"].as_str()),
         (Some(SHORTER), Some("proposed"))
@@ -247,7 +250,8 @@ async fn an_approved_shorter_system_prompt_saves_15_to_30_percent_and_more_of_th
     let from = upstream.calls();
     ask_all(&proxy, SYSTEM, 4).await;
     let after = prompt_tokens(&upstream, from);
-    let saved = 100.0 * (before - after) as f64 / before as f64;
+    let saved = 100.0 * f64::from(before - after) / f64::from(before);
+    println!("{saved:.1} % of {before} tokens saved");
     assert!(saved >= 15.0, "{saved:.1} % saved");
     for (sent, question) in upstream.requests()[from..]
         .iter()
@@ -263,8 +267,8 @@ async fn an_approved_shorter_system_prompt_saves_15_to_30_percent_and_more_of_th
     let booked = stats["compression"]["byRule"]["learned-texts"]["tokens"]
         .as_u64()
         .unwrap();
-    let count = |text| Vocabulary::O200k.count(text);
-    assert_eq!(booked as usize, 24 * (count(SYSTEM) - count(SHORTER)));
+    let expected = 24 * (tokens(SYSTEM) - tokens(SHORTER));
+    assert_eq!(booked, u64::from(expected));
     assert_eq!(stats["compression"]["learned"]["version"], 1);
     assert_eq!(stats["compression"]["learned"]["texts"], 1);
     let metrics = String::from_utf8(proxy.get("/metrics").await.body.to_vec()).unwrap();

@@ -318,8 +318,10 @@ impl Student {
             .filter(|passage| is_open(&passage.id()))
             .take(COSTLIEST)
             .collect();
+        // Not their sum: a text and its paragraphs are the same words.
+        let most = costly.iter().map(|passage| passage.cost()).max();
         #[expect(clippy::cast_precision_loss, reason = "money for people")]
-        let daily = costly.iter().map(|passage| passage.cost()).sum::<u64>() as f64 / days;
+        let daily = most.unwrap_or(0) as f64 / days;
         if daily < WORTH {
             return;
         }
@@ -330,8 +332,8 @@ impl Student {
             before: "sent as they come".into(),
             after: format!("shorter texts for {}", names.join(", ")).into(),
             evidence: format!(
-                "These texts come again and again and cost ${:.2} a day. `pegasus-nest rules costly` shows them; \
-                 `pegasus-nest rules approve` puts shorter ones in their places.",
+                "These texts come again and again, and the costliest alone costs ${:.2} a day. `pegasus-nest rules costly` \
+                 shows them; `pegasus-nest rules approve` puts shorter ones in their places.",
                 daily / 1e9
             )
             .into(),

@@ -246,7 +246,7 @@ mod tests {
             panic!("what came once does not repeat");
         };
         assert_eq!(passage.text.as_deref(), Some(&*common));
-        assert!(passage.count as usize > 2 * ROOM / 100, "{}", passage.count);
+        assert!(passage.count > 2 * ROOM as u64 / 100, "{}", passage.count);
         // Words have a bound of their own.
         for n in 0..80 {
             let long = format!("{n} {}", "x ".repeat(LONGEST / 2 - 50));

@@ -204,7 +204,7 @@ fn a_rule_without_which_answers_are_better_goes_off_by_itself_unless_it_is_pinne
         for n in 0..400 {
             // Every third answer fails where the text is shortened.
             let outcome = |is_held: bool| {
-                if !is_held && n % 3 == 0 {
+                if !is_held && n.is_multiple_of(3) {
                     Outcome::Failed
                 } else {
                     answered(90 + n % 20)

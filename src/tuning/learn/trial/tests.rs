@@ -44,7 +44,13 @@ fn two_sides_that_are_alike_do_no_harm() {
 #[test]
 fn each_harm_beyond_chance_is_named() {
     let well = |n: u64| answered(90 + n % 21, false);
-    let fails = |n: u64| if n % 5 == 0 { Outcome::Failed } else { well(n) };
+    let fails = |n: u64| {
+        if n.is_multiple_of(5) {
+            Outcome::Failed
+        } else {
+            well(n)
+        }
+    };
     assert_eq!(
         trial([5_000, 100], fails, well).harm(),
         Some(Harm::Failures)
@@ -59,7 +65,7 @@ fn each_harm_beyond_chance_is_named() {
         None,
         "too few to say"
     );
-    let cut = |n: u64| answered(90 + n % 21, n % 4 == 0);
+    let cut = |n: u64| answered(90 + n % 21, n.is_multiple_of(4));
     assert_eq!(trial([5_000, 100], cut, well).harm(), Some(Harm::Cuts));
     // Sixty tokens more of an answer are worth more than the 200 of the prompt, thirty are not.
     let long = |more: u64| move |n: u64| answered(90 + more + n % 21, false);
