@@ -201,7 +201,7 @@ fn a_rule_without_which_answers_are_better_goes_off_by_itself_unless_it_is_pinne
         school.shelf.change(pin).unwrap();
         school.student.tick(hours(0));
         let mut held = 0;
-        for n in 0..400 {
+        for n in 0..400_u64 {
             // Every third answer fails where the text is shortened.
             let outcome = |is_held: bool| {
                 if !is_held && n.is_multiple_of(3) {
@@ -250,7 +250,7 @@ fn a_rule_that_does_no_harm_stays_and_its_gain_is_told() {
     let mut school = School::new(directory.path(), Mode::Act);
     school.approve();
     school.student.tick(hours(0));
-    for n in 0..400 {
+    for n in 0..400_u64 {
         school.ask(n, &body(LONG, &question(n)), |_| answered(90 + n % 20));
     }
     school.student.decide(hours(1));
