@@ -251,7 +251,7 @@ async fn an_approved_shorter_system_prompt_saves_15_to_30_percent_and_more_of_th
     ask_all(&proxy, SYSTEM, 4).await;
     let after = prompt_tokens(&upstream, from);
     let saved = 100.0 * f64::from(before - after) / f64::from(before);
-    println!("{saved:.1} % of {before} tokens saved");
+    eprintln!("{saved:.1} % of {before} tokens saved");
     assert!(saved >= 15.0, "{saved:.1} % saved");
     for (sent, question) in upstream.requests()[from..]
         .iter()
