@@ -67,7 +67,7 @@ pub(super) fn keeps(before: &str, after: &str) -> bool {
 const BINDING: &str = "names, quotations, negations and words that bind";
 
 /// What of that is lost in `after` or new in it, for people to read: a sentence for each sort of thing. Empty where
-/// [`keeps`] says yes, but for the order of things.
+/// `keeps` says yes, but for the order of things.
 pub fn differences(before: &str, after: &str) -> Vec<String> {
     let (old, new) = (Facts::of(before), Facts::of(after));
     let count = |things: &mut dyn Iterator<Item = String>| {
