@@ -26,9 +26,10 @@ RUN apt-get update \
         --shell /usr/sbin/nologin pegasus
 COPY --from=build /build/target/release/pegasus-nest /usr/local/bin/pegasus-nest
 
-# The ledger; a volume here outlasts the container.
+# The ledger, and what compression learns; a volume here outlasts the container.
 RUN install -d -o 10001 -g 10001 /var/lib/pegasus-nest
 ENV PEGASUS_LEDGER__PATH=/var/lib/pegasus-nest/ledger.db
+ENV PEGASUS_COMPRESSION__RULES__FILE=/var/lib/pegasus-nest/rules.toml
 
 # By number, so that an orchestrator can see that it is not root.
 USER 10001:10001

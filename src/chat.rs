@@ -20,7 +20,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 pub use answer::{Answer, clip, read_answer};
-pub use ending::{endings_of, is_cut_off};
+pub use ending::{ended_cut_off, endings_of, is_cut_off};
 pub use fold::fold;
 pub use invalid::{Invalid, Reported};
 pub use quality::{Admit, Quality};

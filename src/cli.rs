@@ -16,10 +16,12 @@ use crate::config::{Loaded, Overrides, Problems};
 pub use compress::CompressArgs;
 pub use estimate::EstimateArgs;
 pub use explain::ExplainArgs;
+pub use rules::RulesArgs;
 
 pub mod compress;
 pub mod estimate;
 pub mod explain;
+pub mod rules;
 
 /// How long the health check waits for a connection, and for each part of the answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -62,6 +64,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Replay a log of requests and say what the service would have saved: offline, before anything is deployed.
     Estimate(EstimateArgs),
+    /// Show and decide what compression has learned on this service's own traffic.
+    Rules(RulesArgs),
 }
 
 /// Reads the command line; prints help, version or what is wrong with it, and exits then.

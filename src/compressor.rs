@@ -29,6 +29,7 @@ mod guard;
 mod indent;
 mod json;
 mod kind;
+mod lessons;
 mod level;
 mod lines;
 mod logs;
@@ -45,6 +46,7 @@ mod rule;
 mod seen;
 mod space;
 mod spans;
+mod survey;
 mod tables;
 mod terminal;
 #[cfg(test)]
@@ -52,6 +54,7 @@ mod tests;
 mod wording;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::tokens::Vocabulary;
 
@@ -60,11 +63,14 @@ use edit::Journal;
 use phases::PHASES;
 
 pub use conversation::Conversation;
-pub use kind::Kind;
+pub use guard::differences;
+pub use kind::{Kind, UnknownKind};
+pub use lessons::{Lesson, Lessons, Refused, Skips, Unit, UnknownUnit};
 pub use level::{Level, Role, UnknownLevel, UnknownRole};
 pub use memo::{Memo, Recall};
-pub use plan::Plan;
+pub use plan::{NAME_BYTES as PLAN_NAME_BYTES, Plan};
 pub use rule::{Rule, RuleSet, UnknownRule};
+pub use survey::{Survey, paragraphs};
 
 /// Bumped when any output changes, so that cache aliases computed by another version die.
 pub const VERSION: u32 = 2;
@@ -74,10 +80,12 @@ pub const MIN_TOKENS: usize = 64;
 const MAX_ROUNDS: usize = 48;
 
 /// Compresses texts at one level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Compressor {
     level: Level,
     rules: RuleSet,
+    /// What was learned on the traffic of the service; `None` where that is nothing.
+    lessons: Option<Arc<Lessons>>,
 }
 
 /// A shorter text.
@@ -139,7 +147,20 @@ impl Compressor {
         Self {
             level,
             rules: RuleSet::of(level),
+            lessons: None,
         }
+    }
+
+    /// The same with what was learned.
+    #[must_use]
+    pub fn with(mut self, lessons: &Arc<Lessons>) -> Self {
+        self.lessons = Some(Arc::clone(lessons));
+        self
+    }
+
+    /// What it may do.
+    pub fn rules(&self) -> RuleSet {
+        self.rules
     }
 
     /// The same less some rules.
@@ -157,12 +178,12 @@ impl Compressor {
     }
 
     /// The level it was made for.
-    pub fn level(self) -> Level {
+    pub fn level(&self) -> Level {
         self.level
     }
 
     /// The shorter text, or `None` when nothing changed (a scan and no copy).
-    pub fn compress(self, text: &str, role: Role) -> Option<Compressed> {
+    pub fn compress(&self, text: &str, role: Role) -> Option<Compressed> {
         let mut journal = Journal::default();
         let text = self.begin(text, role, &mut journal)?;
         Some(Compressed {
@@ -172,7 +193,7 @@ impl Compressor {
     }
 
     /// The same for a text that is not too short, whatever its length.
-    fn settle(self, text: &str, role: Role) -> Option<Compressed> {
+    fn settle(&self, text: &str, role: Role) -> Option<Compressed> {
         let mut journal = Journal::default();
         let text = self.rest(text, role, &mut journal)?;
         Some(Compressed {
@@ -182,7 +203,7 @@ impl Compressor {
     }
 
     /// What it sees and does, for people to read.
-    pub fn explain(self, text: &str, role: Role) -> Explanation {
+    pub fn explain(&self, text: &str, role: Role) -> Explanation {
         let document = Document::of(text, role);
         let lines = document.lines.iter().zip(&document.kinds);
         let lines = lines.map(|(line, kind)| (*kind, text[line.start..line.next].to_owned()));
@@ -211,7 +232,7 @@ impl Compressor {
         }
     }
 
-    fn begin(self, text: &str, role: Role, journal: &mut Journal) -> Option<String> {
+    fn begin(&self, text: &str, role: Role, journal: &mut Journal) -> Option<String> {
         if self.rules.is_empty() || !Vocabulary::O200k.has_at_least(text, MIN_TOKENS) {
             return None;
         }
@@ -219,7 +240,7 @@ impl Compressor {
     }
 
     /// The text after as many rounds as it takes until no rule has anything to say; `None` when none ever had.
-    fn rest(self, text: &str, role: Role, journal: &mut Journal) -> Option<String> {
+    fn rest(&self, text: &str, role: Role, journal: &mut Journal) -> Option<String> {
         let mut current = self.round(text, role, journal)?;
         for _ in 0..MAX_ROUNDS {
             match self.round(&current, role, journal) {
@@ -234,8 +255,19 @@ impl Compressor {
         None
     }
 
-    /// The text after the first phase that changes it.
-    fn round(self, text: &str, role: Role, journal: &mut Journal) -> Option<String> {
+    /// The text after what was learned, or after the first phase that changes it.
+    fn round(&self, text: &str, role: Role, journal: &mut Journal) -> Option<String> {
+        let lessons = self.lessons.as_deref();
+        if let Some(lessons) = lessons.filter(|_| self.rules.has(Rule::Learned))
+            && lessons.may_apply(text, role)
+        {
+            let document = Document::of(text, role);
+            let edits = lessons.propose(&document, role);
+            let shorter = edit::apply(&document, &edits, None, journal);
+            if shorter.is_some() {
+                return shorter;
+            }
+        }
         let phases: Vec<_> = PHASES
             .iter()
             .filter(|phase| (phase.is_worth)(text, self.rules, role))
@@ -244,10 +276,25 @@ impl Compressor {
             return None;
         }
         let document = Document::of(text, role);
+        let skips = lessons.and_then(Lessons::skips);
         phases.into_iter().find_map(|phase| {
+            let rules = self.rules.and(phase.rules.iter().copied().collect());
+            if skips.is_some_and(|skips| skips.cover(rules, &document.kinds)) {
+                return None;
+            }
             let edits = (phase.propose)(&document, self.rules, role);
-            edit::apply(&document, &edits, journal)
+            edit::apply(&document, &edits, skips, journal)
         })
+    }
+
+    /// Whether it does not try a rule in lines of a kind, because of what was learned.
+    pub fn skips_in(&self, rule: Rule, kind: Kind) -> bool {
+        self.skips().is_some_and(|skips| skips.has(rule, kind))
+    }
+
+    /// The rules that it does not try in lines of some kinds.
+    fn skips(&self) -> Option<&Skips> {
+        self.lessons.as_deref().and_then(Lessons::skips)
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     metering::{ledger::Place, prices::PriceTable},
     request::Route,
     store::redis::Address,
+    tuning::learn::Mode,
 };
 
 pub(crate) use self::units::duration;
@@ -107,6 +108,19 @@ pub struct Compression {
     /// Whose text is shortened, and at which level if not at that of the request.
     pub roles: Vec<(Role, Option<Level>)>,
     pub deny: RuleSet,
+    pub learning: Learning,
+}
+
+/// What compression learns on this service's own traffic.
+#[derive(Clone, Debug)]
+pub struct Learning {
+    pub mode: Mode,
+    /// The rule file, whether it is there yet or not.
+    pub file: PathBuf,
+    /// The share of conversations that stays uncompressed, from 0 to 1.
+    pub holdout: f64,
+    /// So many callers must have sent a text before it is kept.
+    pub callers: usize,
 }
 
 /// How answers are kept.

@@ -57,6 +57,8 @@ const LEAST_SPANS: Duration = Duration::from_millis(200);
 const LAST_SPANS: Duration = Duration::from_secs(5);
 /// How long the end waits for the ledger.
 const LAST_ROWS: Duration = Duration::from_secs(5);
+/// How long the end waits for what was learned.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Serves on `listener` until `shutdown` is ready and what is under way has ended. `ready` is called when nothing can
 /// fail any more: before that, only the TLS library can.
@@ -74,6 +76,7 @@ pub async fn serve(
     let (books, flights) = (stack.books.clone(), stack.flights.clone());
     let ledger = stack.ledger.clone();
     let (budgets, telemetry) = (stack.budgets.clone(), stack.telemetry.clone());
+    let learning = stack.learning.clone();
     let grace = config.server.shutdown_grace;
     let mut stopping = None;
     let shutdown = async {
@@ -115,6 +118,11 @@ pub async fn serve(
             let lost = ledger.map_or(0, |ledger| ledger.waiting());
             tracing::error!(lost, "the ledger could not be written to the end");
         }
+    }
+    if let Some(learning) = learning
+        && timeout(LAST_WORDS, learning.close()).await.is_err()
+    {
+        tracing::error!("what was learned could not be written to the end");
     }
     budgets.tell_others().await;
     store.close().await;

@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         Some(Command::Estimate(args)) => {
             cli::estimate::run(args, &loaded.config).unwrap_or_else(|error| exit_code(Err(error)))
         }
+        Some(Command::Rules(args)) => exit_code(cli::rules::run(args, &loaded.config)),
         Some(Command::Health) | None => exit_code(run(&cli, loaded.config)),
     }
 }

@@ -169,6 +169,17 @@ impl Metrics {
         usage
     }
 
+    /// What a thousand tokens more of a request's prompt would have cost, in nano-dollars.
+    pub fn price_of_thousand(
+        &self,
+        request: &ProxyRequest,
+        served: Option<&Arc<str>>,
+        usage: Usage,
+    ) -> u64 {
+        let model = request.model().unwrap_or_default();
+        self.price_of_more(model, served.map(|name| &**name), usage, 1_000)
+    }
+
     /// A request has got the head of its reply.
     pub fn replied(&self, provenance: Provenance) {
         match provenance {

@@ -13,6 +13,7 @@ use crate::fingerprint::{Fingerprint, Scope};
 use crate::json::Json;
 use crate::metering::account::Account;
 use crate::telemetry::{Span, Trace};
+use crate::tuning::learn::Outcome;
 
 pub(crate) use aside::{LONG, aside};
 pub use cache_control::{CacheControl, Verdict};
@@ -296,6 +297,14 @@ impl ProxyRequest {
     /// Whether the proxy asks for the usage of its stream, which its client did not.
     pub fn asks_for_usage(&self) -> bool {
         self.parts().asks_for_usage && self.chat().is_some_and(Chat::leaves_usage_open)
+    }
+
+    /// Tells whoever learns from it what it came to, and what a thousand tokens more of its prompt would have cost, in
+    /// nano-dollars.
+    pub(crate) fn tell(&self, outcome: Outcome, price: impl FnOnce() -> u64) {
+        if let Some(chat) = self.chat() {
+            chat.tell(&self.parts().account, outcome, price);
+        }
     }
 
     /// What compression saved, as far as known by now.

@@ -29,6 +29,7 @@ use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
 use crate::telemetry::Telemetry;
 use crate::tuning::journal::Journal;
+use crate::tuning::learn::Learning;
 use crate::tuning::{Optimizer, Times};
 use crate::upstream::{SetupError, Upstream};
 
@@ -68,6 +69,8 @@ pub struct Stack {
     pub journal: Journal,
     /// What adjusts settings, unless it is switched off.
     pub optimizer: Option<Optimizer>,
+    /// What compression learns; nothing where it is not to.
+    pub learning: Option<Learning>,
 }
 
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
@@ -113,12 +116,14 @@ where
         Arc::clone(&metrics),
         optimizer.as_ref().and_then(Optimizer::accesses),
     );
-    let repeats = lookup.repeats(config, &times);
+    let learning = Learning::start(&config.compression.learning, journal.clone());
+    let repeats = lookup.repeats(config, &times, learning.clone());
     let service = ServiceBuilder::new()
         // Above the cache: prompts that differ only in what it takes out share an entry.
         .layer(CompressLayer::new(
             config.compression.clone(),
             cache.then(|| store.memory.memo()),
+            learning.clone(),
         ))
         // As high as the cache of completions, for the same reasons: it is one for embeddings.
         .layer(option_layer((cache && merges).then(|| {
@@ -179,6 +184,7 @@ where
         times,
         journal,
         optimizer,
+        learning,
     }
 }
 

@@ -13,6 +13,7 @@ mod cache;
 pub mod concurrency;
 mod gate;
 pub mod journal;
+pub mod learn;
 mod lengths;
 pub mod limits;
 mod optimizer;

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::time::Instant;
 use tower::Service;
 
-use crate::chat::{self, Certainty};
+use crate::chat::{self, Certainty, Quality};
 use crate::config;
 use crate::error::{ProxyError, Slow};
 use crate::layers::{ReplyFuture, ReplyResult};
@@ -219,13 +219,14 @@ impl Upstream {
             Err(invalid) => {
                 // Unusable as it is, it may say what it cost.
                 match chat::usage_of(&body) {
-                    Some((usage, model)) => _ = sale.close(Some(usage), 0, model.as_ref()),
+                    Some((usage, model)) => _ = sale.close(Some(usage), 0, model.as_ref(), None),
                     None => sale.cancel(),
                 }
                 return Err(refuse(&invalid, has_own_key));
             }
         };
-        let usage = sale.close(answer.usage, answer.text, answer.model.as_ref());
+        let is_cut = Some(answer.quality == Quality::Length);
+        let usage = sale.close(answer.usage, answer.text, answer.model.as_ref(), is_cut);
         if let Some(trace) = trace {
             trace.note_endings(chat::endings_of(&body).into_iter());
         }

@@ -16,6 +16,11 @@ pub(super) fn known(reason: &str) -> &'static str {
         .unwrap_or(OTHER)
 }
 
+/// Whether a reason that is known says that the answer was cut off at a limit of tokens.
+pub fn is_cut_off(reason: &str) -> bool {
+    CUT_OFF.contains(&reason)
+}
+
 /// The reasons with which the choices of a whole answer ended; none where it is no answer.
 pub fn endings_of(body: &[u8]) -> Vec<&'static str> {
     #[derive(Deserialize)]
@@ -35,10 +40,8 @@ pub fn endings_of(body: &[u8]) -> Vec<&'static str> {
 }
 
 /// Whether a choice of a whole answer, or of a chunk of one, was cut off at the limit of tokens.
-pub fn is_cut_off(body: &[u8]) -> bool {
-    endings_of(body)
-        .iter()
-        .any(|ending| CUT_OFF.contains(ending))
+pub fn ended_cut_off(body: &[u8]) -> bool {
+    endings_of(body).into_iter().any(is_cut_off)
 }
 
 #[cfg(test)]
@@ -63,7 +66,7 @@ mod tests {
             (br#"{"choices":[{"finish_reason":"stop"}]}"#, false),
             (b"length", false),
         ] {
-            assert_eq!(is_cut_off(body), cut);
+            assert_eq!(ended_cut_off(body), cut);
         }
     }
 

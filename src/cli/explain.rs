@@ -244,7 +244,7 @@ fn share(before: usize, after: usize) -> String {
 }
 
 /// Control characters as their escapes, so that a text cannot drive the terminal.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -56,12 +56,12 @@ struct Own<'l> {
 impl Compressor {
     /// Whether a text may turn out to repeat an earlier one. A [`Conversation`] need not remember what stands after
     /// the last one that may.
-    pub fn may_repeat(self, text: &str, role: Role) -> bool {
+    pub fn may_repeat(&self, text: &str, role: Role) -> bool {
         self.rules.has(Rule::RepeatedContent) && role != Role::Assistant && text.len() >= RUN
     }
 
     /// From how many repeated characters on repeats are folded.
-    fn enough(self) -> usize {
+    fn enough(&self) -> usize {
         if self.rules.has(Rule::Boilerplate) {
             REPEATED_AGGRESSIVE
         } else {
@@ -87,9 +87,9 @@ impl<'t> Conversation<'t> {
     }
 
     /// What one message comes to by itself.
-    fn alone(&self, compressor: Compressor, text: &str, role: Role) -> Option<Compressed> {
+    fn alone(&self, compressor: &Compressor, text: &str, role: Role) -> Option<Compressed> {
         let job = Job {
-            compressor,
+            compressor: compressor.clone(),
             role,
             leaves_short: true,
         };
@@ -111,13 +111,13 @@ impl<'t> Conversation<'t> {
     /// The text as the compressor leaves it; whether that changed it.
     fn settle(
         &self,
-        compressor: Compressor,
+        compressor: &Compressor,
         text: &mut Cow<'_, str>,
         role: Role,
         journal: &mut Journal,
     ) -> bool {
         let job = Job {
-            compressor,
+            compressor: compressor.clone(),
             role,
             leaves_short: false,
         };
@@ -135,7 +135,7 @@ impl<'t> Conversation<'t> {
     /// The next message's text, compressed; `None` when nothing changed.
     pub fn compress(
         &mut self,
-        compressor: Compressor,
+        compressor: &Compressor,
         text: &str,
         role: Role,
     ) -> Option<Compressed> {
@@ -153,13 +153,14 @@ impl<'t> Conversation<'t> {
             Rule::LogTemplates,
         ];
         let within: RuleSet = within.into_iter().collect();
-        let (first, last) = (compressor.without(within), compressor.only(within));
+        let first = compressor.clone().without(within);
+        let last = compressor.clone().only(within);
         let mut journal = Journal::default();
         let mut current = Cow::Borrowed(text);
         let before = self.repeated;
         let mut folded = 0;
         for _ in 0..ROUNDS {
-            self.settle(first, &mut current, role, &mut journal);
+            self.settle(&first, &mut current, role, &mut journal);
             let (document, edits, repeated);
             if self.seen.has_a_line_of(&current) {
                 document = Some(Document::of(&current, role));
@@ -175,12 +176,12 @@ impl<'t> Conversation<'t> {
             let shorter = if self.repeated < compressor.enough() {
                 None
             } else {
-                document.and_then(|it| edit::apply(&it, &edits, &mut journal))
+                document.and_then(|it| edit::apply(&it, &edits, compressor.skips(), &mut journal))
             };
             if let Some(shorter) = shorter {
                 current = Cow::Owned(shorter);
                 folded += repeated;
-            } else if !self.settle(last, &mut current, role, &mut journal) {
+            } else if !self.settle(&last, &mut current, role, &mut journal) {
                 return match current {
                     Cow::Owned(text) => Some(Compressed {
                         text,

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::tokens;
 
-use super::{Saving, Step, document::Document, guard, rule::Rule};
+use super::{Saving, Step, document::Document, guard, lessons::Skips, rule::Rule};
 
 /// Some bytes of the text, what to put there, and the rule that says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,15 +35,24 @@ impl Edit {
     }
 }
 
-/// The text with those of `edits` that pay, and what each saved; `None` if none does.
+/// The text with those of `edits` that pay, and what each saved; `None` if none does. Those that `skips` covers are not
+/// tried.
 ///
 /// Edits ascend and do not overlap. Those so near to each other that a token may span both are judged
 /// together, so the tokens of the text fall by exactly the sum of what is booked.
 pub(super) fn apply(
     document: &Document<'_>,
     edits: &[Edit],
+    skips: Option<&Skips>,
     journal: &mut Journal,
 ) -> Option<String> {
+    let mut edits = Cow::Borrowed(edits);
+    if let Some(skips) = skips {
+        let kind = |edit: &Edit| document.kinds[document.line_at(edit.at.start)];
+        edits
+            .to_mut()
+            .retain(|edit| !skips.has(edit.rule, kind(edit)));
+    }
     if edits.is_empty() {
         return None;
     }

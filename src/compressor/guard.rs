@@ -63,6 +63,61 @@ pub(super) fn keeps(before: &str, after: &str) -> bool {
         && within(&new.names, &old.capitals)
 }
 
+/// What is strict, for people.
+const BINDING: &str = "names, quotations, negations and words that bind";
+
+/// What of that is lost in `after` or new in it, for people to read: a sentence for each sort of thing. Empty where
+/// `keeps` says yes, but for the order of things.
+pub fn differences(before: &str, after: &str) -> Vec<String> {
+    let (old, new) = (Facts::of(before), Facts::of(after));
+    let count = |things: &mut dyn Iterator<Item = String>| {
+        let mut bag = BTreeMap::<String, usize>::new();
+        things.for_each(|thing| *bag.entry(thing).or_default() += 1);
+        bag
+    };
+    let signs = |facts: &Facts<'_>| count(&mut facts.symbols.chars().map(String::from));
+    let numbers = |facts: &Facts<'_>| count(&mut facts.numbers.iter().map(|n| (*n).to_owned()));
+    let named = |bag: &Bag<'_>| {
+        let named = bag.iter().map(|(word, times)| ((*word).to_owned(), *times));
+        named.collect::<BTreeMap<_, _>>()
+    };
+    let mut said = Vec::new();
+    let mut say = |what: &str, more: &BTreeMap<String, usize>, less: &BTreeMap<String, usize>| {
+        let gone = more.iter().filter(|(thing, times)| {
+            let left = less.get(*thing).copied().unwrap_or(0);
+            // Numbers stand among what binds, too, and are told once.
+            let is_told = what.contains(BINDING) && !thing.contains(char::is_alphabetic);
+            left < **times && !is_told
+        });
+        let gone: Vec<_> = gone.map(|(thing, _)| thing.as_str()).collect();
+        if !gone.is_empty() {
+            said.push(format!("{what}: {}", gone.join(", ")));
+        }
+    };
+    say("numbers that are gone", &numbers(&old), &numbers(&new));
+    say("numbers that are new", &numbers(&new), &numbers(&old));
+    say(
+        &format!("{BINDING} that are gone"),
+        &old.strict,
+        &new.strict,
+    );
+    say(&format!("{BINDING} that are new"), &new.strict, &old.strict);
+    say("words that connect that are gone", &old.loose, &new.loose);
+    say(
+        "capitals that are gone",
+        &named(&old.names),
+        &named(&new.capitals),
+    );
+    say(
+        "capitals that are new",
+        &named(&new.names),
+        &named(&old.capitals),
+    );
+    say("signs that are gone", &signs(&old), &signs(&new));
+    say("signs that are new", &signs(&new), &signs(&old));
+    said
+}
+
 /// How often each thing stands in a line.
 type Bag<'a> = BTreeMap<&'a str, usize>;
 
@@ -207,7 +262,27 @@ fn within<K: Ord>(part: &BTreeMap<K, usize>, whole: &BTreeMap<K, usize>) -> bool
 
 #[cfg(test)]
 mod tests {
-    use super::keeps;
+    use super::{differences, keeps};
+
+    #[test]
+    fn differences_are_told_by_name() {
+        let before = "Never tell {user} more than 3 prices in EUR, only if Maria asks.";
+        assert_eq!(differences(before, before), Vec::<String>::new());
+        let told = differences(before, "Tell {user} prices in EUR, or 4.").join("\n");
+        for part in [
+            "numbers that are gone: 3",
+            "numbers that are new: 4",
+            "that are gone: never, only, than",
+            "words that connect that are gone: if",
+            "words that connect",
+            "capitals that are gone: Maria",
+        ] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+        assert!(!told.contains("{user}") && !told.contains("EUR"), "{told}");
+        let told = differences("Answer in {language}.", "Answer.").join("\n");
+        assert!(told.contains("{, }"), "{told}");
+    }
 
     #[test]
     fn plain_rewordings_pass() {

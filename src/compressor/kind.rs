@@ -1,6 +1,6 @@
 //! Names what a line is, for the rules that ask, for the statistics and for people.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use super::{code, lines::Line, look::Look};
 
@@ -53,6 +53,11 @@ pub enum Kind {
     /// What stands in for lines that were folded.
     Reference,
 }
+
+/// The word given is no kind of line; the message lists those that are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no kind of content: the kinds are {list}", list = names())]
+pub struct UnknownKind(String);
 
 // === impl Kind ===
 
@@ -158,10 +163,25 @@ impl Kind {
     }
 }
 
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let mut known = Self::ALL.iter();
+        let known = known.find(|kind| kind.as_str() == name);
+        known.copied().ok_or_else(|| UnknownKind(name.to_owned()))
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+fn names() -> String {
+    let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+    names.join(", ")
 }
 
 /// The kind of a line outside of blocks.

@@ -50,7 +50,7 @@ pub struct Recall<'m> {
 }
 
 /// What is done to a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Job {
     pub(super) compressor: Compressor,
     pub(super) role: Role,
@@ -126,9 +126,10 @@ impl Recall<'_> {
             return work();
         }
         let memo = self.memo;
-        let hash = memo.hasher.hash_one((self.owner, job, text));
+        let hash = memo.hasher.hash_one((self.owner, &job, text));
         if let Some(known) = memo.known.get(&hash)
-            && (known.owner, known.job) == (self.owner, job)
+            && known.owner == self.owner
+            && known.job == job
             && *known.text == *text
         {
             return known.outcome.clone();

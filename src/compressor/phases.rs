@@ -18,6 +18,8 @@ pub(super) struct Phase {
     /// Whether the text could have anything for it: a scan at most.
     pub(super) is_worth: fn(&str, RuleSet, Role) -> bool,
     pub(super) propose: fn(&Document<'_>, RuleSet, Role) -> Vec<Edit>,
+    /// Whose edits these are.
+    pub(super) rules: &'static [Rule],
 }
 
 /// In this order: what hides structure first, what needs it last.
@@ -32,6 +34,7 @@ pub(super) const PHASES: &[Phase] = &[
             edits.retain(|edit| is_output(document, edit, role));
             edits
         },
+        rules: &[Rule::AnsiCodes, Rule::ProgressBars],
     },
     Phase {
         is_worth: |text, rules, _| {
@@ -45,10 +48,18 @@ pub(super) const PHASES: &[Phase] = &[
                 .collect();
             json::propose(document.text, &fences, rules, role)
         },
+        rules: &[Rule::JsonSpace, Rule::JsonRows],
     },
     Phase {
         is_worth: |text, _, _| space::is_worth_a_look(text),
         propose: space::propose,
+        rules: &[
+            Rule::TrailingBlanks,
+            Rule::BlankLines,
+            Rule::InnerBlanks,
+            Rule::Invisible,
+            Rule::Decoration,
+        ],
     },
     Phase {
         is_worth: |text, rules, role| {
@@ -57,6 +68,7 @@ pub(super) const PHASES: &[Phase] = &[
                 && text.starts_with([' ', '\t', '\n', '\r'])
         },
         propose: |document, _, role| indent::propose(document, role),
+        rules: &[Rule::CommonIndent],
     },
     Phase {
         is_worth: |text, rules, role| {
@@ -65,6 +77,7 @@ pub(super) const PHASES: &[Phase] = &[
                 && memchr::memmem::find(text.as_bytes(), b"-+").is_some()
         },
         propose: tables::propose_boxed,
+        rules: &[Rule::TablePadding],
     },
     Phase {
         // A tool shows such a table from a file, which whoever edits it names byte for byte.
@@ -74,12 +87,14 @@ pub(super) const PHASES: &[Phase] = &[
                 && memchr::memchr(b'|', text.as_bytes()).is_some()
         },
         propose: tables::propose_all,
+        rules: &[Rule::TablePadding],
     },
     Phase {
         is_worth: |text, rules, role| {
             rules.has(Rule::ColumnPadding) && columns::is_worth_a_look(text, role)
         },
         propose: columns::propose,
+        rules: &[Rule::ColumnPadding],
     },
     Phase {
         is_worth: |_, rules, role| {
@@ -91,6 +106,16 @@ pub(super) const PHASES: &[Phase] = &[
         propose: |document, rules, role| {
             wording::propose(document.text, &sentences(document), rules, role)
         },
+        rules: &[
+            Rule::Phrases,
+            Rule::Frames,
+            Rule::Announcements,
+            Rule::Courtesy,
+            Rule::Fillers,
+            Rule::Contractions,
+            Rule::Intensifiers,
+            Rule::OptionalThat,
+        ],
     },
     Phase {
         is_worth: |text, rules, role| {
@@ -99,6 +124,7 @@ pub(super) const PHASES: &[Phase] = &[
                 && memchr::memmem::find(text.as_bytes(), b"**").is_some()
         },
         propose: |document, rules, _| wording::emphasis(document.text, &sentences(document), rules),
+        rules: &[Rule::LeadEmphasis, Rule::Emphasis],
     },
     Phase {
         is_worth: |_, rules, role| {
@@ -108,6 +134,7 @@ pub(super) const PHASES: &[Phase] = &[
                     .any(|rule| rules.has(*rule))
         },
         propose: repeats::propose,
+        rules: &[Rule::RepeatedLines, Rule::RepeatedBlocks, Rule::Boilerplate],
     },
     Phase {
         is_worth: |_, rules, role| rules.has(Rule::LogTemplates) && role == Role::Tool,
@@ -117,6 +144,7 @@ pub(super) const PHASES: &[Phase] = &[
             let lines: Vec<_> = open.map(|(line, _)| document.body_range(line)).collect();
             logs::propose(document.text, &lines, rules)
         },
+        rules: &[Rule::LogTemplates],
     },
 ];
 
@@ -132,7 +160,7 @@ fn is_output(document: &Document<'_>, edit: &Edit, role: Role) -> bool {
 }
 
 /// The bodies of the lines that may be reworded.
-fn sentences(document: &Document<'_>) -> Vec<Range<usize>> {
+pub(super) fn sentences(document: &Document<'_>) -> Vec<Range<usize>> {
     if document.is_mostly_raw {
         return Vec::new();
     }

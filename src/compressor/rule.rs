@@ -12,6 +12,7 @@
 //! | inner-blanks | `home.  It` → `home. It`, also no-break spaces | columns, quotations, inline code | 0.04 of all; retrieval 0.55, mathematics 0.51, long chat 0.21 |
 //! | invisible-characters | zero-width space, byte order mark, soft hyphen → nothing | joiners, scripts without spaces | issues 0.18 |
 //! | decoration | a line of 40 `=` → `===`, where that is fewer tokens | fences, tables, demonstrations, headings underlined to their length | under 0.05 |
+//! | learned-texts | what was learned on a service's own traffic, see `lessons.rs` | whatever is not, byte for byte, what an operator approved a shorter text for | what that is |
 //! | **balanced** | | | **4.47 of all** |
 //! | json-space | `{"a": 1}` → `{"a":1}` | literals byte for byte; fences, code, demonstrations of a wanted output | 2.81 of all; JSON 14.4, tool output 2.6, transcripts 1.8 |
 //! | repeated-blocks | lines that stand above, from 160 bytes on, in a person's words from 400 → `[12 lines identical above, from: …]` | code, verse, demonstrations, a person's rows, texts that the task is about | 0.84 of all; templates 17.4, tool output 4.2, system prompts 0.20 |
@@ -56,7 +57,7 @@ macro_rules! rules {
         }
 
         impl Rule {
-            /// All of them, the lowest level first.
+            /// All of them, the lowest level first; what is learned comes last.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             /// The name that users know it by.
@@ -127,6 +128,9 @@ rules! {
     OptionalThat = "optional-that" @ Aggressive;
     /// Bold type anywhere in prose.
     Emphasis = "emphasis" @ Aggressive;
+    /// Texts for which an operator approved a shorter one. The last one, whatever its level: the numbers of the others
+    /// are in the names of answers that are kept.
+    Learned = "learned-texts" @ Safe;
 }
 
 /// A set of rules.
@@ -148,6 +152,11 @@ impl RuleSet {
             .filter(|rule| rule.level() <= level)
             .copied()
             .collect()
+    }
+
+    /// One rule alone.
+    pub const fn one(rule: Rule) -> Self {
+        Self(1 << rule as u32)
     }
 
     /// These, less others.

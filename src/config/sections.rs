@@ -8,12 +8,12 @@ use super::{
     Auth, Batch, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat,
     MaxTokens, Metering, Retry, Server, Telemetry, Tuning, Upstream, accept, reader::Reader,
 };
-use crate::compressor::Rule;
 use crate::metering::ledger::{Address, Place};
 use crate::metering::prices::PriceTable;
 
 mod auth;
 mod cache;
+mod compression;
 mod tuning;
 
 /// More connections, requests or attempts than any machine holds.
@@ -135,39 +135,6 @@ impl Upstream {
             ("upstream.max_connections", upstream.max_connections),
         );
         upstream
-    }
-}
-
-impl Compression {
-    fn read(reader: &mut Reader) -> Self {
-        let routes = reader.list("compression.routes", accept::route_level);
-        let roles = reader.list("compression.roles", accept::role_level);
-        if let Some(route) = named_twice(routes.iter().map(|(route, _)| route.as_str())) {
-            reader.refuse(
-                "compression.routes",
-                format!("expected one level for each endpoint: {route} has two"),
-            );
-        }
-        if let Some(role) = named_twice(roles.iter().map(|(role, _)| role.as_str())) {
-            reader.refuse(
-                "compression.roles",
-                format!("expected each role once: {role} stands there twice (developer is system, function is tool)"),
-            );
-        }
-        Self {
-            level: reader.text("compression.level", accept::level),
-            routes,
-            roles,
-            deny: reader
-                .list("compression.rules.deny", |name| {
-                    name.parse::<Rule>().map_err(|_| {
-                        let names: Vec<_> = Rule::ALL.iter().map(|rule| rule.as_str()).collect();
-                        format!("expected names of rules: {}", names.join(", "))
-                    })
-                })
-                .into_iter()
-                .collect(),
-        }
     }
 }
 

@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::compressor::Saving;
+use crate::config::Config;
 use crate::metering::Metrics;
 use crate::metering::tally::usd;
+use crate::tuning::learn::{Arm, Estimate, Harm, Known};
 
 use super::Edge;
 use super::dialect::failure;
@@ -186,6 +188,7 @@ fn more(edge: &Edge) -> More {
             "vocabulary": "o200k_base",
             "byRule": by(&m.compression(), |saving| saving.rule.as_str()),
             "byKind": by(&m.compression(), |saving| saving.kind.as_str()),
+            "learned": stack.learning.as_ref().map(|learning| learned(config, &learning.known())),
         }),
         cache: cache(edge),
         dedup: json!({
@@ -203,6 +206,38 @@ fn more(edge: &Edge) -> More {
         }),
         circuit_breakers: circuits(edge),
     }
+}
+
+/// What compression has learned, and how that does against the hold-out.
+fn learned(config: &Config, known: &Known) -> Value {
+    let trial = &known.trial;
+    let arm = |arm: &Arm| {
+        json!({
+            "conversations": arm.requests,
+            "failed": arm.failed,
+            "askedAgain": arm.again,
+            "ended": arm.ended,
+            "cutOff": arm.cut,
+            "promptTokens": arm.prompt.mean(),
+            "answerTokens": arm.answer.mean(),
+        })
+    };
+    let estimate = |estimate: Option<Estimate>| {
+        estimate.map(|estimate| json!({"value": estimate.value, "plusMinus": estimate.give}))
+    };
+    json!({
+        "mode": config.compression.learning.mode.as_str(),
+        "version": known.version,
+        "texts": known.rules,
+        "rulesLeftOut": known.skips,
+        "requestsLookedAt": known.heard.0,
+        "requestsMissed": known.heard.1,
+        "shortened": arm(&trial.treated),
+        "heldOut": arm(&trial.held),
+        "shareOfPromptTokensSaved": estimate(trial.saving()),
+        "longerAnswers": estimate(trial.longer_answers()),
+        "harm": trial.harm().map(Harm::as_str),
+    })
 }
 
 /// What the cache holds, gave, took and turned away.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use super::Edge;
 use super::access::Context;
@@ -11,6 +11,7 @@ use crate::error::ProxyError;
 use crate::metering::{Bill, Metrics};
 use crate::reply::{Provenance, Reply, Worth};
 use crate::request::{ProxyRequest, Saved, Stage};
+use crate::tuning::learn::Outcome;
 
 /// A request whose reply has begun. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +36,18 @@ pub(super) fn settle(
     bill
 }
 
+/// Whether an upstream's answer with this status may have to do with what was asked.
+fn is_failure(status: StatusCode) -> bool {
+    const OTHERS: [StatusCode; 5] = [
+        StatusCode::UNAUTHORIZED,
+        StatusCode::PAYMENT_REQUIRED,
+        StatusCode::FORBIDDEN,
+        StatusCode::NOT_FOUND,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    (status.is_client_error() || status.is_server_error()) && !OTHERS.contains(&status)
+}
+
 impl Exchange {
     /// Sends a request through the stack.
     pub(super) async fn begin(
@@ -44,7 +57,14 @@ impl Exchange {
     ) -> Result<(Self, Reply), ProxyError> {
         request.trace = context.trace().cloned();
         context.note_model(request.model_name());
-        let reply = edge.ask(&request).await?;
+        let reply = edge.ask(&request).await.inspect_err(|error| {
+            if error.is_upstream_failure() {
+                request.tell(Outcome::Failed, || 0);
+            }
+        })?;
+        if is_failure(reply.head().status) {
+            request.tell(Outcome::Failed, || 0);
+        }
         let provenance = reply.head().provenance;
         let upstream = request.timings().of(Stage::Upstream);
         context.note_reply(request.model_name(), provenance, upstream);

@@ -144,7 +144,7 @@ fn is_cut(worth: &Worth, body: &[u8]) -> Option<bool> {
         Quality::Stop | Quality::ToolCalls => Some(false),
         Quality::Length => Some(true),
         // A model that thinks may come to its limit before it has said anything.
-        Quality::Empty => chat::is_cut_off(body).then_some(true),
+        Quality::Empty => chat::ended_cut_off(body).then_some(true),
         _ => None,
     }
 }
@@ -167,7 +167,7 @@ impl Stream for Measured {
             Some(Ok(Frame::End(ending))) => {
                 if let Some(worth) = &ending.worth {
                     let tokens = worth.usage.completion_tokens;
-                    let is_cut = self.last.iter().any(|chunk| chat::is_cut_off(chunk));
+                    let is_cut = self.last.iter().any(|chunk| chat::ended_cut_off(chunk));
                     self.limits.note(&self.model, self.given, tokens, is_cut);
                 }
             }

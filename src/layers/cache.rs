@@ -20,6 +20,7 @@ use crate::request::{ProxyRequest, Stage};
 use crate::store::Store;
 use crate::tuning::Times;
 use crate::tuning::accesses::Accesses;
+use crate::tuning::learn::Learning;
 
 use answers::{Answers, Look, from_entry};
 
@@ -82,14 +83,21 @@ impl CacheLayer {
         }
     }
 
-    /// What finds the answers to repeats, where answers are kept; they are fresh for these times.
-    pub fn repeats(&self, config: &Config, times: &Times) -> Option<Repeats> {
+    /// What finds the answers to repeats, where answers are kept; they are fresh for these times, and texts are compressed
+    /// also by what was learned.
+    pub fn repeats(
+        &self,
+        config: &Config,
+        times: &Times,
+        learning: Option<Learning>,
+    ) -> Option<Repeats> {
         let answers = Arc::clone(self.answers.as_ref()?);
         Some(Repeats::new(
             answers,
             config.compression.clone(),
             config.cache.clone(),
             times.clone(),
+            learning,
         ))
     }
 }

@@ -12,12 +12,14 @@ use crate::compressor::{Compressor, Conversation, Level, Memo, Plan, Recall, Rol
 use crate::config::Compression;
 use crate::json::{Json, Node, Text};
 use crate::request::{Edit, Edited, ProxyRequest, Route, Saved};
+use crate::tuning::learn::Learning;
 
 /// Makes [`Compress`] services.
 #[derive(Debug, Clone)]
 pub struct CompressLayer {
     settings: Arc<Compression>,
     memo: Option<Arc<Memo>>,
+    learning: Option<Learning>,
 }
 
 /// Compresses requests as the settings say, or at the level that the request itself asks for.
@@ -26,16 +28,19 @@ pub struct Compress<S> {
     inner: S,
     settings: Arc<Compression>,
     memo: Option<Arc<Memo>>,
+    learning: Option<Learning>,
 }
 
 // === impl CompressLayer ===
 
 impl CompressLayer {
-    /// Compresses by these settings; `memo` knows the texts that came before, where texts may be kept.
-    pub fn new(settings: Compression, memo: Option<Arc<Memo>>) -> Self {
+    /// Compresses by these settings, and by what was learned; `memo` knows the texts that came before, where texts may be
+    /// kept.
+    pub fn new(settings: Compression, memo: Option<Arc<Memo>>, learning: Option<Learning>) -> Self {
         Self {
             settings: Arc::new(settings),
             memo,
+            learning,
         }
     }
 }
@@ -48,6 +53,7 @@ impl<S> Layer<S> for CompressLayer {
             inner,
             settings: Arc::clone(&self.settings),
             memo: self.memo.clone(),
+            learning: self.learning.clone(),
         }
     }
 }
@@ -72,6 +78,10 @@ impl<S: Service<ProxyRequest>> Service<ProxyRequest> for Compress<S> {
             memo: (self.memo.as_ref())
                 .filter(|_| !parts.cache_control.no_store)
                 .map(|memo| (Arc::clone(memo), *request.owner().as_bytes())),
+            learning: (self.learning.as_ref())
+                .map(|learning| (learning.clone(), *request.owner().as_bytes())),
+            is_wished: parts.level.is_some(),
+            may_be_heard: !parts.cache_control.no_store,
             trace: request.trace.clone(),
             apply: compress_messages,
         });
@@ -172,6 +182,13 @@ pub(crate) fn compress_messages(
     Some(Edited { json, saved })
 }
 
+/// The texts of a request that may be edited, and whose they are.
+pub(crate) fn editable(root: &Node) -> Vec<(Role, &str)> {
+    let all = said(root).into_iter();
+    all.filter_map(|said| Some((said.role?, &*said.text.value)))
+        .collect()
+}
+
 /// The texts of the messages, in the order of the body.
 fn said(root: &Node) -> Vec<Said<'_>> {
     let mut said = Vec::new();
@@ -240,7 +257,7 @@ mod tests {
 
     fn compressed(body: &Value) -> Option<Edited> {
         let json = Json::parse(Bytes::from(body.to_string())).unwrap();
-        compress_messages(&json, &Plan::uniform(Compressor::new(Level::Safe)), None)
+        compress_messages(&json, &Plan::uniform(&Compressor::new(Level::Safe)), None)
     }
 
     /// A text in which the safe level finds a space a sentence too much.

@@ -156,6 +156,11 @@ impl Account {
         write(&mut self.row.lock());
     }
 
+    /// Whose request it is.
+    pub fn who(&self) -> Who {
+        self.row.lock().who.clone()
+    }
+
     /// From now on its calls are paid from this budget.
     pub fn pay_from(&self, budget: Arc<Budget>) {
         let _ = self.budget.set(budget);

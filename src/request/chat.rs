@@ -12,8 +12,9 @@ use super::{Parts, Shape, Stage, Timings};
 use crate::compressor::{Memo, Plan, Recall, Saving};
 use crate::fingerprint::{self, Fingerprint, Own};
 use crate::json::{Json, Node};
-use crate::metering::account;
+use crate::metering::account::{self, Account};
 use crate::telemetry::Trace;
+use crate::tuning::learn::{Learning, Outcome, Over, Treatment};
 use crate::tuning::limits::Given;
 
 /// A validated chat-completion request.
@@ -28,6 +29,8 @@ pub struct Chat {
     /// The limit of tokens, where the proxy put it in.
     limit: Option<Given>,
     pub(super) edit: OnceLock<Edit>,
+    /// How it is shortened, where that is learned.
+    treatment: OnceLock<Treatment>,
     edited: OnceLock<Option<Edited>>,
     pub(super) saved: OnceLock<Saved>,
     pub(super) alias: OnceLock<Fingerprint>,
@@ -43,6 +46,12 @@ pub struct Edit {
     pub plan: Plan,
     /// What became of texts that came before, where that may be kept, and whose texts these are.
     pub memo: Option<(Arc<Memo>, [u8; 32])>,
+    /// What was learned and who shares answers with the caller, where anything is.
+    pub learning: Option<(Learning, [u8; 32])>,
+    /// Whether the client wished for its level.
+    pub is_wished: bool,
+    /// Whether it may be learned from.
+    pub may_be_heard: bool,
     /// Where it is told, if it is.
     pub trace: Option<Trace>,
     /// Does it.
@@ -163,6 +172,7 @@ impl Chat {
             injected,
             limit: None,
             edit: OnceLock::new(),
+            treatment: OnceLock::new(),
             edited: OnceLock::new(),
             saved: OnceLock::new(),
             alias: OnceLock::new(),
@@ -239,7 +249,12 @@ impl Chat {
                 .as_ref()
                 .and_then(|trace| trace.begin_at("compress", begun));
             let is_long = self.original.text().len() >= LONG;
-            let edited = aside(is_long, || (edit.apply)(&self.original, &edit.plan, known));
+            let edited = aside(is_long, || {
+                let plan = self
+                    .treatment(edit)
+                    .and_then(|treatment| treatment.plan.as_ref());
+                (edit.apply)(&self.original, plan.unwrap_or(&edit.plan), known)
+            });
             timings.add(Stage::Compress, begun.elapsed());
             if let Some(edited) = &edited {
                 let _ = self.saved.set(edited.saved.clone());
@@ -263,6 +278,35 @@ impl Chat {
             .map_or(&self.original, |edited| &edited.json)
     }
 
+    /// How it is shortened, where that is learned; the first call decides.
+    fn treatment(&self, edit: &Edit) -> Option<&Treatment> {
+        let (learning, owner) = edit.learning.as_ref()?;
+        let treat = || learning.treat(&edit.plan, edit.is_wished, &self.original, owner);
+        Some(self.treatment.get_or_init(treat))
+    }
+
+    /// Tells whoever learns what it came to, and what a thousand tokens more of its prompt would have cost, in
+    /// nano-dollars.
+    pub(super) fn tell(&self, account: &Account, outcome: Outcome, price: impl FnOnce() -> u64) {
+        let Some(edit) = self.edit.get().filter(|edit| edit.may_be_heard) else {
+            return;
+        };
+        // Of what was answered before anybody shortened it there is nothing to tell.
+        if let Some((learning, _)) = &edit.learning
+            && let Some(treatment) = self.treatment.get()
+        {
+            learning.hear(&Over {
+                body: self.original.text(),
+                who: &account.who(),
+                plan: &edit.plan,
+                treatment,
+                saved: self.saved.get().cloned().unwrap_or_default(),
+                outcome,
+                price: price(),
+            });
+        }
+    }
+
     /// The identity of what goes upstream.
     pub(super) fn question(&self, parts: &Parts, timings: &Timings) -> Fingerprint {
         *self.question.get_or_init(|| {
@@ -280,13 +324,19 @@ impl Chat {
     /// The identity of what came in.
     pub(super) fn alias(&self, parts: &Parts) -> Fingerprint {
         *self.alias.get_or_init(|| {
-            let plan = self.edit.get().map(|edit| edit.plan).unwrap_or_default();
+            let edit = self.edit.get();
+            let by_settings = edit.map_or_else(|| Plan::default().name(), |edit| edit.plan.name());
+            let learned = edit.and_then(|edit| {
+                let (learning, _) = edit.learning.as_ref()?;
+                Some(learning.name(&edit.plan, edit.is_wished))
+            });
+            let name = learned.as_ref().map_or(&by_settings[..], |name| &name[..]);
             fingerprint::alias(
                 self.known(),
                 parts.scope,
                 &parts.path,
                 parts.headers.iter(),
-                &plan.name(),
+                name,
                 self.injected,
                 self.original.text(),
             )

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::incoming::Incoming;
 use super::sale::Sale;
 use super::{Shared, refuse};
-use crate::chat::{Quality, Watch};
+use crate::chat::{Quality, Watch, is_cut_off};
 use crate::error::ProxyError;
 use crate::reply::{Ending, Frame, Frames, Worth};
 use crate::request::ProxyRequest;
@@ -153,8 +153,9 @@ impl Events {
         if let Some(trace) = self.sale.as_ref().and_then(Sale::trace) {
             trace.note_endings(self.watch.endings());
         }
+        let is_cut = self.watch.endings().any(is_cut_off);
         let worth = self.sale.take().map(|sale| Worth {
-            usage: sale.close(usage, self.watch.text(), served),
+            usage: sale.close(usage, self.watch.text(), served, Some(is_cut)),
             served: served.cloned(),
             quality: Quality::Stop,
         });

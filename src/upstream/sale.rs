@@ -7,6 +7,7 @@ use crate::metering::Metrics;
 use crate::metering::tokens::count::count_prompt;
 use crate::request::{LONG, ProxyRequest, aside};
 use crate::telemetry::Trace;
+use crate::tuning::learn::Outcome;
 
 /// An answer whose head is here: from now on its provider asks for money. Where it breaks off, or its client leaves, what
 /// it cost is estimated: the prompt, and as much of the answer as came.
@@ -43,15 +44,17 @@ impl Sale {
         }
     }
 
-    /// The answer is complete, with this usage where its provider told one, and so many bytes of text.
+    /// The answer is complete, with this usage where its provider told one, and so many bytes of text; whether it was cut
+    /// off at a limit of tokens, where that is known.
     pub(super) fn close(
         mut self,
         usage: Option<Usage>,
         text: usize,
         served: Option<&Arc<str>>,
+        is_cut: Option<bool>,
     ) -> Usage {
         self.is_open = false;
-        self.book(usage, text, served)
+        self.book(usage, text, served, is_cut)
     }
 
     /// There is no answer: nobody is known to ask for money.
@@ -72,8 +75,22 @@ impl Sale {
         Usage::estimated(prompt, text)
     }
 
-    fn book(&self, usage: Option<Usage>, text: usize, served: Option<&Arc<str>>) -> Usage {
+    fn book(
+        &self,
+        usage: Option<Usage>,
+        text: usize,
+        served: Option<&Arc<str>>,
+        is_cut: Option<bool>,
+    ) -> Usage {
         let usage = usage.unwrap_or_else(|| self.count(text));
+        let outcome = Outcome::Answered {
+            prompt: usage.prompt_tokens,
+            answer: usage.completion_tokens,
+            is_cut,
+        };
+        self.request.tell(outcome, || {
+            self.metrics.price_of_thousand(&self.request, served, usage)
+        });
         self.metrics.answered(&self.request, usage, served)
     }
 }
@@ -82,7 +99,7 @@ impl Drop for Sale {
     fn drop(&mut self) {
         if self.is_open {
             let (usage, text, served) = std::mem::take(&mut self.so_far);
-            self.book(usage, text, served.as_ref());
+            self.book(usage, text, served.as_ref(), None);
         }
     }
 }

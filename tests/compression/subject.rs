@@ -41,7 +41,7 @@ pub(crate) fn conversation(level: &str, messages: &[(String, String)]) -> Vec<St
             outgoing.push(text.clone());
             continue;
         }
-        let compressed = said.compress(compressor, text, role);
+        let compressed = said.compress(&compressor, text, role);
         let sent = compressed.map_or_else(|| text.clone(), |compressed| compressed.text);
         said.remember(sent.clone());
         outgoing.push(sent);

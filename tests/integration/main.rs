@@ -17,6 +17,7 @@ mod edge;
 mod embeddings;
 mod estimate;
 mod garbage;
+mod learning;
 mod limits;
 mod openapi;
 mod page;

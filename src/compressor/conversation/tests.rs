@@ -6,7 +6,7 @@ fn outgoing(level: Level, messages: &[&str]) -> Vec<String> {
     let mut said = Conversation::new();
     let mut outgoing = Vec::new();
     for text in messages {
-        let sent = said.compress(Compressor::new(level), text, Role::User);
+        let sent = said.compress(&Compressor::new(level), text, Role::User);
         let sent = sent.map_or_else(|| (*text).to_owned(), |sent| sent.text);
         said.remember(sent.clone());
         outgoing.push(sent);

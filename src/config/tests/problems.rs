@@ -384,3 +384,32 @@ fn prices_are_read_from_the_file_named() {
     assert_eq!(prices.cost("my/model", None, &ONE_EACH), Some(3000));
     assert_eq!(prices.cost("gpt-4o", None, &ONE_EACH), Some(12_500));
 }
+
+#[test]
+fn what_is_learned_is_judged_before_anything_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("rules.toml");
+    std::fs::write(&rules, "version = 1\nrule = 2\n").unwrap();
+    let settings =
+        |learn: &str| format!("[compression]\nlearn = {learn:?}\nrules.file = {rules:?}\n");
+    for (settings, part) in [
+        (settings("yes"), "off, observe or act"),
+        (settings("observe"), "rules.toml, line 2: "),
+        (settings("act"), "a file of compression rules"),
+        ("compression.holdout = 0.9".to_owned(), "from 0 to 0.5"),
+        ("compression.learn_callers = 0".to_owned(), "from 1 to 16"),
+        (
+            "compression.rules.file = \"\"".to_owned(),
+            "the path of a file",
+        ),
+        (
+            "compression.rules.file = \"/\"".to_owned(),
+            "not of a directory",
+        ),
+    ] {
+        let problems = Config::from_toml(&settings).unwrap_err().to_string();
+        assert!(problems.contains(part), "{part} in {problems}");
+    }
+    // Where nothing is learned it does not matter what stands there.
+    assert!(Config::from_toml(&settings("off")).is_ok());
+}

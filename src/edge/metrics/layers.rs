@@ -1,5 +1,6 @@
 //! What each layer did since the process began, and what it holds.
 
+use super::learned;
 use crate::edge::Edge;
 use crate::layers::breaker::Snapshot;
 use crate::metering::Metrics;
@@ -21,6 +22,9 @@ pub(super) fn write(text: &mut Exposition, edge: &Edge) {
     let stack = &edge.shared.stack;
     counters(text, &stack.metrics);
     compression(text, &stack.metrics);
+    if let Some(learning) = &stack.learning {
+        learned::write(text, &learning.known());
+    }
     cache(text, edge);
     for (name, help, value) in [
         (

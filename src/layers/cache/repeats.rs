@@ -17,6 +17,7 @@ use crate::reply::{Tier, Whole};
 use crate::request::{CacheControl, Route, Saved};
 use crate::store::{Memory, SharedEntry};
 use crate::tuning::Times;
+use crate::tuning::learn::Learning;
 
 /// The longest body that is compressed in one step (bytes): 2 ms.
 const MAX_AT_ONCE: usize = 256 * 1024;
@@ -32,6 +33,7 @@ pub struct Repeats {
     cache: Arc<config::Cache>,
     times: Times,
     memo: Arc<Memo>,
+    learning: Option<Learning>,
 }
 
 /// What is known of a chat completion before its body is read.
@@ -72,8 +74,10 @@ impl Repeats {
         compression: Compression,
         cache: config::Cache,
         times: Times,
+        learning: Option<Learning>,
     ) -> Self {
         Self {
+            learning,
             memo: answers.store.memory.memo(),
             answers,
             compression: Arc::new(compression),
@@ -91,12 +95,17 @@ impl Repeats {
         // What is not to be kept leaves no trace; and few short bodies are worth the owner's name.
         let is_kept = self.cache.takes_all(asked.route) && asked.body.len() >= LONG;
         let known = is_kept.then(|| self.memo.blocks_of(*asked.scope.digest().as_bytes()));
+        let by_settings = plan.name();
+        let learned = self
+            .learning
+            .as_ref()
+            .map(|learning| learning.name(&plan, asked.level.is_some()));
         fingerprint::alias(
             known,
             asked.scope,
             asked.path,
             asked.headers,
-            &plan.name(),
+            learned.as_ref().map_or(&by_settings[..], |name| &name[..]),
             &[],
             asked.body,
         )
@@ -158,7 +167,9 @@ mod tests {
         let memory = Memory::new(Limits::from(&config.cache));
         let store = Store::new(memory.clone(), None, None);
         let layer = CacheLayer::new(&config, Some(store), Arc::default());
-        let repeats = layer.repeats(&config, &Times::new(&config.cache)).unwrap();
+        let repeats = layer
+            .repeats(&config, &Times::new(&config.cache), None)
+            .unwrap();
         let body = vec![b'x'; length];
         let headers = HeaderMap::new();
         for _ in 0..3 {

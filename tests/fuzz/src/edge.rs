@@ -57,8 +57,9 @@ impl Doors {
         };
         let front = runtime.block_on(async {
             let mut stack = stack::build(&config).expect("a stack");
-            stack.service =
-                Service::new(CompressLayer::new(config.compression.clone(), None).layer(upstream));
+            stack.service = Service::new(
+                CompressLayer::new(config.compression.clone(), None, None).layer(upstream),
+            );
             Edge::new(config, stack).front()
         });
         Self {

@@ -18,7 +18,7 @@ const READS: [&str; 6] = [
 ];
 
 /// Who may, how often, and for whom.
-const READERS: [(&str, usize, &str); 18] = [
+const READERS: [(&str, usize, &str); 21] = [
     ("demo/chat.rs", 1, "`created` in the demo's answers"),
     ("edge.rs", 1, "when the process began, for Prometheus"),
     ("edge/access.rs", 1, "when a request came, for the ledger"),
@@ -59,6 +59,21 @@ const READERS: [(&str, usize, &str); 18] = [
         "tuning/journal.rs",
         1,
         "when a decision was made, for people",
+    ),
+    (
+        "cli/rules.rs",
+        4,
+        "since when a version of learned rules is in force, which lasts over restarts; and a time for people",
+    ),
+    (
+        "cli/rules/approve.rs",
+        1,
+        "since when a version of learned rules is in force, which lasts over restarts",
+    ),
+    (
+        "tuning/learn.rs",
+        1,
+        "since when a version of learned rules is in force, which lasts over restarts",
     ),
     (
         "telemetry/span.rs",

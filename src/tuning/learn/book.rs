@@ -1,0 +1,371 @@
+//! The rule file: what was learned, in versions that people can read and edit.
+//!
+//! A rule is in all versions from `from` on and before `until`; what a person or the service decides has its effect in the
+//! next version. One lives for a day at least, so that prompts stay the same for the provider's cache, unless an operator
+//! cannot wait, or a rule does harm.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest as _, Sha256};
+use toml::Spanned;
+
+use super::word::Word;
+use crate::compressor::{Kind, Lesson, Lessons, Role, Rule, Skips, Unit};
+
+use rows::{File, RuleRow, SkipRow};
+
+mod rows;
+#[cfg(test)]
+mod tests;
+
+/// How long a version is in force at least.
+pub const LIFE: Duration = Duration::from_hours(24);
+
+/// What stands above the rules.
+const HEAD: &str = "\
+# What Pegasus Nest has learned to shorten on this service's own traffic. The service and `pegasus-nest rules` write this
+# file, and you may edit it: comments are lost then, and a change has its effect in the next version.
+#
+# A rule puts `with` where `text` stands byte for byte: as a whole message (unit = \"text\"), between blank lines
+# (\"paragraph\") or as a sentence (\"phrase\") of its role. state: proposed, approved, denied (by an operator) or stopped (by
+# the hold-out). It is in the versions from `from` on, and before `until`. A skip leaves out a rule of the compressor in
+# lines of a kind in which it never paid here.
+
+";
+
+/// All rules, and which version of them is in force.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Book {
+    /// The version in force; zero: none has been yet.
+    pub version: u32,
+    /// Since when it is.
+    pub since: Option<Timestamp>,
+    /// Shorter texts.
+    pub rules: Vec<Entry>,
+    /// Rules of the compressor that are not tried in lines of some kinds.
+    pub skips: Vec<Skip>,
+}
+
+/// A shorter text, and what was decided about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The text and the shorter one.
+    pub lesson: Lesson,
+    /// What was decided.
+    pub state: State,
+    /// The hold-out does not stop it.
+    pub is_pinned: bool,
+    /// When it has its effect.
+    pub span: Span,
+    /// Why it stands as it does, for people.
+    pub note: Option<String>,
+}
+
+/// A rule of the compressor that is not tried in lines of a kind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Skip {
+    /// Which rule.
+    pub rule: Rule,
+    /// In what.
+    pub kind: Kind,
+    /// Approved: it is left out; denied: it never is.
+    pub state: State,
+    /// It is not tried again by itself.
+    pub is_pinned: bool,
+    /// When it has its effect.
+    pub span: Span,
+    /// When it was left out.
+    pub since: Option<Timestamp>,
+    /// Why, for people.
+    pub note: Option<String>,
+}
+
+/// What was decided about a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nothing yet.
+    Proposed,
+    /// It is to be applied.
+    Approved,
+    /// An operator does not want it.
+    Denied,
+    /// The hold-out did better without it.
+    Stopped,
+}
+
+/// From which version on something is in force, and from which one on it is not any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// The first version.
+    pub from: Option<u32>,
+    /// The first version without it.
+    pub until: Option<u32>,
+}
+
+/// Why a file is none of rules.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub struct Broken {
+    line: usize,
+    what: String,
+}
+
+/// What a comparison with the hold-out is about: a text and the shorter one. The comparison goes on through versions that
+/// have both.
+pub(super) fn pair(role: Role, unit: Unit, text: &str, with: &str) -> String {
+    let with = digest(role, unit, with);
+    format!("{}-{}", id(&digest(role, unit, text)), hex(&with[..4]))
+}
+
+/// What tells a text of a role from all others.
+pub(super) fn digest(role: Role, unit: Unit, text: &str) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for part in [role.as_str(), unit.as_str(), text] {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part);
+    }
+    digest.finalize().into()
+}
+
+/// Bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut digits, byte| {
+        // A string takes whatever is written to it.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}
+
+/// The name of a rule: the beginning of the digest of what it is about.
+pub fn id(digest: &[u8]) -> String {
+    hex(&digest[..digest.len().min(6)])
+}
+
+// === impl Book ===
+
+impl Book {
+    /// Reads a file.
+    pub fn parse(text: &str) -> Result<Self, Broken> {
+        let line_at = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+        let broken = |at: usize, what: String| Broken {
+            line: line_at(at),
+            what,
+        };
+        let file: File = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            broken(at, error.message().replace('\n', " "))
+        })?;
+        let mut book = Self {
+            version: file.version,
+            since: file.since.map(|Word(since)| since),
+            ..Self::default()
+        };
+        for row in file.rules {
+            let at = row.span().start;
+            let entry = Entry::from(row.into_inner());
+            if let Some(refused) = entry
+                .lesson
+                .check()
+                .err()
+                .filter(|_| entry.state == State::Approved)
+            {
+                return Err(broken(at, format!("rule {}: {refused}", entry.id())));
+            }
+            if book.find(&entry.id()).is_some() {
+                let what = format!(
+                    "rule {} stands there twice (the same text, role and unit)",
+                    entry.id()
+                );
+                return Err(broken(at, what));
+            }
+            book.rules.push(entry);
+        }
+        for row in file.skips {
+            let at = row.span().start;
+            let skip = Skip::from(row.into_inner());
+            if book.skip(skip.rule, skip.kind).is_some() {
+                let what = format!(
+                    "the skip of {} in {} stands there twice",
+                    skip.rule, skip.kind
+                );
+                return Err(broken(at, what));
+            }
+            book.skips.push(skip);
+        }
+        let next = book.version + 1;
+        // What was written by hand says no version.
+        for (state, span) in book.spans() {
+            if state == State::Approved {
+                span.from.get_or_insert(next);
+            } else if span.from.is_some() {
+                span.until.get_or_insert(next);
+            }
+        }
+        Ok(book)
+    }
+
+    /// The file.
+    pub fn write(&self) -> String {
+        let file = File {
+            version: self.version,
+            since: self.since.map(Word),
+            rules: self
+                .rules
+                .iter()
+                .map(|entry| Spanned::new(0..0, RuleRow::from(entry)))
+                .collect(),
+            skips: self
+                .skips
+                .iter()
+                .map(|skip| Spanned::new(0..0, SkipRow::from(skip)))
+                .collect(),
+        };
+        let text = toml::to_string_pretty(&file).expect("words, numbers and texts can be written");
+        format!("{HEAD}{text}")
+    }
+
+    /// What is in force in a version.
+    pub fn lessons(&self, version: u32) -> Lessons {
+        let mut skips = Skips::default();
+        for skip in self.skips.iter().filter(|skip| skip.span.has(version)) {
+            skips.add(skip.rule, skip.kind);
+        }
+        let rules = self.rules.iter().filter(|entry| entry.span.has(version));
+        // What cannot be used was in force before somebody edited it; it is not any more.
+        let usable = rules.filter(|entry| entry.lesson.check().is_ok());
+        Lessons::new(usable.map(|entry| entry.lesson.clone()).collect(), skips)
+    }
+
+    /// Begins the next version, if it would be another one, because of what was decided or because a rule in force
+    /// `is_edited`, and the time has come or nobody can wait. Whether it did.
+    pub fn advance(&mut self, now: Timestamp, is_edited: bool, cannot_wait: bool) -> bool {
+        let next = self.version + 1;
+        let changes = |span: &Span| span.has(self.version) != span.has(next);
+        let rules = self.rules.iter().map(|entry| &entry.span);
+        let mut spans = rules.chain(self.skips.iter().map(|skip| &skip.span));
+        let is_due = cannot_wait || self.due().is_none_or(|due| due <= now);
+        if !is_due || !(is_edited || spans.any(changes)) {
+            return false;
+        }
+        self.version = next;
+        self.since = Some(now);
+        true
+    }
+
+    /// When the next version may begin; `None`: at once.
+    pub fn due(&self) -> Option<Timestamp> {
+        let life = SignedDuration::try_from(LIFE).ok()?;
+        self.since
+            .filter(|_| self.version > 0)?
+            .checked_add(life)
+            .ok()
+    }
+
+    /// The rule with this name, or the beginning of it.
+    pub fn find(&self, id: &str) -> Option<&Entry> {
+        self.rules.iter().find(|entry| entry.id().starts_with(id))
+    }
+
+    /// The same to be changed.
+    pub fn find_mut(&mut self, id: &str) -> Option<&mut Entry> {
+        self.rules
+            .iter_mut()
+            .find(|entry| entry.id().starts_with(id))
+    }
+
+    /// What was decided about a rule of the compressor in lines of a kind.
+    pub fn skip(&self, rule: Rule, kind: Kind) -> Option<&Skip> {
+        let mut skips = self.skips.iter();
+        skips.find(|skip| (skip.rule, skip.kind) == (rule, kind))
+    }
+
+    /// The same to be changed.
+    pub fn skip_mut(&mut self, rule: Rule, kind: Kind) -> Option<&mut Skip> {
+        let mut skips = self.skips.iter_mut();
+        skips.find(|skip| (skip.rule, skip.kind) == (rule, kind))
+    }
+
+    /// Takes a rule in, in the place of the one about the same text.
+    pub fn put(&mut self, entry: Entry) {
+        match self.find_mut(&entry.id()) {
+            Some(known) => *known = entry,
+            None => self.rules.push(entry),
+        }
+    }
+
+    fn spans(&mut self) -> impl Iterator<Item = (State, &mut Span)> {
+        let rules = self.rules.iter_mut();
+        let rules = rules.map(|entry| (entry.state, &mut entry.span));
+        rules.chain(
+            self.skips
+                .iter_mut()
+                .map(|skip| (skip.state, &mut skip.span)),
+        )
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// What a comparison with the hold-out says that it is about.
+    pub fn pair(&self) -> String {
+        let Lesson {
+            role,
+            unit,
+            text,
+            with,
+        } = &self.lesson;
+        pair(*role, *unit, text, with)
+    }
+
+    /// Its name.
+    pub fn id(&self) -> String {
+        let Lesson {
+            role, unit, text, ..
+        } = &self.lesson;
+        id(&digest(*role, *unit, text))
+    }
+}
+
+// === impl Span ===
+
+impl Span {
+    /// Whether it holds in a version.
+    pub fn has(self, version: u32) -> bool {
+        self.from.is_some_and(|from| from <= version)
+            && self.until.is_none_or(|until| version < until)
+    }
+
+    /// It begins with the version after this one.
+    pub fn begin_after(version: u32) -> Self {
+        Self {
+            from: Some(version + 1),
+            until: None,
+        }
+    }
+
+    /// It ends with this version; what had not begun never does.
+    pub fn end_after(&mut self, version: u32) {
+        if self.from.is_some_and(|from| from > version) {
+            *self = Self::default();
+        } else if self.has(version) {
+            self.until = Some(version + 1);
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proposed => "proposed",
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+            Self::Stopped => "stopped",
+        }
+    }
+}

@@ -1,0 +1,176 @@
+use super::*;
+
+const TEXT: &str =
+    "It is your task to help all of the people who write letters to the company that you work for.";
+
+fn entry(state: State, span: Span) -> Entry {
+    Entry {
+        lesson: Lesson {
+            role: Role::System,
+            unit: Unit::Text,
+            text: TEXT.into(),
+            with: "Help all who write to the company.".into(),
+        },
+        state,
+        is_pinned: false,
+        span,
+        note: Some("it's \"quoted\"\nover two lines".into()),
+    }
+}
+
+fn skip(span: Span) -> Skip {
+    Skip {
+        rule: Rule::Phrases,
+        kind: Kind::Prose,
+        state: State::Approved,
+        is_pinned: true,
+        span,
+        since: Some(Timestamp::UNIX_EPOCH),
+        note: None,
+    }
+}
+
+fn hours(hours: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hours)
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let book = Book {
+        version: 3,
+        since: Some(hours(5)),
+        rules: vec![entry(
+            State::Approved,
+            Span {
+                from: Some(2),
+                until: Some(9),
+            },
+        )],
+        skips: vec![skip(Span::begin_after(3))],
+    };
+    let text = book.write();
+    assert_eq!(Book::parse(&text), Ok(book), "{text}");
+    assert_eq!(Book::parse(""), Ok(Book::default()));
+    assert_eq!(Book::parse(&Book::default().write()), Ok(Book::default()));
+}
+
+#[test]
+fn a_rule_written_by_hand_needs_few_words() {
+    let text = format!(
+        "version = 4\n[[rules]]\nstate = \"approved\"\nrole = \"system\"\nunit = \"text\"\ntext = '{TEXT}'\nwith = 'Help.'\n"
+    );
+    let book = Book::parse(&text).unwrap();
+    assert_eq!(book.rules[0].span, Span::begin_after(4));
+    assert_eq!(book.rules[0].id().len(), 12);
+    // Who denies a rule that is in force need not say from when on.
+    let denied = text.replace("approved", "denied") + "from = 2\n";
+    let book = Book::parse(&denied).unwrap();
+    assert_eq!(
+        book.rules[0].span,
+        Span {
+            from: Some(2),
+            until: Some(5)
+        }
+    );
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_line() {
+    let rule = format!(
+        "[[rules]]\nstate = \"approved\"\nrole = \"system\"\nunit = \"text\"\ntext = '{TEXT}'\nwith = 'Help.'\n"
+    );
+    for (text, line, part) in [
+        ("version = x".to_owned(), 1, "quoted"),
+        ("\n\nversion = -1".to_owned(), 3, "u32"),
+        (
+            "version = 1\nsince = \"yesterday\"".to_owned(),
+            2,
+            "yesterday",
+        ),
+        (
+            rule.replace("approved", "perhaps"),
+            2,
+            "\"perhaps\" is no state",
+        ),
+        (
+            rule.replace("\"system\"", "\"king\""),
+            3,
+            "\"king\" is no role",
+        ),
+        (
+            rule.replace("\"text\"", "\"word\""),
+            4,
+            "\"word\" is no unit",
+        ),
+        (rule.replace("Help.", TEXT), 1, "fewer tokens"),
+        (format!("{rule}from = 1\nform = 2\n"), 8, "form"),
+        (format!("{rule}\n{rule}"), 8, "twice"),
+        (
+            "[[skips]]\nrule = \"phrase\"".to_owned(),
+            2,
+            "\"phrase\" is no compression rule",
+        ),
+        (
+            "[[skips]]\nrule = \"phrases\"\nkind = \"poem\"\nstate = \"approved\"".to_owned(),
+            3,
+            "\"poem\" is no kind",
+        ),
+    ] {
+        let error = Book::parse(&text).unwrap_err();
+        assert_eq!(error.line, line, "{error} in {text}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_version_lives_for_a_day_unless_nobody_can_wait() {
+    let mut book = Book::default();
+    assert!(!book.advance(hours(0), false, true), "nothing would change");
+    book.put(entry(State::Approved, Span::begin_after(0)));
+    assert!(book.lessons(0).is_empty());
+    assert!(
+        book.advance(hours(0), false, false),
+        "nothing was in force before"
+    );
+    assert_eq!(
+        (book.version, book.lessons(1).len(), book.due()),
+        (1, 1, Some(hours(24)))
+    );
+    book.skips.push(skip(Span::begin_after(1)));
+    assert!(!book.advance(hours(23), false, false));
+    assert!(book.advance(hours(24), false, false));
+    assert_eq!(
+        (
+            book.version,
+            book.lessons(2).skipped(),
+            book.lessons(1).skipped()
+        ),
+        (2, 1, 0)
+    );
+    let version = book.version;
+    let known = book
+        .find_mut(&entry(State::Denied, Span::default()).id()[..4])
+        .unwrap();
+    known.span.end_after(version);
+    assert!(!book.advance(hours(25), false, false));
+    assert!(book.advance(hours(25), false, true));
+    assert_eq!((book.lessons(3).len(), book.lessons(2).len()), (0, 1));
+    assert!(!book.advance(hours(99), false, true));
+    assert!(
+        book.advance(hours(99), true, false),
+        "what was edited is another version"
+    );
+}
+
+#[test]
+fn what_has_not_begun_never_does_when_it_is_denied() {
+    let mut span = Span::begin_after(3);
+    span.end_after(3);
+    assert_eq!(span, Span::default());
+    let mut span = Span {
+        from: Some(1),
+        until: Some(3),
+    };
+    span.end_after(5);
+    assert_eq!(span.until, Some(3));
+}

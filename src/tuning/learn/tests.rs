@@ -1,0 +1,482 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::book::{digest, pair};
+use super::*;
+use crate::compressor::{self, Compressor, Kind, Level, Rule, Unit};
+use crate::tuning::journal::Action;
+
+const LONG: &str = "You are the assistant of a company that sells furniture, and it is your task to help the people who write \
+    to the company. When somebody asks you a question about an order, then you should first of all take a look at the number \
+    of the order, which has 8 digits, and only after that you should answer the question.";
+const SHORT: &str = "You assist a furniture company's customers. For questions about an order, first look at its number \
+    (8 digits), only then answer.";
+
+fn settings(directory: &Path, mode: Mode) -> config::Learning {
+    config::Learning {
+        mode,
+        file: directory.join("rules.toml"),
+        holdout: 0.2,
+        callers: 2,
+    }
+}
+
+fn lesson() -> compressor::Lesson {
+    compressor::Lesson {
+        role: Role::System,
+        unit: Unit::Text,
+        text: LONG.into(),
+        with: SHORT.into(),
+    }
+}
+
+fn rule() -> String {
+    id(&digest(Role::System, Unit::Text, LONG))
+}
+
+fn hours(hours: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hours)
+}
+
+/// Somebody who learns, and what they have to do with.
+struct School {
+    shelf: Shelf,
+    versions: Arc<Versions>,
+    journal: Journal,
+    student: Student,
+    settings: config::Learning,
+}
+
+impl School {
+    fn new(directory: &Path, mode: Mode) -> Self {
+        let settings = settings(directory, mode);
+        let shelf = Shelf::new(settings.file.clone());
+        let book = shelf.read().unwrap();
+        let versions = Arc::new(Versions::new(book.version, book.lessons(book.version)));
+        let journal = Journal::default();
+        let known = shelf.statistics().unwrap();
+        let mut student = Student::new(
+            settings.clone(),
+            shelf.clone(),
+            known,
+            Arc::clone(&versions),
+            journal.clone(),
+        );
+        student.since = hours(0);
+        Self {
+            shelf,
+            versions,
+            journal,
+            student,
+            settings,
+        }
+    }
+
+    /// The operator approves the shorter text.
+    fn approve(&self) {
+        let approve = |book: &mut Book| {
+            book.put(Entry {
+                lesson: lesson(),
+                state: State::Approved,
+                is_pinned: false,
+                span: Span::begin_after(book.version),
+                note: None,
+            });
+        };
+        self.shelf.change(approve).unwrap();
+    }
+
+    /// A first request of a conversation, the way that it would go; gives whether it is held out.
+    fn ask(&mut self, caller: u64, body: &Value, outcome: impl Fn(bool) -> Outcome) -> bool {
+        let body = Bytes::from(body.to_string());
+        let json = Json::parse(body.clone()).unwrap();
+        let plan = Plan::uniform(&Compressor::new(Level::Balanced));
+        let conversation = Conversation::of(json.root(), &[0; 32]);
+        let (version, lessons) = self.versions.of(conversation);
+        let is_held = conversation.is_held_out(self.settings.holdout);
+        let heard = Heard {
+            body,
+            caller,
+            plan: if is_held {
+                Plan::default()
+            } else {
+                plan.with(&lessons)
+            },
+            lot: Some(Lot {
+                version,
+                lessons,
+                is_held,
+                is_new: conversation.is_new,
+            }),
+            saved: Saved::default(),
+            outcome: outcome(is_held),
+            price: 3_000_000,
+        };
+        self.student.listen(&heard, Instant::now(), hours(0));
+        is_held
+    }
+}
+
+fn body(system: &str, question: &str) -> Value {
+    json!({"model": "m", "messages": [
+        {"role": "system", "content": system},
+        {"role": "user", "content": question},
+    ]})
+}
+
+/// Questions that are not alike.
+fn question(n: u64) -> String {
+    format!("a{n} b{n} c{n} d{n} e{n} f{n} g{n} h{n}?")
+}
+
+fn answered(answer: u64) -> Outcome {
+    Outcome::Answered {
+        prompt: 100,
+        answer,
+        is_cut: Some(false),
+    }
+}
+
+#[test]
+fn what_is_approved_comes_into_force_and_what_follows_a_day_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut school = School::new(directory.path(), Mode::Act);
+    school.student.tick(hours(0));
+    assert_eq!(school.versions.live().version, 0);
+    school.approve();
+    school.student.tick(hours(0));
+    let live = school.versions.live();
+    assert_eq!((live.version, live.lessons.len()), (1, 1));
+    // A person edits the file by hand: what is in force stays until its day is over.
+    let text = std::fs::read_to_string(school.shelf.path()).unwrap();
+    let edited = text.replace(
+        "(8 digits), only then answer.",
+        "(8 digits), only then reply.",
+    );
+    assert_ne!(edited, text);
+    std::fs::write(school.shelf.path(), edited).unwrap();
+    school.student.tick(hours(1));
+    assert_eq!(school.versions.live().lessons, live.lessons);
+    (0..60).for_each(|_| school.student.tick(hours(24)));
+    let next = school.versions.live();
+    assert_eq!((next.version, school.shelf.read().unwrap().version), (2, 2));
+    assert_ne!(next.lessons, live.lessons);
+    // A file that is broken, or gone, changes nothing at once.
+    std::fs::write(school.shelf.path(), "version = ").unwrap();
+    school.student.tick(hours(25));
+    assert_eq!(school.versions.live().lessons, next.lessons);
+    std::fs::remove_file(school.shelf.path()).unwrap();
+    school.student.tick(hours(26));
+    assert_eq!(school.versions.live().lessons, next.lessons);
+    let told = school.journal.entries();
+    assert!(
+        told.iter()
+            .all(|entry| entry.decision.action == Action::Applied)
+    );
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
+#[test]
+fn who_observes_applies_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut school = School::new(directory.path(), Mode::Observe);
+    school.approve();
+    (0..61).for_each(|_| school.student.tick(hours(48)));
+    assert_eq!(school.versions.live().version, 0);
+    assert_eq!(school.shelf.read().unwrap().version, 0);
+}
+
+#[test]
+fn a_rule_without_which_answers_are_better_goes_off_by_itself_unless_it_is_pinned() {
+    for is_pinned in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut school = School::new(directory.path(), Mode::Act);
+        school.approve();
+        let pin = |book: &mut Book| book.find_mut(&rule()).unwrap().is_pinned = is_pinned;
+        school.shelf.change(pin).unwrap();
+        school.student.tick(hours(0));
+        let mut held = 0;
+        for n in 0..400_u64 {
+            // Every third answer fails where the text is shortened.
+            let outcome = |is_held: bool| {
+                if !is_held && n.is_multiple_of(3) {
+                    Outcome::Failed
+                } else {
+                    answered(90 + n % 20)
+                }
+            };
+            held += u64::from(school.ask(n, &body(LONG, &question(n)), outcome));
+        }
+        assert!(held >= 50, "{held}");
+        school.student.decide(hours(1));
+        let live = school.versions.live();
+        let entry = school.shelf.read().unwrap().find(&rule()).unwrap().clone();
+        let told = school.journal.entries();
+        let stopped = told
+            .iter()
+            .find(|entry| entry.decision.action == Action::RolledBack);
+        if is_pinned {
+            assert_eq!(
+                (live.version, live.lessons.len(), entry.state),
+                (1, 1, State::Approved)
+            );
+            assert!(stopped.is_none());
+            continue;
+        }
+        // Harm is not borne for a day.
+        assert_eq!(
+            (live.version, live.lessons.len(), entry.state),
+            (2, 0, State::Stopped)
+        );
+        let decision = &stopped.unwrap().decision;
+        assert!(decision.subject.contains(&rule()), "{decision:?}");
+        assert!(
+            decision.evidence.contains("more requests fail"),
+            "{decision:?}"
+        );
+        // Nothing of what people say is in the journal.
+        assert!(!format!("{told:?}").contains("furniture"));
+    }
+}
+
+#[test]
+fn a_rule_that_does_no_harm_stays_and_its_gain_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut school = School::new(directory.path(), Mode::Act);
+    school.approve();
+    school.student.tick(hours(0));
+    for n in 0..400_u64 {
+        school.ask(n, &body(LONG, &question(n)), |_| answered(90 + n % 20));
+    }
+    school.student.decide(hours(1));
+    assert_eq!(school.versions.live().version, 1);
+    let known = school.student.known();
+    assert_eq!((known.version, known.rules, known.heard), (1, 1, (400, 0)));
+    let trial = known.trial;
+    assert_eq!(trial.treated.requests + trial.held.requests, 400);
+    assert!(
+        school
+            .journal
+            .entries()
+            .iter()
+            .any(|entry| entry.measured.is_some())
+    );
+    // The next process goes on from there.
+    school.student.close(hours(2));
+    let again = School::new(directory.path(), Mode::Act);
+    assert_eq!(again.student.known().trial, trial);
+    assert!(
+        again
+            .student
+            .trials
+            .contains_key(&(0, Some(pair(Role::System, Unit::Text, LONG, SHORT))))
+    );
+}
+
+#[test]
+fn callers_who_ask_again_are_counted_against_what_they_were_answered_under() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut school = School::new(directory.path(), Mode::Act);
+    let first = "Which of the chairs in the catalogue are made of oak and can be had by Friday?";
+    let again = "Which chairs of the catalogue are made of oak and can be had by Friday, please?";
+    let is_held = school.ask(1, &body("s", first), |_| answered(9));
+    school.ask(2, &body("s", first), |_| answered(9));
+    school.ask(1, &body("s", again), |_| answered(9));
+    let trial = school.student.known().trial;
+    let (mine, other) = if is_held {
+        (trial.held, trial.treated)
+    } else {
+        (trial.treated, trial.held)
+    };
+    assert_eq!((mine.again, other.again), (1, 0));
+}
+
+#[test]
+fn a_text_is_costly_once_enough_callers_sent_it_and_a_text_of_one_caller_never_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut school = School::new(directory.path(), Mode::Observe);
+    let secret = LONG.replace("furniture", "secrets");
+    for n in 0..30 {
+        school.ask(7, &body(&secret, &question(n)), |_| answered(9));
+        school.ask(n % 3, &body(LONG, &question(n)), |_| answered(9));
+        // What failed cost nothing.
+        school.ask(n, &body("This one is never answered, however often it is sent, and so it is never counted either, as \
+            long as it may be. This is the end of it, and here it ends. It does end here. And this is where it ends.", ""), |_| Outcome::Failed);
+    }
+    school.student.close(hours(24));
+    let statistics = school.shelf.statistics().unwrap();
+    let costly = statistics.costly();
+    let texts: Vec<_> = costly
+        .iter()
+        .filter(|passage| passage.unit() == Unit::Text)
+        .collect();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert_eq!(
+        (texts[0].text.as_deref(), texts[0].count, texts[0].id()),
+        (Some(LONG), 30, rule())
+    );
+    let file = std::fs::read_to_string(school.shelf.path().with_extension("stats.json")).unwrap();
+    assert!(!file.contains("secrets") && !file.contains("never answered"));
+    school.student.decide(hours(24));
+    let told = school.journal.entries();
+    assert_eq!(
+        told.len(),
+        0,
+        "a cent a day is worth nobody's time: {told:?}"
+    );
+}
+
+#[test]
+fn texts_that_nobody_repeats_are_not_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut school = School::new(directory.path(), Mode::Observe);
+    let mut random = fastrand::Rng::with_seed(3);
+    for n in 0..60 {
+        let words = |random: &mut fastrand::Rng| {
+            let word = |_| {
+                std::iter::repeat_with(|| random.lowercase())
+                    .take(7)
+                    .collect::<String>()
+            };
+            (0..60).map(word).collect::<Vec<_>>().join(" ")
+        };
+        let text = format!("{}.\n\n{}.", words(&mut random), words(&mut random));
+        school.ask(n, &body(&text, &question(n)), |_| answered(9));
+    }
+    school.student.close(hours(24));
+    assert!(school.shelf.statistics().unwrap().costly().is_empty());
+}
+
+#[test]
+fn rules_that_never_pay_are_left_out_by_kind_and_tried_again_after_a_week() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut school = School::new(directory.path(), Mode::Act);
+    for n in 0..2_000 {
+        school.ask(n % 5, &body("We went home.", &question(n)), |_| answered(9));
+    }
+    school.student.decide(hours(23));
+    assert!(
+        school.shelf.read().unwrap().skips.is_empty(),
+        "not before a day is over"
+    );
+    school.student.decide(hours(24));
+    let live = school.versions.live();
+    assert_eq!(live.version, 1);
+    assert!(live.lessons.skipped() > 0);
+    let plan = Plan::uniform(&Compressor::new(Level::Balanced)).with(&live.lessons);
+    assert!(
+        plan.of(Role::System)
+            .unwrap()
+            .skips_in(Rule::Phrases, Kind::Prose)
+    );
+    assert!(
+        !plan
+            .of(Role::System)
+            .unwrap()
+            .skips_in(Rule::Phrases, Kind::Json),
+        "it was not seen"
+    );
+    school.student.decide(hours(48));
+    assert_eq!(school.versions.live().version, 1, "nothing new");
+    // An operator who denies it has it tried for ever.
+    let deny = |book: &mut Book| {
+        let version = book.version;
+        let skip = book.skip_mut(Rule::Phrases, Kind::Prose).unwrap();
+        skip.state = State::Denied;
+        skip.span.end_after(version);
+    };
+    school.shelf.change(deny).unwrap();
+    (0..60).for_each(|_| school.student.tick(hours(49)));
+    let live = school.versions.live();
+    assert_eq!(live.version, 2);
+    school.student.decide(hours(24 + 7 * 24));
+    assert_eq!(
+        (
+            school.versions.live().version,
+            school.versions.live().lessons.skipped()
+        ),
+        (3, 0)
+    );
+    let told = school.journal.entries();
+    let subjects = told
+        .iter()
+        .filter(|entry| entry.decision.subject.contains("never pay"));
+    assert_eq!(subjects.count(), 2, "left out, and tried again: {told:?}");
+}
+
+#[test]
+fn nothing_is_learned_where_it_is_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let off = Learning::start(&settings(directory.path(), Mode::Off), Journal::default());
+    assert!(off.is_none());
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+/// A conversation that began before a version keeps, turn by turn, the bytes that it has sent.
+#[tokio::test]
+async fn a_growing_conversation_keeps_its_prefix_through_a_change_of_versions() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut act = settings(directory.path(), Mode::Act);
+    act.holdout = 0.0;
+    let learning = Learning::start(&act, Journal::default()).unwrap();
+    let plan = Plan::uniform(&Compressor::new(Level::Balanced));
+    let sent = |messages: &[Value]| {
+        let body = json!({"model": "m", "messages": messages});
+        let json = Json::parse(Bytes::from(body.to_string())).unwrap();
+        let treatment = learning.treat(&plan, false, &json, &[1; 32]);
+        let plan = treatment.plan.as_ref().unwrap_or(&plan);
+        let edited = crate::layers::compress::compress_messages(&json, plan, None);
+        let text = edited.map_or_else(|| json.text().clone(), |edited| edited.json.text().clone());
+        let sent: Value = serde_json::from_slice(&text).unwrap();
+        sent["messages"].as_array().unwrap().clone()
+    };
+    let publish = |version, with: &str| {
+        let lesson = compressor::Lesson {
+            with: with.into(),
+            ..lesson()
+        };
+        let lessons = compressor::Lessons::new(vec![lesson], compressor::Skips::default());
+        learning.shared.versions.publish(version, lessons);
+    };
+    let system = json!({"role": "system", "content": LONG});
+    let turn = |role: &str, text: &str| json!({"role": role, "content": text});
+    let mut conversations: Vec<Vec<Value>> = Vec::new();
+    let mut before: Vec<Vec<Value>> = Vec::new();
+    for round in 0..6_u32 {
+        if round == 2 || round == 4 {
+            // The second change is one too many for the first conversation; it is not tried here.
+            conversations.retain(|messages| messages.len() < 5);
+            before = conversations
+                .iter()
+                .map(|messages| sent(messages))
+                .collect();
+            publish(round, if round == 2 { SHORT } else { "You assist." });
+        }
+        conversations.push(vec![
+            system.clone(),
+            turn("user", &format!("question {round}")),
+        ]);
+        before.push(Vec::new());
+        for (messages, before) in conversations.iter_mut().zip(&mut before) {
+            let now = sent(messages);
+            assert_eq!(&now[..before.len()], &before[..], "round {round}");
+            *before = now;
+            messages.push(turn("assistant", "An answer."));
+            messages.push(turn("user", "And then?"));
+        }
+    }
+    let systems: std::collections::BTreeSet<_> =
+        before.iter().map(|sent| sent[0].to_string()).collect();
+    assert_eq!(systems.len(), 2, "two versions are in use");
+    // The name of what comes out follows the version, so that what was kept under another one is not found.
+    let name = learning.name(&plan, false);
+    publish(9, SHORT);
+    assert_ne!(learning.name(&plan, false), name);
+    assert_ne!(learning.name(&plan, false), learning.name(&plan, true));
+    learning.close().await;
+}
