@@ -92,8 +92,20 @@ pub struct Upstream {
     pub max_stream_duration: Duration,
     pub http2: bool,
     pub max_response_bytes: usize,
+    pub prompt_cache: PromptCache,
     /// Names allowed beside the built-in list.
     pub forward_headers: Vec<HeaderName>,
+}
+
+/// Whether prompts are marked for the provider's own cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PromptCache {
+    /// Never.
+    Off,
+    /// Where the upstream is known to pass marks on.
+    Auto,
+    /// Whatever the upstream is.
+    On,
 }
 
 /// How prompts are shortened.

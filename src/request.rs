@@ -16,11 +16,13 @@ use crate::telemetry::{Span, Trace};
 pub(crate) use aside::{LONG, aside};
 pub use cache_control::{CacheControl, Verdict};
 pub use chat::{Chat, Edit, Edited, Saved};
+pub use marking::{Marking, Place};
 pub use timings::{Stage, Timings};
 
 mod aside;
 mod cache_control;
 mod chat;
+mod marking;
 mod timings;
 
 /// A client's request on its way through the stack.
@@ -233,13 +235,32 @@ impl ProxyRequest {
             Content::Opaque { body, .. } => body.clone(),
             Content::Chat(chat) => {
                 let json = chat.outgoing(self.timings());
+                let text = match self.marking() {
+                    Some(marking) => marking.apply(json.text()),
+                    None => json.text().clone(),
+                };
                 if self.asks_for_usage() {
-                    chat::with_usage(json)
+                    chat::with_usage(json.root(), text)
                 } else {
-                    json.text().clone()
+                    text
                 }
             }
         }
+    }
+
+    /// Has what goes upstream marked for the provider's own prompt cache. The first call decides: all attempts send the
+    /// same.
+    pub fn mark(&self, choose: impl FnOnce(&Json) -> Option<Marking>) {
+        if let Some(chat) = self.chat() {
+            let json = chat.outgoing(self.timings());
+            let _ = chat.marking.get_or_init(|| choose(json));
+        }
+    }
+
+    /// How what goes upstream is marked, if it is.
+    pub fn marking(&self) -> Option<&Marking> {
+        let marking = self.chat()?.marking.get()?.as_ref()?;
+        marking.is_on().then_some(marking)
     }
 
     /// Whether the proxy asks for the usage of its stream, which its client did not.

@@ -64,14 +64,28 @@ pub struct Stack {
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
 pub fn build(config: &Config) -> Result<Stack, SetupError> {
     let metrics = Arc::new(Metrics::new(config.metering.prices.clone()));
-    let upstream = Upstream::new(&config.upstream, Arc::clone(&metrics))?;
-    let mut stack = over(config, metrics, upstream.clone());
+    let journal = Journal::default();
+    let upstream = Upstream::new(&config.upstream, Arc::clone(&metrics), journal.clone())?;
+    let mut stack = assemble(config, metrics, journal, upstream.clone());
     stack.upstream = Some(upstream);
     Ok(stack)
 }
 
 /// Builds the layers over a leaf, which makes one attempt at the upstream or stands for it.
 pub fn over<S>(config: &Config, metrics: Arc<Metrics>, leaf: S) -> Stack
+where
+    S: tower::Service<ProxyRequest, Response = Reply, Error = ProxyError>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    assemble(config, metrics, Journal::default(), leaf)
+}
+
+/// The same with the journal that the leaf writes into.
+fn assemble<S>(config: &Config, metrics: Arc<Metrics>, journal: Journal, leaf: S) -> Stack
 where
     S: tower::Service<ProxyRequest, Response = Reply, Error = ProxyError>
         + Clone
@@ -141,7 +155,7 @@ where
         ledger: None,
         overview: None,
         telemetry: None,
-        journal: Journal::default(),
+        journal,
     }
 }
 

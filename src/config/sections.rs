@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::{
     Auth, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat, MaxTokens,
-    Metering, Retry, Server, Telemetry, Upstream, accept, reader::Reader,
+    Metering, PromptCache, Retry, Server, Telemetry, Upstream, accept, reader::Reader,
 };
 use crate::compressor::Rule;
 use crate::metering::ledger::{Address, Place};
@@ -111,6 +111,12 @@ impl Upstream {
             max_stream_duration: reader.timeout("upstream.max_stream_duration"),
             http2: reader.flag("upstream.http2"),
             max_response_bytes: reader.size("upstream.max_response_bytes"),
+            prompt_cache: reader.text("upstream.prompt_cache", |text| match text {
+                "off" => Ok(PromptCache::Off),
+                "auto" => Ok(PromptCache::Auto),
+                "on" => Ok(PromptCache::On),
+                _ => Err("expected off, auto or on".to_owned()),
+            }),
             forward_headers: reader.list("upstream.forward_headers", accept::forwarded_header),
         };
         reader.at_most(

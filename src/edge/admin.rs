@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::compressor::Saving;
-use crate::metering::Metrics;
 use crate::metering::tally::usd;
+use crate::metering::{Metrics, ProviderCache};
 
 use super::Edge;
 use super::dialect::failure;
@@ -200,9 +200,22 @@ fn more(edge: &Edge) -> More {
             "reconnects": m.reconnects.get(),
             "failures": m.failures.get(),
             "clientsGone": m.departed.get(),
+            "promptCache": prompt_cache(&m.provider_cache),
         }),
         circuit_breakers: circuits(edge),
     }
+}
+
+/// What marks for the provider's own cache came to.
+fn prompt_cache(marks: &ProviderCache) -> Value {
+    json!({
+        "marked": marks.marked.get(),
+        "refused": marks.refused.get(),
+        "readTokens": marks.read_tokens.get(),
+        "writtenTokens": marks.written_tokens.get(),
+        "savedUsd": usd(marks.saved_nano_usd.get()),
+        "surchargeUsd": usd(marks.surcharge_nano_usd.get()),
+    })
 }
 
 /// What the cache holds, gave, took and turned away.

@@ -162,7 +162,8 @@ fn explain(question: &Question, by_source: &Report, by_model: &Report) -> Explai
                 get(Figure::SavedByProviderCache),
                 None,
                 get(Figure::CachedTokens),
-                "Prompt tokens that the provider's own cache served: the model's price of input less that of cached input.",
+                "Prompt tokens that the provider's own cache served: the model's price of input less that of cached input. \
+                 What it cost more to put them there is part of what was spent.",
             ),
             layer(
                 "max_tokens",
