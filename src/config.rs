@@ -51,6 +51,7 @@ pub struct Config {
     pub metering: Metering,
     pub telemetry: Telemetry,
     pub ledger: Ledger,
+    pub prefetch: Prefetch,
     /// A simulated model answers.
     pub is_demo: bool,
 }
@@ -334,6 +335,20 @@ pub struct Ledger {
     pub place: Option<Place>,
     /// How long the requests themselves are kept; their sums by hour stay.
     pub retention: Duration,
+}
+
+/// What is fetched before it is asked.
+#[derive(Clone, Debug)]
+pub struct Prefetch {
+    pub enabled: bool,
+    /// What it may cost within any 24 hours, in dollars.
+    pub budget_usd_per_day: f64,
+    /// Calls ahead as a share of all calls, from 0 to 0.9.
+    pub max_share: f64,
+    /// What a second is worth that a client need not wait, in dollars.
+    pub value_per_second: f64,
+    /// What is kept of requests to make them again.
+    pub max_bytes: u64,
 }
 
 /// A valid configuration, and the same for people.

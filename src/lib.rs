@@ -78,11 +78,13 @@ pub async fn serve(
         stopping = Some(Instant::now());
     };
     let prices = metering::fetch::keep_prices(&config, &stack);
+    let ahead = stack.fetch_ahead();
     tokio::select! {
         biased;
         // Before anybody is served: a clear must find the answers of an earlier process read, or being read.
         never = store.upkeep() => match never {},
         never = prices => match never {},
+        never = ahead => match never {},
         never = budgets.keep_others_informed() => match never {},
         () = edge::run(edge::Edge::new(config, stack), listener, shutdown) => {}
     }

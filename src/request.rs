@@ -13,12 +13,14 @@ use crate::json::Json;
 use crate::metering::account::Account;
 use crate::telemetry::{Span, Trace};
 
+pub use again::Again;
 pub(crate) use aside::{LONG, aside};
 pub use cache_control::{CacheControl, Verdict};
 pub use chat::{Chat, Edit, Edited, Saved};
 pub use marking::{Marking, Place};
 pub use timings::{Stage, Timings};
 
+mod again;
 mod aside;
 mod cache_control;
 mod chat;

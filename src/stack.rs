@@ -1,8 +1,13 @@
 //! The stack: compressed, answered from the cache, deduplicated, admitted by the breaker, sent with retries.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
 use tower::ServiceBuilder;
 use tower::util::{BoxCloneSyncService, option_layer};
 
@@ -25,6 +30,7 @@ use crate::request::ProxyRequest;
 use crate::store::{Limits, Memory, Snapshot, Store, redis};
 use crate::telemetry::Telemetry;
 use crate::tuning::journal::Journal;
+use crate::tuning::prefetch::{Prefetch, Surroundings};
 use crate::upstream::{SetupError, Upstream};
 
 /// The way of a request, outermost layer first.
@@ -59,7 +65,14 @@ pub struct Stack {
     pub telemetry: Option<Telemetry>,
     /// What adjusted itself, and why.
     pub journal: Journal,
+    /// What fetches ahead, where that is wanted.
+    pub prefetch: Option<Prefetch>,
+    /// Its work, until somebody does it.
+    ahead: Option<Work>,
 }
+
+/// What goes on beside requests for as long as it is polled.
+type Work = Arc<Mutex<Option<BoxFuture<'static, ()>>>>;
 
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
 pub fn build(config: &Config) -> Result<Stack, SetupError> {
@@ -67,6 +80,9 @@ pub fn build(config: &Config) -> Result<Stack, SetupError> {
     let journal = Journal::default();
     let upstream = Upstream::new(&config.upstream, Arc::clone(&metrics), journal.clone())?;
     let mut stack = assemble(config, metrics, journal, upstream.clone());
+    if let Some(prefetch) = &stack.prefetch {
+        prefetch.watch_sockets(upstream.clone());
+    }
     stack.upstream = Some(upstream);
     Ok(stack)
 }
@@ -107,16 +123,17 @@ where
     if let Some(redis) = store.second().filter(|_| !budgets.is_empty()) {
         budgets.share(redis.clone());
     }
-    let lookup = CacheLayer::new(config, cache.then(|| store.clone()), Arc::clone(&metrics));
+    let prefetch = Prefetch::new(config, journal.clone());
+    let lookup = CacheLayer::observed(
+        config,
+        cache.then(|| store.clone()),
+        Arc::clone(&metrics),
+        prefetch.as_ref().map(Prefetch::feed),
+    );
     let repeats = lookup.repeats(config);
-    let service = ServiceBuilder::new()
-        // Above the cache: prompts that differ only in what it takes out share an entry.
-        .layer(CompressLayer::new(
-            config.compression.clone(),
-            cache.then(|| store.memory.memo()),
-        ))
-        // Above dedup: a hit takes no lock and joins no flight.
-        .layer(lookup)
+    let retry = RetryLayer::new(&config.retry, Arc::clone(&metrics));
+    let reserve = retry.reserve();
+    let below = ServiceBuilder::new()
         // Below the cache: a budget stops spending, not answering. Above dedup: a refusal is one client's alone.
         .layer(option_layer(
             (!budgets.is_empty()).then(|| BudgetLayer::new(budgets.clone())),
@@ -139,8 +156,28 @@ where
             breaker.then(|| BreakerLayer::new(circuits.clone())),
         ))
         // Right above the upstream: an attempt is what is repeated.
-        .layer(RetryLayer::new(&config.retry, Arc::clone(&metrics)))
+        .layer(retry)
         .service(leaf);
+    let ahead = prefetch.as_ref().and_then(|prefetch| {
+        let (prefetch, bring) = (prefetch.clone(), lookup.ahead(below.clone())?);
+        let around = Surroundings {
+            memory: store.memory.clone(),
+            circuits: breaker.then(|| circuits.clone()),
+            reserve,
+            metrics: Arc::clone(&metrics),
+        };
+        let work = async move { prefetch.run(bring, around).await };
+        Some(Arc::new(Mutex::new(Some(work.boxed()))))
+    });
+    let service = ServiceBuilder::new()
+        // Above the cache: prompts that differ only in what it takes out share an entry.
+        .layer(CompressLayer::new(
+            config.compression.clone(),
+            cache.then(|| store.memory.memo()),
+        ))
+        // Above dedup: a hit takes no lock and joins no flight.
+        .layer(lookup)
+        .service(below);
 
     Stack {
         service: Service::new(service),
@@ -156,10 +193,29 @@ where
         overview: None,
         telemetry: None,
         journal,
+        prefetch,
+        ahead,
     }
 }
 
 impl Stack {
+    /// Fetches ahead, where that is wanted, for ever. In a task of its own, which ends with this.
+    pub fn fetch_ahead(&self) -> impl Future<Output = Infallible> + use<> {
+        let work = self.ahead.as_ref().and_then(|work| work.lock().take());
+        async move {
+            let mut task = JoinSet::new();
+            if let Some(work) = work {
+                task.spawn(work);
+            }
+            while let Some(ended) = task.join_next().await {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "nothing is fetched ahead any more");
+                }
+            }
+            std::future::pending().await
+        }
+    }
+
     /// Keeps books from now on, and the ledger where one is configured and can be opened.
     pub async fn keep_books(&mut self, config: &config::Ledger) {
         let day = Timestamp::now().as_millisecond().div_euclid(DAY);
@@ -185,7 +241,11 @@ impl Stack {
         }
         let mut readers = vec![overview.reader()];
         readers.extend(ledger.as_ref().map(Ledger::keeper));
-        self.books = Some(Books::new(readers));
+        let books = Books::new(readers);
+        if let Some(prefetch) = &self.prefetch {
+            prefetch.enter_into(books.clone());
+        }
+        self.books = Some(books);
         self.ledger = ledger;
         self.overview = Some(overview);
     }

@@ -4,3 +4,4 @@
 //! decide, into the [`journal`], with the evidence. None of it changes an answer.
 
 pub mod journal;
+pub mod prefetch;

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::{
     Auth, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat, MaxTokens,
-    Metering, PromptCache, Retry, Server, Telemetry, Upstream, accept, reader::Reader,
+    Metering, Prefetch, PromptCache, Retry, Server, Telemetry, Upstream, accept, reader::Reader,
 };
 use crate::compressor::Rule;
 use crate::metering::ledger::{Address, Place};
@@ -39,9 +39,11 @@ impl Config {
             metering: Metering::read(reader),
             telemetry: Telemetry::read(reader),
             ledger: Ledger::read(reader),
+            prefetch: Prefetch::read(reader),
             is_demo: false,
         };
         config.refuse_open_purse(reader);
+        config.refuse_prefetch_without_cache(reader);
         config
     }
 
@@ -69,6 +71,17 @@ impl Config {
                  or set auth.allow_anonymous = true"
                     .to_owned(),
             );
+        }
+    }
+}
+
+impl Config {
+    /// Refuses to fetch what nothing would keep.
+    fn refuse_prefetch_without_cache(&self, reader: &mut Reader) {
+        let is_idle = self.prefetch.enabled && !self.cache.enabled;
+        if is_idle && reader.can_judge(&["prefetch.enabled", "cache.enabled"]) {
+            let accepted = "expected false where cache.enabled is false: there is nothing to keep answers in until they are asked for";
+            reader.refuse("prefetch.enabled", accepted.to_owned());
         }
     }
 }
@@ -258,6 +271,18 @@ impl Ledger {
         Self {
             place: shared.map(Place::Shared).or(path),
             retention: reader.timeout("ledger.retention"),
+        }
+    }
+}
+
+impl Prefetch {
+    fn read(reader: &mut Reader) -> Self {
+        Self {
+            enabled: reader.flag("prefetch.enabled"),
+            budget_usd_per_day: reader.number("prefetch.budget_usd_per_day", 0.0..=1e6),
+            max_share: reader.number("prefetch.max_share", 0.0..=0.9),
+            value_per_second: reader.number("prefetch.value_per_second", 0.0..=1e3),
+            max_bytes: reader.size("prefetch.max_bytes"),
         }
     }
 }

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::compressor::Saving;
 use crate::metering::tally::usd;
 use crate::metering::{Metrics, ProviderCache};
+use crate::tuning::prefetch::Prefetch;
 
 use super::Edge;
 use super::dialect::failure;
@@ -100,6 +101,9 @@ struct More {
     #[schema(value_type = Object)]
     upstream: Value,
     circuit_breakers: Vec<CircuitBreaker>,
+    /// Calls that were made before anybody asked.
+    #[schema(value_type = Object)]
+    prefetch: Value,
 }
 
 fn report(edge: &Edge) -> Report {
@@ -203,7 +207,40 @@ fn more(edge: &Edge) -> More {
             "promptCache": prompt_cache(&m.provider_cache),
         }),
         circuit_breakers: circuits(edge),
+        prefetch: prefetch(stack.prefetch.as_ref()),
     }
+}
+
+/// What fetching ahead did, and what that brought.
+fn prefetch(prefetch: Option<&Prefetch>) -> Value {
+    let Some(prefetch) = prefetch else {
+        return json!({"enabled": false});
+    };
+    let figures = prefetch.stats().figures();
+    let calls = figures
+        .begun
+        .iter()
+        .map(|(kind, count)| (kind.as_str().to_owned(), json!(count)));
+    let held = figures.held.iter().filter(|(_, count)| *count > 0);
+    let held = held.map(|(why, count)| (why.as_str().to_owned(), json!(count)));
+    json!({
+        "enabled": true,
+        "stopped": figures.is_stopped,
+        "calls": Value::Object(calls.collect()),
+        "used": figures.used,
+        "unused": figures.unused,
+        "precision": figures.precision(),
+        "failed": figures.failed,
+        "wasThere": figures.was_there,
+        "heldBack": Value::Object(held.collect()),
+        "overlooked": prefetch.overlooked(),
+        "spentUsd": usd(figures.spent_nano_usd),
+        "spentTodayUsd": usd(figures.spent_today_nano_usd),
+        "wastedUsd": usd(figures.wasted_nano_usd),
+        "waitsSavedMs": figures.waits_saved_ms,
+        "questions": figures.questions,
+        "bytes": figures.bytes,
+    })
 }
 
 /// What marks for the provider's own cache came to.

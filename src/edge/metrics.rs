@@ -16,6 +16,7 @@ use crate::metering::tally::{Figure, Tally};
 use crate::telemetry::Spans;
 
 mod layers;
+mod prefetch;
 mod process;
 
 /// Metrics for Prometheus

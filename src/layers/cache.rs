@@ -18,14 +18,17 @@ use crate::metering::Metrics;
 use crate::reply::{Provenance, Reply, Tier};
 use crate::request::{ProxyRequest, Stage};
 use crate::store::Store;
+use crate::tuning::prefetch::Feed;
 
 use answers::{Answers, Look, from_entry};
 
+pub use ahead::Ahead;
 pub(crate) use look_up::LookUp;
 pub use record::RecordLayer;
 pub use repeats::{Asked, Repeat, Repeats};
 
 mod across;
+mod ahead;
 mod answers;
 mod handover;
 mod look_up;
@@ -64,8 +67,24 @@ pub enum CacheFuture {
 impl CacheLayer {
     /// Answers from this store. Without one every request is a bypass, and `only-if-cached` still holds.
     pub fn new(config: &Config, store: Option<Store>, metrics: Arc<Metrics>) -> Self {
-        let answers = store.map(|store| Arc::new(Answers::new(config, store, metrics)));
+        Self::observed(config, store, metrics, None)
+    }
+
+    /// The same, which tells this feed what is asked.
+    pub fn observed(
+        config: &Config,
+        store: Option<Store>,
+        metrics: Arc<Metrics>,
+        feed: Option<Feed>,
+    ) -> Self {
+        let answers = store.map(|store| Arc::new(Answers::new(config, store, metrics, feed)));
         Self { answers }
+    }
+
+    /// What brings answers ahead through the layers below, where answers are kept.
+    pub fn ahead<S>(&self, below: S) -> Option<Ahead<S>> {
+        let answers = Arc::clone(self.answers.as_ref()?);
+        Some(Ahead::new(answers, below))
     }
 
     /// What finds the answers to repeats, where answers are kept.
@@ -138,10 +157,12 @@ where
             Some(entry) => match answers.weigh_for(&request, &entry, Tier::Memory) {
                 Look::Answer(provenance) => {
                     span.found(provenance);
+                    answers.tell_asked(&request, provenance.fresh_for());
                     return CacheFuture::Known(Some(Ok(from_entry(&entry, provenance))));
                 }
                 Look::Refresh(provenance) => {
                     span.found(provenance);
+                    answers.tell_asked(&request, provenance.fresh_for());
                     answers.refresh(&self.inner, &request);
                     return CacheFuture::Known(Some(Ok(from_entry(&entry, provenance))));
                 }

@@ -12,6 +12,7 @@ use foldhash::quality::RandomState;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use self::books::{Books, Cause};
 use self::shelf::Shelf;
@@ -81,6 +82,8 @@ struct Shared {
     /// sum of moka 0.12.16 too high for good, which costs the store a place each time.
     clears: Mutex<Clears>,
     changes: AtomicU64,
+    /// Tells of clears.
+    cleared: Notify,
 }
 
 /// What the bytes of a request came to when they were read.
@@ -119,6 +122,7 @@ impl Memory {
             books,
             clears: Mutex::default(),
             changes: AtomicU64::new(0),
+            cleared: Notify::new(),
         };
         Self {
             shared: Arc::new(shared),
@@ -225,6 +229,7 @@ impl Memory {
         let mut clears = self.shared.clears.lock();
         clears.note(filter.clone());
         self.shared.changes.fetch_add(1, Ordering::Relaxed);
+        self.shared.cleared.notify_one();
         let cleared = self.matching(filter);
         let all = self.select(|entry| filter.matches(entry));
         self.shared.entries.remove(all, Cause::Cleared);
@@ -234,6 +239,11 @@ impl Memory {
             self.shared.memo.clear();
         }
         cleared
+    }
+
+    /// Waits for the next clear, or tells of one since the last time. There is one who waits.
+    pub async fn cleared(&self) {
+        self.shared.cleared.notified().await;
     }
 
     /// The answers that `filter` is about, as far as they are of any use.

@@ -1,5 +1,6 @@
 //! What each layer did since the process began, and what it holds.
 
+use super::prefetch;
 use crate::edge::Edge;
 use crate::layers::breaker::Snapshot;
 use crate::metering::exposition::{Exposition, Kind, dollars};
@@ -38,6 +39,9 @@ pub(super) fn write(text: &mut Exposition, edge: &Edge) {
         text.single(name, Kind::Gauge, help, value);
     }
     circuits(text, stack.circuits.snapshot());
+    if let Some(prefetch) = &stack.prefetch {
+        prefetch::write(text, prefetch);
+    }
     if let Some(used) = stack.upstream.as_ref().map(Upstream::sockets) {
         sockets(text, used);
     }

@@ -22,6 +22,7 @@ use crate::reply::{Excuse, Head, Provenance, Reply, Tier, Whole, Worth};
 use crate::request::{CacheControl, ProxyRequest, Stage, Verdict};
 use crate::store::{Entry, SharedEntry, Spelling, Store};
 use crate::telemetry;
+use crate::tuning::prefetch::Feed;
 
 /// The store, and what may be given out of it.
 pub(super) struct Answers {
@@ -31,6 +32,8 @@ pub(super) struct Answers {
     stale_while_revalidate: Duration,
     turns: Turns,
     refreshes: Refreshes,
+    /// Who is told what is asked.
+    pub(super) feed: Option<Feed>,
 }
 
 /// What a look at an entry came to.
@@ -46,8 +49,14 @@ pub(super) enum Look {
 }
 
 impl Answers {
-    pub(super) fn new(config: &Config, store: Store, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        store: Store,
+        metrics: Arc<Metrics>,
+        feed: Option<Feed>,
+    ) -> Self {
         Self {
+            feed,
             store,
             metrics,
             stale_if_error: config.cache.stale_if_error,
@@ -77,6 +86,15 @@ impl Answers {
         known
             .map(|known| known.question)
             .or_else(|| request.question())
+    }
+
+    /// Tells the feed, where there is one, what is asked; how long the answer that was there will be fresh, if there was one.
+    pub(super) fn tell_asked(&self, request: &ProxyRequest, fresh_for: Option<Duration>) {
+        if let Some(feed) = &self.feed
+            && let Some(question) = self.question(request)
+        {
+            feed.asked_by(request, question, fresh_for);
+        }
     }
 
     /// The entry of a request in this process: by its bytes if they came before, else by its meaning.
@@ -147,10 +165,12 @@ impl Answers {
             match self.weigh_for(&request, &entry, Tier::Redis) {
                 Look::Answer(provenance) => {
                     span.found(provenance);
+                    self.tell_asked(&request, provenance.fresh_for());
                     return Ok(from_entry(&entry, provenance));
                 }
                 Look::Refresh(provenance) => {
                     span.found(provenance);
+                    self.tell_asked(&request, provenance.fresh_for());
                     self.refresh(&inner, &request);
                     return Ok(from_entry(&entry, provenance));
                 }
@@ -164,7 +184,15 @@ impl Answers {
             return other.ok_or(ProxyError::OnlyIfCached);
         }
         span.missed();
+        self.tell_asked(&request, None);
+        let asked = Instant::now();
         let result = forward(inner, request.clone()).await;
+        if let Some(feed) = &self.feed
+            && matches!(&result, Ok(reply) if reply.head().provenance.is_paid() && reply.head().status.is_success())
+            && let Some(id) = request.fingerprint()
+        {
+            feed.came(id, asked.elapsed());
+        }
         let Some(excuse) = excuse_of(&result) else {
             return result;
         };
@@ -176,7 +204,7 @@ impl Answers {
     }
 
     /// Looks in Redis, if it can be asked.
-    async fn consult(&self, request: &ProxyRequest) -> Option<SharedEntry> {
+    pub(super) async fn consult(&self, request: &ProxyRequest) -> Option<SharedEntry> {
         let redis = self.store.shared()?;
         let begun = Instant::now();
         let question = self.question(request)?;

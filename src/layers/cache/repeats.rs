@@ -16,6 +16,7 @@ use crate::fingerprint::{self, Fingerprint, Scope};
 use crate::reply::{Tier, Whole};
 use crate::request::{CacheControl, Route, Saved};
 use crate::store::{Memory, SharedEntry};
+use crate::tuning::prefetch::Question;
 
 /// The longest body that is compressed in one step (bytes): 2 ms.
 const MAX_AT_ONCE: usize = 256 * 1024;
@@ -111,14 +112,27 @@ impl Repeats {
             .answers
             .weigh(CacheControl::default(), ttl, &entry, Tier::Memory);
         match look {
-            Look::Answer(provenance) => Some(Repeat {
-                whole: whole(&entry, provenance),
-                model: Arc::clone(&entry.model),
-                saved: known.saved,
-                user: known.user,
-                entry,
-                question: known.question,
-                memory,
+            Look::Answer(provenance) => Some({
+                if let Some(feed) = &self.answers.feed {
+                    feed.asked(Question {
+                        owner: entry.scope,
+                        user: known.user.clone(),
+                        question: known.question,
+                        variant: 0,
+                        ttl,
+                        fresh_for: provenance.fresh_for(),
+                        again: None,
+                    });
+                }
+                Repeat {
+                    whole: whole(&entry, provenance),
+                    model: Arc::clone(&entry.model),
+                    saved: known.saved,
+                    user: known.user,
+                    entry,
+                    question: known.question,
+                    memory,
+                }
             }),
             _ => None,
         }

@@ -18,7 +18,7 @@ const READS: [&str; 6] = [
 ];
 
 /// Who may, how often, and for whom.
-const READERS: [(&str, usize, &str); 18] = [
+const READERS: [(&str, usize, &str); 19] = [
     ("demo/chat.rs", 1, "`created` in the demo's answers"),
     ("edge.rs", 1, "when the process began, for Prometheus"),
     ("edge/access.rs", 1, "when a request came, for the ledger"),
@@ -59,6 +59,11 @@ const READERS: [(&str, usize, &str); 18] = [
         "tuning/journal.rs",
         1,
         "when a decision was made, for people",
+    ),
+    (
+        "tuning/prefetch/worker.rs",
+        1,
+        "when a call ahead was made, for the ledger",
     ),
     (
         "telemetry/span.rs",
