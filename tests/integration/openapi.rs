@@ -334,7 +334,7 @@ async fn a_token_is_asked_for_where_the_document_says_so() {
             &mut guarded
         }) += 1;
     }
-    assert_eq!((open, guarded), (10, 17));
+    assert_eq!((open, guarded), (10, 18));
     assert_eq!(upstream.calls(), 0);
 }
 

@@ -60,8 +60,7 @@ impl<B: Bring> Worker<B> {
             .eviction_policy(EvictionPolicy::lru())
             .weigher(|_, again: &Arc<Again>| u32::try_from(again.weight()).unwrap_or(u32::MAX))
             .max_capacity(shared.settings.max_bytes)
-            // A credential goes with the answers that it got.
-            .time_to_live(shared.life.min(LONGEST));
+            .time_to_live(shared.life.clamp(LEAST, LONGEST));
         Self {
             planner: Planner::new(shared.rules),
             kept: kept.build(),
@@ -320,6 +319,9 @@ impl<B: Bring> Worker<B> {
     }
 }
 
+/// How to ask again, credentials among it, is kept for as long as an answer is of use, and for a day at least: what follows is
+/// fetched when its last answer is long gone.
+const LEAST: Duration = Duration::from_hours(24);
 /// moka refuses longer lives.
 const LONGEST: Duration = Duration::from_hours(1_000 * 365 * 24);
 
