@@ -54,6 +54,7 @@ pub struct Config {
     pub telemetry: Telemetry,
     pub ledger: Ledger,
     pub tuning: Tuning,
+    pub prefetch: Prefetch,
     /// A simulated model answers.
     pub is_demo: bool,
 }
@@ -95,8 +96,20 @@ pub struct Upstream {
     pub max_stream_duration: Duration,
     pub http2: bool,
     pub max_response_bytes: usize,
+    pub prompt_cache: PromptCache,
     /// Names allowed beside the built-in list.
     pub forward_headers: Vec<HeaderName>,
+}
+
+/// Whether prompts are marked for the provider's own cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PromptCache {
+    /// Never.
+    Off,
+    /// Where the upstream is known to pass marks on.
+    Auto,
+    /// Whatever the upstream is.
+    On,
 }
 
 /// How prompts are shortened.
@@ -391,6 +404,20 @@ impl TuningMode {
             Self::Act => "act",
         }
     }
+}
+
+/// What is fetched before it is asked.
+#[derive(Clone, Debug)]
+pub struct Prefetch {
+    pub enabled: bool,
+    /// What it may cost within any 24 hours, in dollars.
+    pub budget_usd_per_day: f64,
+    /// Calls ahead as a share of all calls, from 0 to 0.9.
+    pub max_share: f64,
+    /// What a second is worth that a client need not wait, in dollars.
+    pub value_per_second: f64,
+    /// What is kept of requests to make them again.
+    pub max_bytes: u64,
 }
 
 /// A valid configuration, and the same for people.

@@ -88,11 +88,14 @@ struct Shared {
 impl Edge {
     /// An edge in front of this stack.
     pub fn new(config: Config, stack: Stack) -> Self {
+        let places = config.server.max_in_flight.min(Semaphore::MAX_PERMITS);
+        let in_flight = Arc::new(Semaphore::new(places));
+        if let Some(prefetch) = &stack.prefetch {
+            prefetch.watch_places(Arc::clone(&in_flight), places);
+        }
         let shared = Shared {
             guard: Guard::new(&config, &stack.budgets),
-            in_flight: Arc::new(Semaphore::new(
-                config.server.max_in_flight.min(Semaphore::MAX_PERMITS),
-            )),
+            in_flight,
             body_room: body::room(config.server.max_body_bytes),
             draining: AtomicBool::new(false),
             started: Instant::now(),
@@ -120,6 +123,9 @@ impl Edge {
     /// From now on, readiness is denied.
     pub(crate) fn start_draining(&self) {
         self.shared.draining.store(true, Ordering::Relaxed);
+        if let Some(prefetch) = &self.shared.stack.prefetch {
+            prefetch.stop();
+        }
     }
 
     /// Lets a caller in whose request is to be answered, and counts it.

@@ -7,9 +7,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::json::{Member, Node};
 
+pub use beginnings::beginnings;
 use blocks::BLOCK;
 pub use blocks::{Blocks, Own};
 
+mod beginnings;
 mod blocks;
 
 /// Changes whenever the same request would hash differently.

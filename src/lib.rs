@@ -91,12 +91,14 @@ pub async fn serve(
             None => std::future::pending().await,
         }
     };
+    let ahead = stack.fetch_ahead();
     tokio::select! {
         biased;
         // Before anybody is served: a clear must find the answers of an earlier process read, or being read.
         never = store.upkeep() => match never {},
         never = prices => match never {},
         never = tuning => match never {},
+        never = ahead => match never {},
         never = budgets.keep_others_informed() => match never {},
         () = edge::run(edge::Edge::new(config, stack), listener, shutdown) => {}
     }

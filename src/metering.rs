@@ -15,6 +15,7 @@ use account::Account;
 use prices::{Fetched, PriceTable, Tokens};
 
 pub(crate) use decimal::{exact_nano_usd, nano_usd};
+pub use provider_cache::ProviderCache;
 pub use refusals::{Refusal, Refusals};
 
 pub mod account;
@@ -29,6 +30,7 @@ pub mod histogram;
 pub mod ledger;
 pub mod overview;
 pub mod prices;
+mod provider_cache;
 mod refusals;
 pub mod tally;
 pub mod tokens;
@@ -112,6 +114,8 @@ pub struct Metrics {
     pub dedup_tokens_saved: Counter,
     /// What hits, joined calls, compression and the provider's cache saved, in nano-dollars.
     pub saved_nano_usd: Counter,
+    /// What marking prompts for the provider's own cache came to.
+    pub provider_cache: ProviderCache,
     /// What each compression rule saved, by kind of content.
     compression: Mutex<Vec<Saving>>,
     prices: RwLock<PriceTable>,
@@ -359,6 +363,23 @@ impl Metrics {
         let prices = self.prices.read();
         let discount = prices.cached_discount(model, served, &tokens_of(usage));
         discount.unwrap_or(0)
+    }
+
+    /// From which share of second comings on it pays to put the beginning of a model's prompt into its provider's cache.
+    pub fn cache_break_even(&self, model: &str) -> Option<f64> {
+        self.prices.read().cache_break_even(model)
+    }
+
+    /// A prompt that was marked for the provider's cache has brought an answer with this usage: by how much the cache made
+    /// it cheaper and dearer, in nano-dollars.
+    pub fn marked(&self, model: &str, served: Option<&str>, usage: Usage) -> (u64, u64) {
+        let tokens = tokens_of(usage);
+        let prices = self.prices.read();
+        let saved = prices.cached_discount(model, served, &tokens);
+        let dearer = prices.write_surcharge(model, served, &tokens);
+        let (saved, dearer) = (saved.unwrap_or(0), dearer.unwrap_or(0));
+        self.provider_cache.note(&tokens, saved, dearer);
+        (saved, dearer)
     }
 
     /// The most tokens that a model reads and writes together, where that is known.

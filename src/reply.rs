@@ -219,6 +219,15 @@ impl Provenance {
         }
     }
 
+    /// How long an answer out of the cache will be fresh; `None` where it came from elsewhere.
+    pub fn fresh_for(self) -> Option<Duration> {
+        match self {
+            Self::Hit { ttl, .. } => Some(ttl),
+            Self::Stale { .. } => Some(Duration::ZERO),
+            _ => None,
+        }
+    }
+
     /// Writes the value of `Cache-Status` (RFC 9211).
     pub fn write_cache_status(self, to: &mut impl fmt::Write) -> fmt::Result {
         let mut digits = itoa::Buffer::new();

@@ -15,14 +15,18 @@ use crate::metering::account::Account;
 use crate::telemetry::{Span, Trace};
 use crate::tuning::learn::Outcome;
 
+pub use again::Again;
 pub(crate) use aside::{LONG, aside};
 pub use cache_control::{CacheControl, Verdict};
 pub use chat::{Chat, Edit, Edited, Saved};
+pub use marking::{Marking, Place};
 pub use timings::{Stage, Timings};
 
+mod again;
 mod aside;
 mod cache_control;
 mod chat;
+mod marking;
 mod timings;
 
 /// A client's request on its way through the stack.
@@ -281,10 +285,14 @@ impl ProxyRequest {
             Content::Embeddings(embeddings) => embeddings.body().clone(),
             Content::Chat(chat) => {
                 let json = chat.outgoing(self.timings());
+                let text = match self.marking() {
+                    Some(marking) => marking.apply(json.text()),
+                    None => json.text().clone(),
+                };
                 let body = if self.asks_for_usage() {
-                    chat::with_usage(json)
+                    chat::with_usage(json.root(), text)
                 } else {
-                    json.text().clone()
+                    text
                 };
                 match self.max_tokens {
                     Some(tokens) => chat::with_max_tokens(&body, tokens),
@@ -292,6 +300,21 @@ impl ProxyRequest {
                 }
             }
         }
+    }
+
+    /// Has what goes upstream marked for the provider's own prompt cache. The first call decides: all attempts send the
+    /// same.
+    pub fn mark(&self, choose: impl FnOnce(&Json) -> Option<Marking>) {
+        if let Some(chat) = self.chat() {
+            let json = chat.outgoing(self.timings());
+            let _ = chat.marking.get_or_init(|| choose(json));
+        }
+    }
+
+    /// How what goes upstream is marked, if it is.
+    pub fn marking(&self) -> Option<&Marking> {
+        let marking = self.chat()?.marking.get()?.as_ref()?;
+        marking.is_on().then_some(marking)
     }
 
     /// Whether the proxy asks for the usage of its stream, which its client did not.

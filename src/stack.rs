@@ -1,8 +1,13 @@
 //! The stack: compressed, answered from the cache, deduplicated, admitted by the breaker, sent with retries.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
 use tower::ServiceBuilder;
 use tower::util::{BoxCloneSyncService, option_layer};
 
@@ -30,6 +35,7 @@ use crate::store::{Limits, Memory, Snapshot, Store, redis};
 use crate::telemetry::Telemetry;
 use crate::tuning::journal::Journal;
 use crate::tuning::learn::Learning;
+use crate::tuning::prefetch::{Prefetch, Surroundings};
 use crate::tuning::{Optimizer, Times};
 use crate::upstream::{SetupError, Upstream};
 
@@ -71,13 +77,24 @@ pub struct Stack {
     pub optimizer: Option<Optimizer>,
     /// What compression learns; nothing where it is not to.
     pub learning: Option<Learning>,
+    /// What fetches ahead, where that is wanted.
+    pub prefetch: Option<Prefetch>,
+    /// Its work, until somebody does it.
+    ahead: Option<Work>,
 }
+
+/// What goes on beside requests for as long as it is polled.
+type Work = Arc<Mutex<Option<BoxFuture<'static, ()>>>>;
 
 /// Builds the stack, inside a runtime. Fails if the TLS library cannot be set up.
 pub fn build(config: &Config) -> Result<Stack, SetupError> {
     let metrics = Arc::new(Metrics::new(config.metering.prices.clone()));
-    let upstream = Upstream::new(&config.upstream, Arc::clone(&metrics))?;
-    let mut stack = over(config, metrics, upstream.clone());
+    let journal = Journal::default();
+    let upstream = Upstream::new(&config.upstream, Arc::clone(&metrics), journal.clone())?;
+    let mut stack = assemble(config, metrics, journal, upstream.clone());
+    if let Some(prefetch) = &stack.prefetch {
+        prefetch.watch_sockets(upstream.clone());
+    }
     stack.upstream = Some(upstream);
     Ok(stack)
 }
@@ -92,8 +109,21 @@ where
         + 'static,
     S::Future: Send,
 {
+    assemble(config, metrics, Journal::default(), leaf)
+}
+
+/// The same with the journal that the leaf writes into.
+fn assemble<S>(config: &Config, metrics: Arc<Metrics>, journal: Journal, leaf: S) -> Stack
+where
+    S: tower::Service<ProxyRequest, Response = Reply, Error = ProxyError>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
     let store = store(config);
-    let (times, journal) = (Times::new(&config.cache), Journal::default());
+    let times = Times::new(&config.cache);
     let circuits = Circuits::new(&config.breaker, host(&config.upstream.base_url));
     let flights = Flights::default();
     let (cache, dedup, breaker) = (
@@ -110,27 +140,19 @@ where
     }
     let watched = cache.then(|| store.memory.clone());
     let optimizer = Optimizer::new(config, watched, &times, &journal);
-    let lookup = CacheLayer::watched(
+    let learning = Learning::start(&config.compression.learning, journal.clone());
+    let prefetch = Prefetch::new(config, journal.clone());
+    let lookup = CacheLayer::observed(
         config,
         cache.then(|| store.clone()),
         Arc::clone(&metrics),
         optimizer.as_ref().and_then(Optimizer::accesses),
+        prefetch.as_ref().map(Prefetch::feed),
     );
-    let learning = Learning::start(&config.compression.learning, journal.clone());
     let repeats = lookup.repeats(config, &times, learning.clone());
-    let service = ServiceBuilder::new()
-        // Above the cache: prompts that differ only in what it takes out share an entry.
-        .layer(CompressLayer::new(
-            config.compression.clone(),
-            cache.then(|| store.memory.memo()),
-            learning.clone(),
-        ))
-        // As high as the cache of completions, for the same reasons: it is one for embeddings.
-        .layer(option_layer((cache && merges).then(|| {
-            EmbedLayer::new(store.clone(), config.batch.max_inputs, Arc::clone(&metrics))
-        })))
-        // Above dedup: a hit takes no lock and joins no flight.
-        .layer(lookup)
+    let retry = RetryLayer::new(&config.retry, Arc::clone(&metrics));
+    let reserve = retry.reserve();
+    let below = ServiceBuilder::new()
         // Below the cache: a budget stops spending, not answering. Above dedup: a refusal is one client's alone.
         .layer(option_layer(
             (!budgets.is_empty()).then(|| BudgetLayer::new(budgets.clone())),
@@ -161,12 +183,37 @@ where
             breaker.then(|| BreakerLayer::new(circuits.clone())),
         ))
         // Near the upstream: an attempt is what is repeated.
-        .layer(RetryLayer::new(&config.retry, Arc::clone(&metrics)))
+        .layer(retry)
         // Below the retries: who waits before one takes no place.
         .layer(option_layer(optimizer.as_ref().map(|optimizer| {
             ConcurrencyLayer::new(optimizer.gates().clone())
         })))
         .service(leaf);
+    let ahead = prefetch.as_ref().and_then(|prefetch| {
+        let (prefetch, bring) = (prefetch.clone(), lookup.ahead(below.clone())?);
+        let around = Surroundings {
+            memory: store.memory.clone(),
+            circuits: breaker.then(|| circuits.clone()),
+            reserve,
+            metrics: Arc::clone(&metrics),
+        };
+        let work = async move { prefetch.run(bring, around).await };
+        Some(Arc::new(Mutex::new(Some(work.boxed()))))
+    });
+    let service = ServiceBuilder::new()
+        // Above the cache: prompts that differ only in what it takes out share an entry.
+        .layer(CompressLayer::new(
+            config.compression.clone(),
+            cache.then(|| store.memory.memo()),
+            learning.clone(),
+        ))
+        // As high as the cache of completions, for the same reasons: it is one for embeddings.
+        .layer(option_layer((cache && merges).then(|| {
+            EmbedLayer::new(store.clone(), config.batch.max_inputs, Arc::clone(&metrics))
+        })))
+        // Above dedup: a hit takes no lock and joins no flight.
+        .layer(lookup)
+        .service(below);
 
     Stack {
         service: Service::new(service),
@@ -185,10 +232,29 @@ where
         journal,
         optimizer,
         learning,
+        prefetch,
+        ahead,
     }
 }
 
 impl Stack {
+    /// Fetches ahead, where that is wanted, for ever. In a task of its own, which ends with this.
+    pub fn fetch_ahead(&self) -> impl Future<Output = Infallible> + use<> {
+        let work = self.ahead.as_ref().and_then(|work| work.lock().take());
+        async move {
+            let mut task = JoinSet::new();
+            if let Some(work) = work {
+                task.spawn(work);
+            }
+            while let Some(ended) = task.join_next().await {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "nothing is fetched ahead any more");
+                }
+            }
+            std::future::pending().await
+        }
+    }
+
     /// Keeps books from now on, and the ledger where one is configured and can be opened.
     pub async fn keep_books(&mut self, config: &config::Ledger) {
         let day = Timestamp::now().as_millisecond().div_euclid(DAY);
@@ -215,7 +281,11 @@ impl Stack {
         let mut readers = vec![overview.reader()];
         readers.extend(ledger.as_ref().map(Ledger::keeper));
         readers.extend(self.optimizer.as_ref().and_then(Optimizer::reader));
-        self.books = Some(Books::new(readers));
+        let books = Books::new(readers);
+        if let Some(prefetch) = &self.prefetch {
+            prefetch.enter_into(books.clone());
+        }
+        self.books = Some(books);
         self.ledger = ledger;
         self.overview = Some(overview);
     }

@@ -17,6 +17,7 @@ pub mod learn;
 mod lengths;
 pub mod limits;
 mod optimizer;
+pub mod prefetch;
 mod reuse;
 mod takings;
 mod times;

@@ -9,20 +9,22 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::time::Instant;
 use tower::Service;
 
-use crate::chat::{self, Certainty, Quality};
+use crate::chat::{self, Quality};
 use crate::config;
 use crate::error::{ProxyError, Slow};
 use crate::layers::{ReplyFuture, ReplyResult};
 use crate::metering::Metrics;
-use crate::metering::tokens::count::overflows;
 use crate::reply::{Provenance, Reply, StreamKind, Streaming, Whole, Worth};
-use crate::request::{ProxyRequest, aside};
+use crate::request::ProxyRequest;
 use crate::telemetry::{self, Span, Trace};
+use crate::tuning::journal::Journal;
 
 use client::{Client, Outgoing};
 use incoming::{Incoming, Limits};
 use key::OwnKey;
 use meter::Meter;
+use overflow::refuse_overflow;
+use prompt_cache::PromptCache;
 use sale::Sale;
 use sockets::{SETTLE, Sockets};
 
@@ -36,6 +38,8 @@ mod incoming;
 mod key;
 mod meter;
 mod negotiated;
+mod overflow;
+mod prompt_cache;
 mod raw;
 mod sale;
 mod sockets;
@@ -58,6 +62,7 @@ struct Shared {
     own_key: Option<OwnKey>,
     client: Client,
     sockets: Sockets,
+    prompt_cache: Option<PromptCache>,
     metrics: Arc<Metrics>,
 }
 
@@ -76,8 +81,13 @@ impl Shared {
 // === impl Upstream ===
 
 impl Upstream {
-    /// A client for the configured upstream. Fails if the TLS library cannot be set up.
-    pub fn new(config: &config::Upstream, metrics: Arc<Metrics>) -> Result<Self, SetupError> {
+    /// A client for the configured upstream, which writes into the journal what it decides by itself. Fails if the TLS
+    /// library cannot be set up.
+    pub fn new(
+        config: &config::Upstream,
+        metrics: Arc<Metrics>,
+        journal: Journal,
+    ) -> Result<Self, SetupError> {
         let own_key = config.api_key.as_ref().and_then(OwnKey::new);
         // There is one upstream, hence one host: of the two caps the smaller one decides.
         let cap = config.max_connections.min(config.max_connections_per_host);
@@ -87,6 +97,7 @@ impl Upstream {
             config: config.clone(),
             own_key,
             sockets: Sockets::new(cap, settle),
+            prompt_cache: PromptCache::new(config, Arc::clone(&metrics), journal),
             metrics,
         };
         Ok(Self {
@@ -104,7 +115,7 @@ impl Upstream {
 
     async fn attempt(self, request: ProxyRequest) -> ReplyResult {
         let span = (request.trace.as_ref()).and_then(|trace| trace.begin_attempt(&request));
-        let result = self.ask(request, span.as_ref()).await;
+        let result = self.ask_marked(request, span.as_ref()).await;
         let has_failed = match &result {
             Ok(reply) => reply.head().status.is_server_error(),
             Err(error) => error.is_upstream_failure(),
@@ -112,6 +123,31 @@ impl Upstream {
         let failed = &self.shared.metrics.failed_attempts;
         failed.add(u64::from(has_failed));
         telemetry::carry(span, result)
+    }
+
+    /// Asks with marks for the provider's cache where they pay. What is refused with them is asked without.
+    async fn ask_marked(&self, request: ProxyRequest, span: Option<&Span>) -> ReplyResult {
+        let Some(prompt_cache) = &self.shared.prompt_cache else {
+            return self.ask(request, span).await;
+        };
+        prompt_cache.mark(&request);
+        let Some(marking) = request.marking() else {
+            return self.ask(request, span).await;
+        };
+        self.shared.metrics.provider_cache.marked.add(1);
+        let result = self.ask(request.clone(), span).await;
+        let is_refused =
+            matches!(&result, Ok(reply) if reply.head().status == StatusCode::BAD_REQUEST);
+        if !is_refused {
+            return result;
+        }
+        drop(result);
+        marking.give_up();
+        let result = self.ask(request.clone(), span).await;
+        if matches!(&result, Ok(reply) if reply.head().status.is_success()) {
+            prompt_cache.refused(&request);
+        }
+        result
     }
 
     async fn ask(&self, request: ProxyRequest, span: Option<&Span>) -> ReplyResult {
@@ -212,7 +248,7 @@ impl Upstream {
             }));
         }
         let trace = request.trace.clone().filter(Trace::is_recorded);
-        let sale = Sale::begin(request, &self.shared.metrics);
+        let sale = Sale::begin(request, &self.shared);
         let body = incoming.collect().await?;
         let answer = match chat::read_answer(&body) {
             Ok(answer) => answer,
@@ -297,45 +333,6 @@ async fn forward(
         kind: StreamKind::Raw,
         frames: raw::read(incoming, meter).await?,
     }))
-}
-
-/// Refuses a prompt that is surely longer than its model can read: whoever is asked would do the same, after the whole
-/// of it has been sent.
-fn refuse_overflow(request: &ProxyRequest, metrics: &Metrics) -> Result<(), ProxyError> {
-    let Some(json) = request.chat().and_then(|_| request.outgoing()) else {
-        return Ok(());
-    };
-    // What is asked for here makes the upstream shorten the prompt, or choose another model.
-    let is_flexible = ["models", "transforms", "plugins", "route"]
-        .iter()
-        .any(|field| json.root().get(field).is_some());
-    if is_flexible {
-        return Ok(());
-    }
-    let model = request.model().unwrap_or_default();
-    let Some(window) = metrics.context_window(model) else {
-        return Ok(());
-    };
-    // A token is a byte at least.
-    if (json.text().len() as u64) < window {
-        return Ok(());
-    }
-    let Some(overflow) = aside(true, || overflows(model, json.root(), window)) else {
-        return Ok(());
-    };
-    let (tokens, about) = match overflow.certainty {
-        Certainty::Exact => (overflow.at_least, ""),
-        _ => (overflow.at_least, "about "),
-    };
-    let message = format!(
-        "the messages have {about}{tokens} tokens or more, and {model} reads {window} at most; send less of the \
-         conversation, or ask a model with a larger context window"
-    );
-    Err(ProxyError::reject_below(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "context_length_exceeded",
-        message,
-    ))
 }
 
 /// What an unusable answer means to the caller.

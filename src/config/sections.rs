@@ -6,7 +6,8 @@ use secrecy::SecretString;
 
 use super::{
     Auth, Batch, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat,
-    MaxTokens, Metering, Retry, Server, Telemetry, Tuning, Upstream, accept, reader::Reader,
+    MaxTokens, Metering, Prefetch, PromptCache, Retry, Server, Telemetry, Tuning, Upstream, accept,
+    reader::Reader,
 };
 use crate::metering::ledger::{Address, Place};
 use crate::metering::prices::PriceTable;
@@ -48,10 +49,12 @@ impl Config {
             telemetry: Telemetry::read(reader),
             ledger: Ledger::read(reader),
             tuning: Tuning::read(reader),
+            prefetch: Prefetch::read(reader),
             is_demo: false,
         };
         config.tuning.allow(&config.cache, &config.max_tokens);
         config.refuse_open_purse(reader);
+        config.refuse_prefetch_without_cache(reader);
         config
     }
 
@@ -79,6 +82,17 @@ impl Config {
                  or set auth.allow_anonymous = true"
                     .to_owned(),
             );
+        }
+    }
+}
+
+impl Config {
+    /// Refuses to fetch what nothing would keep.
+    fn refuse_prefetch_without_cache(&self, reader: &mut Reader) {
+        let is_idle = self.prefetch.enabled && !self.cache.enabled;
+        if is_idle && reader.can_judge(&["prefetch.enabled", "cache.enabled"]) {
+            let accepted = "expected false where cache.enabled is false: there is nothing to keep answers in until they are asked for";
+            reader.refuse("prefetch.enabled", accepted.to_owned());
         }
     }
 }
@@ -121,6 +135,12 @@ impl Upstream {
             max_stream_duration: reader.timeout("upstream.max_stream_duration"),
             http2: reader.flag("upstream.http2"),
             max_response_bytes: reader.size("upstream.max_response_bytes"),
+            prompt_cache: reader.text("upstream.prompt_cache", |text| match text {
+                "off" => Ok(PromptCache::Off),
+                "auto" => Ok(PromptCache::Auto),
+                "on" => Ok(PromptCache::On),
+                _ => Err("expected off, auto or on".to_owned()),
+            }),
             forward_headers: reader.list("upstream.forward_headers", accept::forwarded_header),
         };
         reader.at_most(
@@ -245,6 +265,18 @@ impl Ledger {
         Self {
             place: shared.map(Place::Shared).or(path),
             retention: reader.timeout("ledger.retention"),
+        }
+    }
+}
+
+impl Prefetch {
+    fn read(reader: &mut Reader) -> Self {
+        Self {
+            enabled: reader.flag("prefetch.enabled"),
+            budget_usd_per_day: reader.number("prefetch.budget_usd_per_day", 0.0..=1e6),
+            max_share: reader.number("prefetch.max_share", 0.0..=0.9),
+            value_per_second: reader.number("prefetch.value_per_second", 0.0..=1e3),
+            max_bytes: reader.size("prefetch.max_bytes"),
         }
     }
 }

@@ -79,7 +79,15 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(upstream.idle_timeout, seconds(30));
     assert!(!upstream.http2);
     assert_eq!(upstream.max_response_bytes, 32 * 1024 * 1024);
+    assert_eq!(upstream.prompt_cache, PromptCache::Auto);
     assert!(upstream.forward_headers.is_empty());
+
+    let prefetch = &config.prefetch;
+    assert!(!prefetch.enabled);
+    assert!((prefetch.budget_usd_per_day - 1.0).abs() < 1e-9);
+    assert!((prefetch.max_share - 0.25).abs() < 1e-9);
+    assert!((prefetch.value_per_second - 0.001).abs() < 1e-9);
+    assert_eq!(prefetch.max_bytes, 32 * 1024 * 1024);
 
     assert_eq!(config.compression.level.to_string(), "balanced");
 

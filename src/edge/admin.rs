@@ -13,9 +13,10 @@ use utoipa::ToSchema;
 
 use crate::compressor::Saving;
 use crate::config::Config;
-use crate::metering::Metrics;
 use crate::metering::tally::usd;
+use crate::metering::{Metrics, ProviderCache};
 use crate::tuning::learn::{Arm, Estimate, Harm, Known};
+use crate::tuning::prefetch::Prefetch;
 
 use super::Edge;
 use super::dialect::failure;
@@ -102,6 +103,9 @@ struct More {
     #[schema(value_type = Object)]
     upstream: Value,
     circuit_breakers: Vec<CircuitBreaker>,
+    /// Calls that were made before anybody asked.
+    #[schema(value_type = Object)]
+    prefetch: Value,
 }
 
 fn report(edge: &Edge) -> Report {
@@ -203,8 +207,10 @@ fn more(edge: &Edge) -> More {
             "reconnects": m.reconnects.get(),
             "failures": m.failures.get(),
             "clientsGone": m.departed.get(),
+            "promptCache": prompt_cache(&m.provider_cache),
         }),
         circuit_breakers: circuits(edge),
+        prefetch: prefetch(stack.prefetch.as_ref()),
     }
 }
 
@@ -237,6 +243,50 @@ fn learned(config: &Config, known: &Known) -> Value {
         "shareOfPromptTokensSaved": estimate(trial.saving()),
         "longerAnswers": estimate(trial.longer_answers()),
         "harm": trial.harm().map(Harm::as_str),
+    })
+}
+
+/// What fetching ahead did, and what that brought.
+fn prefetch(prefetch: Option<&Prefetch>) -> Value {
+    let Some(prefetch) = prefetch else {
+        return json!({"enabled": false});
+    };
+    let figures = prefetch.stats().figures();
+    let calls = figures
+        .begun
+        .iter()
+        .map(|(kind, count)| (kind.as_str().to_owned(), json!(count)));
+    let held = figures.held.iter().filter(|(_, count)| *count > 0);
+    let held = held.map(|(why, count)| (why.as_str().to_owned(), json!(count)));
+    json!({
+        "enabled": true,
+        "stopped": figures.is_stopped,
+        "calls": Value::Object(calls.collect()),
+        "used": figures.used,
+        "unused": figures.unused,
+        "precision": figures.precision(),
+        "failed": figures.failed,
+        "wasThere": figures.was_there,
+        "heldBack": Value::Object(held.collect()),
+        "overlooked": prefetch.overlooked(),
+        "spentUsd": usd(figures.spent_nano_usd),
+        "spentTodayUsd": usd(figures.spent_today_nano_usd),
+        "wastedUsd": usd(figures.wasted_nano_usd),
+        "waitsSavedMs": figures.waits_saved_ms,
+        "questions": figures.questions,
+        "bytes": figures.bytes,
+    })
+}
+
+/// What marks for the provider's own cache came to.
+fn prompt_cache(marks: &ProviderCache) -> Value {
+    json!({
+        "marked": marks.marked.get(),
+        "refused": marks.refused.get(),
+        "readTokens": marks.read_tokens.get(),
+        "writtenTokens": marks.written_tokens.get(),
+        "savedUsd": usd(marks.saved_nano_usd.get()),
+        "surchargeUsd": usd(marks.surcharge_nano_usd.get()),
     })
 }
 

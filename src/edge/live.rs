@@ -164,6 +164,7 @@ impl Edge {
             "bypass": of(Source::Bypass),
             "upstream": of(Source::Upstream),
             "unanswered": of(Source::None),
+            "prefetch": of(Source::Prefetch),
             "refusedByBreaker": known.refused_by_breaker,
             "retries": m.retries.get(),
             "failures": m.failures.get(),

@@ -17,6 +17,7 @@ use crate::telemetry::Spans;
 
 mod layers;
 mod learned;
+mod prefetch;
 mod process;
 
 /// Metrics for Prometheus

@@ -21,14 +21,17 @@ use crate::store::Store;
 use crate::tuning::Times;
 use crate::tuning::accesses::Accesses;
 use crate::tuning::learn::Learning;
+use crate::tuning::prefetch::Feed;
 
 use answers::{Answers, Look, from_entry};
 
+pub use ahead::Ahead;
 pub(crate) use look_up::LookUp;
 pub use record::RecordLayer;
 pub use repeats::{Asked, Repeat, Repeats};
 
 mod across;
+mod ahead;
 mod answers;
 mod handover;
 mod look_up;
@@ -67,20 +70,27 @@ pub enum CacheFuture {
 impl CacheLayer {
     /// Answers from this store. Without one every request is a bypass, and `only-if-cached` still holds.
     pub fn new(config: &Config, store: Option<Store>, metrics: Arc<Metrics>) -> Self {
-        Self::watched(config, store, metrics, None)
+        Self::observed(config, store, metrics, None, None)
     }
 
-    /// The same, and tells what is asked for.
-    pub fn watched(
+    /// The same, which tells these what is asked.
+    pub fn observed(
         config: &Config,
         store: Option<Store>,
         metrics: Arc<Metrics>,
         accesses: Option<Arc<Accesses>>,
+        feed: Option<Feed>,
     ) -> Self {
-        let answers = store.map(|store| Answers::new(config, store, metrics, accesses));
+        let answers = store.map(|store| Answers::new(config, store, metrics, accesses, feed));
         Self {
             answers: answers.map(Arc::new),
         }
+    }
+
+    /// What brings answers ahead through the layers below, where answers are kept.
+    pub fn ahead<S>(&self, below: S) -> Option<Ahead<S>> {
+        let answers = Arc::clone(self.answers.as_ref()?);
+        Some(Ahead::new(answers, below))
     }
 
     /// What finds the answers to repeats, where answers are kept; they are fresh for these times, and texts are compressed
@@ -161,10 +171,12 @@ where
             Some(entry) => match answers.weigh_for(&request, &entry, Tier::Memory) {
                 Look::Answer(provenance) => {
                     span.found(provenance);
+                    answers.tell_asked(&request, provenance.fresh_for());
                     return CacheFuture::Known(Some(Ok(from_entry(&entry, provenance))));
                 }
                 Look::Refresh(provenance) => {
                     span.found(provenance);
+                    answers.tell_asked(&request, provenance.fresh_for());
                     answers.refresh(&self.inner, &request);
                     return CacheFuture::Known(Some(Ok(from_entry(&entry, provenance))));
                 }

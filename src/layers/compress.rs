@@ -247,6 +247,9 @@ fn count_chars(text: &str) -> u64 {
 }
 
 #[cfg(test)]
+mod growing;
+
+#[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use serde_json::{Value, json};

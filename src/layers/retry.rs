@@ -44,6 +44,10 @@ pub struct Retry<S> {
     metrics: Arc<Metrics>,
 }
 
+/// What is left for retries. Cheap to clone.
+#[derive(Clone)]
+pub struct Reserve(Arc<Budget>);
+
 /// When to repeat, and after how long.
 #[derive(Debug, Clone, Copy)]
 struct Policy {
@@ -79,6 +83,20 @@ impl RetryLayer {
             budget: Arc::new(Budget::new(config.budget)),
             metrics,
         }
+    }
+
+    /// What is left for retries.
+    pub fn reserve(&self) -> Reserve {
+        Reserve(Arc::clone(&self.budget))
+    }
+}
+
+// === impl Reserve ===
+
+impl Reserve {
+    /// Whether calls have hardly been repeated lately.
+    pub fn is_full(&self) -> bool {
+        self.0.is_full()
     }
 }
 

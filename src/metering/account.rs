@@ -128,6 +128,19 @@ pub enum Source {
     Stale,
     /// From a call that another request had begun.
     Dedup,
+    /// From the upstream, before anybody asked.
+    Prefetch,
+}
+
+/// Whose money a call costs.
+#[derive(Clone, Default)]
+pub struct Payer {
+    /// Whose request it was.
+    pub who: Who,
+    /// Whom its client attributes it to.
+    pub user: Option<Arc<str>>,
+    /// What it is paid from, where that has an end.
+    pub budget: Option<Arc<Budget>>,
 }
 
 /// So many characters of the name of a user are kept: clients choose its length.
@@ -169,6 +182,22 @@ impl Account {
     /// What its calls are paid from, where that has an end.
     pub fn budget(&self) -> Option<&Arc<Budget>> {
         self.budget.get()
+    }
+
+    /// Whose money its calls cost.
+    pub fn payer(&self) -> Payer {
+        let row = self.row.lock();
+        Payer {
+            who: row.who.clone(),
+            user: row.user.clone(),
+            budget: self.budget().cloned(),
+        }
+    }
+
+    /// What its calls have cost, in nano-dollars, and how many attempts they took.
+    pub fn spent(&self) -> (u64, u32) {
+        let row = self.row.lock();
+        (row.cost, row.attempts)
     }
 
     /// One more attempt upstream.
@@ -278,13 +307,14 @@ fn beginning(digest: Fingerprint) -> [u8; 6] {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::None,
         Self::Upstream,
         Self::Bypass,
         Self::Cache,
         Self::Stale,
         Self::Dedup,
+        Self::Prefetch,
     ];
 
     /// Its name in reports.
@@ -296,6 +326,7 @@ impl Source {
             Self::Cache => "cache",
             Self::Stale => "stale",
             Self::Dedup => "dedup",
+            Self::Prefetch => "prefetch",
         }
     }
 }

@@ -27,7 +27,7 @@ const OFFERS: &str = "openrouter.ai";
 
 /// Fetches prices now and every day, for ever.
 pub fn keep_prices(config: &Config, stack: &Stack) -> impl Future<Output = Infallible> + use<> {
-    let is_wanted = config.metering.fetch_prices && offers(&config.upstream.base_url);
+    let is_wanted = config.metering.fetch_prices && is_openrouter(&config.upstream.base_url);
     let timeout = config.upstream.total_timeout;
     let (service, metrics) = (stack.service.clone(), Arc::clone(&stack.metrics));
     async move {
@@ -59,8 +59,8 @@ fn learn(metrics: &Metrics, fetched: &Fetched) {
     metrics.learn_prices(fetched);
 }
 
-/// Whether the upstream at this URL tells prices.
-fn offers(base_url: &str) -> bool {
+/// Whether the upstream at this URL is `OpenRouter`.
+pub(crate) fn is_openrouter(base_url: &str) -> bool {
     let host = base_url
         .split_once("://")
         .map_or(base_url, |(_, rest)| rest);
@@ -173,7 +173,7 @@ mod tests {
             ("https://notopenrouter.ai/v1", false),
             ("http://127.0.0.1:1/v1", false),
         ] {
-            assert_eq!(offers(url), offers_them, "{url}");
+            assert_eq!(is_openrouter(url), offers_them, "{url}");
         }
     }
 }

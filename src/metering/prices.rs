@@ -126,6 +126,37 @@ impl PriceTable {
         Some(uncached.saturating_sub(rated.cost(tokens)))
     }
 
+    /// What putting a part of its prompt into the provider's cache cost more than not doing so.
+    pub fn write_surcharge(
+        &self,
+        model: &str,
+        served: Option<&str>,
+        tokens: &Tokens,
+    ) -> Option<u64> {
+        let rated = self.rated(model, served)?;
+        let unwritten = rated.cost(&Tokens {
+            cache_write: 0,
+            ..*tokens
+        });
+        Some(rated.cost(tokens).saturating_sub(unwritten))
+    }
+
+    /// From which share of second comings on it pays to put a prompt's beginning into the provider's cache: what that
+    /// costs more, by what each use of it costs less. `None` where the table has no price, or its use saves nothing.
+    pub fn cache_break_even(&self, model: &str) -> Option<f64> {
+        let Rated::At(price) = self.rated(model, None)? else {
+            return None;
+        };
+        let rates = &price.rates;
+        let saved = rates.input.checked_sub(rates.cached_input)?;
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a ratio of prices need not be exact"
+        )]
+        let share = |part: u64| (saved > 0).then(|| part as f64 / saved as f64);
+        share(rates.cache_write.saturating_sub(rates.input))
+    }
+
     /// The most tokens that a prompt and its answer may have together.
     pub fn context_window(&self, model: &str, served: Option<&str>) -> Option<u64> {
         self.facts(model, served)

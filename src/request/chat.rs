@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::aside::{LONG, aside};
-use super::{Parts, Shape, Stage, Timings};
+use super::{Marking, Parts, Shape, Stage, Timings};
 use crate::compressor::{Memo, Plan, Recall, Saving};
 use crate::fingerprint::{self, Fingerprint, Own};
 use crate::json::{Json, Node};
@@ -37,6 +37,8 @@ pub struct Chat {
     question: OnceLock<Fingerprint>,
     /// Which of several answers to one question it gets.
     pub(super) variant: OnceLock<u32>,
+    /// How its text is marked for the provider's cache. Not part of its identity: the answer is the same.
+    pub(super) marking: OnceLock<Option<Marking>>,
 }
 
 /// How a request's text is to be edited.
@@ -79,14 +81,15 @@ pub struct Saved {
     pub savings: Arc<[Saving]>,
 }
 
-/// The text of a JSON object with a wish for the usage at the end of the stream; no byte of the rest changes.
-pub(super) fn with_usage(json: &Json) -> Bytes {
-    let is_long = json.text().len() >= LONG;
-    let asked = aside(is_long, || wish_for_usage(json));
-    asked.map_or_else(|| json.text().clone(), Bytes::from)
+/// The text of a JSON object with a wish for the usage at the end of the stream; no byte of the rest changes. `root` says
+/// what fields it has.
+pub(super) fn with_usage(root: &Node, text: Bytes) -> Bytes {
+    let is_long = text.len() >= LONG;
+    let asked = aside(is_long, || wish_for_usage(root, &text));
+    asked.map_or(text, Bytes::from)
 }
 
-fn wish_for_usage(json: &Json) -> Option<String> {
+fn wish_for_usage(root: &Node, text: &[u8]) -> Option<String> {
     const WISH: &str = r#""include_usage":true"#;
 
     /// The wishes that there are, as they stand in the text.
@@ -96,8 +99,8 @@ fn wish_for_usage(json: &Json) -> Option<String> {
         stream_options: &'a RawValue,
     }
 
-    let text = std::str::from_utf8(json.text()).ok()?;
-    if json.root().get("stream_options").is_none() {
+    let text = std::str::from_utf8(text).ok()?;
+    if root.get("stream_options").is_none() {
         let object = text.trim_ascii_end().strip_suffix('}')?;
         return Some(format!("{object},\"stream_options\":{{{WISH}}}}}"));
     }
@@ -178,6 +181,7 @@ impl Chat {
             alias: OnceLock::new(),
             question: OnceLock::new(),
             variant: OnceLock::new(),
+            marking: OnceLock::new(),
         }
     }
 
@@ -387,7 +391,7 @@ mod tests {
             ),
         ] {
             let json = Json::parse(Bytes::from_static(before.as_bytes())).unwrap();
-            let asked = with_usage(&json);
+            let asked = with_usage(json.root(), json.text().clone());
             assert_eq!(asked, after);
             let asked = Json::parse(asked).unwrap();
             let wish = asked.root().get("stream_options").unwrap();

@@ -12,6 +12,7 @@ use foldhash::quality::RandomState;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use self::books::{Books, Cause};
 use self::shelf::Shelf;
@@ -84,6 +85,8 @@ struct Shared {
     changes: AtomicU64,
     /// Who is told of what is kept and cleared, if anybody.
     watch: OnceLock<Arc<Accesses>>,
+    /// Tells of clears.
+    cleared: Notify,
 }
 
 /// What the bytes of a request came to when they were read.
@@ -133,6 +136,7 @@ impl Memory {
             clears: Mutex::default(),
             changes: AtomicU64::new(0),
             watch: OnceLock::new(),
+            cleared: Notify::new(),
         };
         Self {
             shared: Arc::new(shared),
@@ -265,6 +269,7 @@ impl Memory {
         let mut clears = self.shared.clears.lock();
         clears.note(filter.clone());
         self.shared.changes.fetch_add(1, Ordering::Relaxed);
+        self.shared.cleared.notify_one();
         let cleared = self.matching(filter);
         let all = self.select(|entry| filter.matches(entry));
         self.shared.entries.remove(all, Cause::Cleared);
@@ -277,6 +282,11 @@ impl Memory {
             }
         }
         cleared
+    }
+
+    /// Waits for the next clear, or tells of one since the last time. There is one who waits.
+    pub async fn cleared(&self) {
+        self.shared.cleared.notified().await;
     }
 
     /// The answers that `filter` is about, as far as they are of any use.

@@ -54,7 +54,7 @@ pub(super) async fn read(
     }
     // What goes on has been taken; the rest would keep the buffer that it was read into.
     incoming.headers = HeaderMap::new();
-    let sale = Sale::begin(request, &incoming.shared.metrics);
+    let sale = Sale::begin(request, &incoming.shared);
     let max_bytes = incoming.max_bytes();
     let decoder = Decoder::new(max_bytes);
     let shared = Arc::clone(&incoming.shared);

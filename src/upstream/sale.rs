@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Shared;
 use crate::chat::Usage;
-use crate::metering::Metrics;
 use crate::metering::tokens::count::count_prompt;
 use crate::request::{LONG, ProxyRequest, aside};
 use crate::telemetry::Trace;
@@ -13,17 +13,17 @@ use crate::tuning::learn::Outcome;
 /// it cost is estimated: the prompt, and as much of the answer as came.
 pub(super) struct Sale {
     request: ProxyRequest,
-    metrics: Arc<Metrics>,
+    shared: Arc<Shared>,
     /// What is known of an answer that is not complete: its usage, bytes of its text, its model.
     so_far: (Option<Usage>, usize, Option<Arc<str>>),
     is_open: bool,
 }
 
 impl Sale {
-    pub(super) fn begin(request: ProxyRequest, metrics: &Arc<Metrics>) -> Self {
+    pub(super) fn begin(request: ProxyRequest, shared: &Arc<Shared>) -> Self {
         Self {
             request,
-            metrics: Arc::clone(metrics),
+            shared: Arc::clone(shared),
             so_far: (None, 0, None),
             is_open: true,
         }
@@ -83,15 +83,19 @@ impl Sale {
         is_cut: Option<bool>,
     ) -> Usage {
         let usage = usage.unwrap_or_else(|| self.count(text));
+        let metrics = &self.shared.metrics;
         let outcome = Outcome::Answered {
             prompt: usage.prompt_tokens,
             answer: usage.completion_tokens,
             is_cut,
         };
         self.request.tell(outcome, || {
-            self.metrics.price_of_thousand(&self.request, served, usage)
+            metrics.price_of_thousand(&self.request, served, usage)
         });
-        self.metrics.answered(&self.request, usage, served)
+        if let Some(prompt_cache) = &self.shared.prompt_cache {
+            prompt_cache.settle(&self.request, usage, served);
+        }
+        metrics.answered(&self.request, usage, served)
     }
 }
 

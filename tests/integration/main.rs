@@ -22,6 +22,7 @@ mod limits;
 mod openapi;
 mod page;
 mod postgres;
+mod prefetch;
 mod process;
 mod promises;
 mod redis;

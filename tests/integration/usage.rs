@@ -9,6 +9,7 @@ use crate::support::{Act, Gate, Proxy, Recorded, Upstream, ask, event, within};
 mod day;
 mod ledger;
 mod prometheus;
+mod provider_cache;
 mod summary;
 
 /// A proxy whose models cost what is easily told apart: `a` 1,000 and 2,000 nano-dollars a token, `b` 10 and 30.

@@ -168,12 +168,6 @@ fn each_of_these_is_one_problem() {
     for text in [
         "[server]\nlisten = \"127.0.0.1\"",
         "[server]\nlisten = 3000",
-        "[batch]\nconcurrency = 0",
-        "[batch]\nconcurrency = 257",
-        "[batch]\nwindow = \"2s\"",
-        "[batch]\nwindow = 5",
-        "[batch]\nmax_inputs = 0",
-        "[batch]\nmax_inputs = 2049",
         "[server]\nlisten = \"\"",
         "[server]\nmax_body_bytes = 0",
         "[server]\nmax_body_bytes = -1",
@@ -191,6 +185,7 @@ fn each_of_these_is_one_problem() {
         "[upstream]\nconnect_timeout = \"3s\"\ntotal_timeout = \"2s\"",
         "[upstream]\nmax_connections_per_host = 301",
         "[upstream]\nhttp2 = \"yes\"",
+        "[upstream]\nprompt_cache = \"always\"",
         "[compression]\nlevel = \"brutal\"",
         "[compression]\nroutes = [\"/create\"]",
         "[compression]\nroutes = [\"/v1/models=safe\"]",
@@ -262,8 +257,20 @@ fn each_of_these_is_one_problem() {
 }
 
 #[test]
-fn each_of_these_is_one_problem_of_what_adjusts_itself() {
+fn each_of_these_is_one_problem_of_what_goes_on_beside() {
     for text in [
+        "[prefetch]\nenabled = \"yes\"",
+        "[prefetch]\nenabled = true\n[cache]\nenabled = false",
+        "[prefetch]\nbudget_usd_per_day = -1",
+        "[prefetch]\nmax_share = 0.95",
+        "[prefetch]\nvalue_per_second = \"1s\"",
+        "[prefetch]\nmax_bytes = \"much\"",
+        "[batch]\nconcurrency = 0",
+        "[batch]\nconcurrency = 257",
+        "[batch]\nwindow = \"2s\"",
+        "[batch]\nwindow = 5",
+        "[batch]\nmax_inputs = 0",
+        "[batch]\nmax_inputs = 2049",
         "[tuning]\nmode = \"on\"",
         "[tuning]\ninterval = \"0s\"",
         "[tuning]\ninterval = \"25h\"",

@@ -1,11 +1,11 @@
 //! What each layer did since the process began, and what it holds.
 
-use super::learned;
+use super::{learned, prefetch};
 use crate::edge::Edge;
 use crate::layers::breaker::Snapshot;
-use crate::metering::Metrics;
-use crate::metering::exposition::{Exposition, Kind};
+use crate::metering::exposition::{Exposition, Kind, dollars};
 use crate::metering::overview::is_label;
+use crate::metering::{Metrics, ProviderCache};
 use crate::store::redis::Health;
 use crate::upstream::{SocketUse, Upstream};
 
@@ -25,6 +25,7 @@ pub(super) fn write(text: &mut Exposition, edge: &Edge) {
     if let Some(learning) = &stack.learning {
         learned::write(text, &learning.known());
     }
+    provider_cache(text, &stack.metrics.provider_cache);
     cache(text, edge);
     for (name, help, value) in [
         (
@@ -41,6 +42,9 @@ pub(super) fn write(text: &mut Exposition, edge: &Edge) {
         text.single(name, Kind::Gauge, help, value);
     }
     circuits(text, stack.circuits.snapshot());
+    if let Some(prefetch) = &stack.prefetch {
+        prefetch::write(text, prefetch);
+    }
     if let Some(used) = stack.upstream.as_ref().map(Upstream::sockets) {
         sockets(text, used);
     }
@@ -168,6 +172,48 @@ fn compression(text: &mut Exposition, m: &Metrics) {
             };
             text.sample(name, &labels, amount);
         }
+    }
+}
+
+/// What marks for the provider's own cache came to.
+fn provider_cache(text: &mut Exposition, marks: &ProviderCache) {
+    for (name, help, count) in [
+        (
+            "prompt_cache_marked_total",
+            "Calls whose prompts were marked for the provider's cache.",
+            marks.marked.get(),
+        ),
+        (
+            "prompt_cache_refused_total",
+            "Of these, the ones that the upstream took without marks alone.",
+            marks.refused.get(),
+        ),
+        (
+            "prompt_cache_read_tokens_total",
+            "Prompt tokens of theirs that the provider's cache had.",
+            marks.read_tokens.get(),
+        ),
+        (
+            "prompt_cache_written_tokens_total",
+            "Prompt tokens of theirs that it took in.",
+            marks.written_tokens.get(),
+        ),
+    ] {
+        text.single(&format!("pegasus_nest_{name}"), Kind::Counter, help, count);
+    }
+    for (name, help, sum) in [
+        (
+            "pegasus_nest_prompt_cache_saved_usd_total",
+            "By how much what it had made them cheaper, in US dollars.",
+            marks.saved_nano_usd.get(),
+        ),
+        (
+            "pegasus_nest_prompt_cache_surcharge_usd_total",
+            "By how much what it took in made them dearer, in US dollars.",
+            marks.surcharge_nano_usd.get(),
+        ),
+    ] {
+        text.single(name, Kind::Counter, help, dollars(sum));
     }
 }
 

@@ -33,6 +33,9 @@ struct Explained {
     would_have_cost_usd: f64,
     saved_nano_usd: u64,
     saved_usd: f64,
+    /// Of what was spent, what went for answers that were fetched before anybody asked.
+    prefetch_spent_nano_usd: u64,
+    prefetch_spent_usd: f64,
     layers: Vec<Layer>,
     certainty: Certainty,
     unpriced_models: Vec<String>,
@@ -100,12 +103,13 @@ pub(in crate::edge) async fn savings(
 /// What each layer saved, and how that is known.
 fn explain(question: &Question, by_source: &Report, by_model: &Report) -> Explained {
     let mut total = Tally::default();
-    let (mut from_cache, mut joined, mut compressed) = (0, 0, 0);
+    let (mut from_cache, mut joined, mut compressed, mut ahead) = (0, 0, 0, 0);
     for (keys, sums) in &by_source.lines {
         total.add(sums);
         match keys.first().map(String::as_str) {
             Some("cache" | "stale") => from_cache += sums.get(Figure::Requests),
             Some("dedup") => joined += sums.get(Figure::Requests),
+            Some("prefetch") => ahead += sums.get(Figure::Cost),
             _ => {}
         }
         compressed += sums.get(Figure::CompressionTokensSaved);
@@ -135,6 +139,8 @@ fn explain(question: &Question, by_source: &Report, by_model: &Report) -> Explai
         would_have_cost_usd: usd(would),
         saved_nano_usd: saved,
         saved_usd: usd(saved),
+        prefetch_spent_nano_usd: ahead,
+        prefetch_spent_usd: usd(ahead),
         layers: vec![
             layer(
                 "cache",
@@ -162,7 +168,8 @@ fn explain(question: &Question, by_source: &Report, by_model: &Report) -> Explai
                 get(Figure::SavedByProviderCache),
                 None,
                 get(Figure::CachedTokens),
-                "Prompt tokens that the provider's own cache served: the model's price of input less that of cached input.",
+                "Prompt tokens that the provider's own cache served: the model's price of input less that of cached input. \
+                 What it cost more to put them there is part of what was spent.",
             ),
             layer(
                 "max_tokens",
@@ -181,6 +188,8 @@ fn explain(question: &Question, by_source: &Report, by_model: &Report) -> Explai
         unpriced_models: unpriced,
         explanation: "wouldHaveCost is what the same requests would have cost without this proxy and without the \
                       provider's cache: what was spent, and all savings. Answers of models without a price count as \
-                      nothing, both as cost and as saving.",
+                      nothing, both as cost and as saving. An answer that was fetched before anybody asked \
+                      (prefetchSpent) was paid for then, and counts as saved with each request that it answers, the \
+                      first one among them, which would have paid for it.",
     }
 }

@@ -119,6 +119,14 @@ impl Circuits {
         })
     }
 
+    /// Whether calls of this model pass as they do when all is well.
+    pub fn is_closed(&self, model: &Arc<str>) -> bool {
+        let circuits = self.shared.circuits.lock();
+        let model = known(&circuits, model);
+        let circuit = circuits.get(model);
+        circuit.is_none_or(|circuit| circuit.state == State::Closed)
+    }
+
     /// All circuits, by name.
     pub fn snapshot(&self) -> Vec<Snapshot> {
         let circuits = self.shared.circuits.lock();

@@ -23,6 +23,7 @@ use crate::request::{CacheControl, ProxyRequest, Route, Stage, Verdict};
 use crate::store::{Entry, SharedEntry, Spelling, Store};
 use crate::telemetry;
 use crate::tuning::accesses::Accesses;
+use crate::tuning::prefetch::Feed;
 
 /// The store, and what may be given out of it.
 pub(super) struct Answers {
@@ -34,6 +35,8 @@ pub(super) struct Answers {
     refreshes: Refreshes,
     /// What takes in what is asked for, if anything does.
     accesses: Option<Arc<Accesses>>,
+    /// Who is told what is asked.
+    pub(super) feed: Option<Feed>,
 }
 
 /// What a look at an entry came to.
@@ -54,8 +57,10 @@ impl Answers {
         store: Store,
         metrics: Arc<Metrics>,
         accesses: Option<Arc<Accesses>>,
+        feed: Option<Feed>,
     ) -> Self {
         Self {
+            feed,
             store,
             metrics,
             accesses,
@@ -92,6 +97,15 @@ impl Answers {
     pub(super) fn note_asked(&self, question: Fingerprint, route: Route) {
         if let Some(accesses) = &self.accesses {
             accesses.asked(question, route);
+        }
+    }
+
+    /// Tells the feed, where there is one, what is asked; how long the answer that was there will be fresh, if there was one.
+    pub(super) fn tell_asked(&self, request: &ProxyRequest, fresh_for: Option<Duration>) {
+        if let Some(feed) = &self.feed
+            && let Some(question) = self.question(request)
+        {
+            feed.asked_by(request, question, fresh_for);
         }
     }
 
@@ -166,10 +180,12 @@ impl Answers {
             match self.weigh_for(&request, &entry, Tier::Redis) {
                 Look::Answer(provenance) => {
                     span.found(provenance);
+                    self.tell_asked(&request, provenance.fresh_for());
                     return Ok(from_entry(&entry, provenance));
                 }
                 Look::Refresh(provenance) => {
                     span.found(provenance);
+                    self.tell_asked(&request, provenance.fresh_for());
                     self.refresh(&inner, &request);
                     return Ok(from_entry(&entry, provenance));
                 }
@@ -183,7 +199,15 @@ impl Answers {
             return other.ok_or(ProxyError::OnlyIfCached);
         }
         span.missed();
+        self.tell_asked(&request, None);
+        let asked = Instant::now();
         let result = forward(inner, request.clone()).await;
+        if let Some(feed) = &self.feed
+            && matches!(&result, Ok(reply) if reply.head().provenance.is_paid() && reply.head().status.is_success())
+            && let Some(id) = request.fingerprint()
+        {
+            feed.came(id, asked.elapsed());
+        }
         let Some(excuse) = excuse_of(&result) else {
             return result;
         };
@@ -195,7 +219,7 @@ impl Answers {
     }
 
     /// Looks in Redis, if it can be asked.
-    async fn consult(&self, request: &ProxyRequest) -> Option<SharedEntry> {
+    pub(super) async fn consult(&self, request: &ProxyRequest) -> Option<SharedEntry> {
         let redis = self.store.shared()?;
         let begun = Instant::now();
         let question = self.question(request)?;

@@ -80,7 +80,7 @@ impl Refreshes {
 }
 
 /// Whether there was anything to bring that came, all of it.
-async fn came(answer: Option<ReplyResult>) -> bool {
+pub(super) async fn came(answer: Option<ReplyResult>) -> bool {
     match answer {
         None => true,
         Some(Ok(Reply::Whole(whole))) => whole.head.status.is_success(),

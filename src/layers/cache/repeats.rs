@@ -18,6 +18,7 @@ use crate::request::{CacheControl, Route, Saved};
 use crate::store::{Memory, SharedEntry};
 use crate::tuning::Times;
 use crate::tuning::learn::Learning;
+use crate::tuning::prefetch::Question;
 
 /// The longest body that is compressed in one step (bytes): 2 ms.
 const MAX_AT_ONCE: usize = 256 * 1024;
@@ -124,9 +125,20 @@ impl Repeats {
             .answers
             .weigh(CacheControl::default(), ttl, &entry, Tier::Memory);
         match look {
-            Look::Answer(provenance) => {
+            Look::Answer(provenance) => Some({
                 self.answers.note_asked(known.question, route);
-                Some(Repeat {
+                if let Some(feed) = &self.answers.feed {
+                    feed.asked(Question {
+                        owner: entry.scope,
+                        user: known.user.clone(),
+                        question: known.question,
+                        variant: 0,
+                        ttl,
+                        fresh_for: provenance.fresh_for(),
+                        again: None,
+                    });
+                }
+                Repeat {
                     whole: whole(&entry, provenance),
                     model: Arc::clone(&entry.model),
                     saved: known.saved,
@@ -134,8 +146,8 @@ impl Repeats {
                     entry,
                     question: known.question,
                     memory,
-                })
-            }
+                }
+            }),
             _ => None,
         }
     }

@@ -44,6 +44,12 @@ impl Budget {
         state.tokens = (state.tokens + self.share).min(RESERVE);
     }
 
+    /// Whether hardly any of it is spent.
+    pub(super) fn is_full(&self) -> bool {
+        let state = self.state.lock();
+        state.failures == 0 && (self.share <= 0.0 || state.tokens > RESERVE / 2.0)
+    }
+
     /// Leave for a retry.
     pub(super) fn withdraw(&self) -> bool {
         self.state.lock().withdraw()

@@ -255,7 +255,7 @@ async fn the_same_rows_make_the_same_report_everywhere() {
             model: name(&mut random),
             user: name(&mut random),
             endpoint: Some(Route::ALL[random.usize(..3)]),
-            source: Source::ALL[random.usize(..6)],
+            source: Source::ALL[random.usize(..Source::ALL.len())],
             who: Who::Named(name(&mut random).unwrap_or_default()),
             cost: random.u64(..2) * random.u64(..1 << 40),
             attempts: random.u32(..2),

@@ -18,7 +18,7 @@ const READS: [&str; 6] = [
 ];
 
 /// Who may, how often, and for whom.
-const READERS: [(&str, usize, &str); 21] = [
+const READERS: [(&str, usize, &str); 22] = [
     ("demo/chat.rs", 1, "`created` in the demo's answers"),
     ("edge.rs", 1, "when the process began, for Prometheus"),
     ("edge/access.rs", 1, "when a request came, for the ledger"),
@@ -74,6 +74,11 @@ const READERS: [(&str, usize, &str); 21] = [
         "tuning/learn.rs",
         1,
         "since when a version of learned rules is in force, which lasts over restarts",
+    ),
+    (
+        "tuning/prefetch/worker.rs",
+        1,
+        "when a call ahead was made, for the ledger",
     ),
     (
         "telemetry/span.rs",

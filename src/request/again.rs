@@ -1,0 +1,138 @@
+//! A request in the form in which it can be made again, long after its client has gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use tokio::time::Instant;
+
+use super::{CacheControl, Chat, Content, Edit, Parts, ProxyRequest, Route};
+use crate::compressor::Level;
+use crate::fingerprint::{Fingerprint, Scope};
+use crate::json::{Json, ParseError};
+use crate::metering::account::{Account, Payer};
+
+/// A longer body (bytes) is not kept to be sent again.
+const MAX_BODY: usize = 256 * 1024;
+/// What is kept beside bodies and headers, at about (bytes).
+const OVERHEAD: usize = 512;
+
+/// A chat completion that can be asked for again in the name of the client who did. It holds what that client showed, and
+/// its text: it is never logged, and goes when the answers of its scope are cleared.
+pub struct Again {
+    path: Box<str>,
+    headers: HeaderMap,
+    authorization: Option<HeaderValue>,
+    scope: Scope,
+    ttl: Duration,
+    level: Option<Level>,
+    route: Route,
+    asks_for_usage: bool,
+    refuses_overflow: bool,
+    text: Bytes,
+    injected: &'static [&'static str],
+    edit: Option<Edit>,
+    payer: Payer,
+    owner: Fingerprint,
+    model: Arc<str>,
+}
+
+impl Again {
+    /// What it takes to make a request again; `None` of one that is not to be made again: another thing than a chat
+    /// completion, one that is not to be kept, or one that all share and that its client would pay for.
+    pub fn of(request: &ProxyRequest) -> Option<Self> {
+        let (parts, chat) = (request.parts(), request.chat()?);
+        let is_anothers = parts.scope == Scope::Global && parts.authorization.is_some();
+        let text = chat.original.text();
+        if parts.cache_control.is_bypass() || is_anothers || text.len() > MAX_BODY {
+            return None;
+        }
+        let edit = chat.edit.get().cloned();
+        Some(Self {
+            path: parts.path.clone(),
+            headers: parts.headers.clone(),
+            authorization: parts.authorization.clone(),
+            scope: parts.scope,
+            ttl: parts.ttl,
+            level: parts.level,
+            route: parts.route,
+            asks_for_usage: parts.asks_for_usage,
+            refuses_overflow: parts.refuses_overflow,
+            text: text.clone(),
+            injected: chat.injected(),
+            edit: edit.map(|edit| Edit {
+                trace: None,
+                ..edit
+            }),
+            payer: parts.account.payer(),
+            owner: request.owner(),
+            model: Arc::clone(&chat.model),
+        })
+    }
+
+    /// The request, which this account pays for, and whose answer is to be fresh for so long.
+    pub fn request(
+        &self,
+        account: Arc<Account>,
+        min_fresh: Duration,
+        deadline: Instant,
+    ) -> Result<ProxyRequest, ParseError> {
+        let chat = Chat::new(Json::parse(self.text.clone())?, self.injected);
+        let parts = Parts {
+            method: Method::POST,
+            path: self.path.clone(),
+            headers: self.headers.clone(),
+            authorization: self.authorization.clone(),
+            scope: self.scope,
+            cache_control: CacheControl {
+                min_fresh: Some(min_fresh),
+                ..CacheControl::default()
+            },
+            ttl: self.ttl,
+            level: self.level,
+            route: self.route,
+            deadline,
+            account,
+            asks_for_usage: self.asks_for_usage,
+            refuses_overflow: self.refuses_overflow,
+        };
+        let request = ProxyRequest::new(parts, Content::Chat(Box::new(chat)));
+        if let Some(edit) = &self.edit {
+            request.edit_by(edit.clone());
+        }
+        Ok(request)
+    }
+
+    /// Who pays for it.
+    pub fn payer(&self) -> &Payer {
+        &self.payer
+    }
+
+    /// The endpoint that its client called.
+    pub fn route(&self) -> Route {
+        self.route
+    }
+
+    /// The model that is asked.
+    pub fn model(&self) -> &Arc<str> {
+        &self.model
+    }
+
+    /// The name of those who share its answer.
+    pub fn owner(&self) -> Fingerprint {
+        self.owner
+    }
+
+    /// How long its answer is fresh.
+    pub fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// What it takes of memory, in bytes.
+    pub fn weight(&self) -> usize {
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| name.as_str().len() + value.len());
+        OVERHEAD + self.text.len() + self.path.len() + headers.sum::<usize>()
+    }
+}
