@@ -139,11 +139,13 @@ impl Replay {
             yield_now().await;
             self.reap();
         }
-        while self.under_way.len() >= AT_ONCE || self.bytes > ROOM {
-            self.held_back += 1;
-            if let Some(ended) = self.under_way.join_next().await {
-                self.bytes -= ended.unwrap_or(0);
-            }
+        let is_full = |this: &Self| this.under_way.len() >= AT_ONCE || this.bytes > ROOM;
+        self.held_back += u64::from(is_full(self));
+        while is_full(self) {
+            let Some(ended) = self.under_way.join_next().await else {
+                break;
+            };
+            self.bytes -= ended.unwrap_or(0);
         }
         if Instant::now() >= self.next_sweep {
             shared.memory.sweep();
