@@ -55,6 +55,25 @@ fn what_is_written_is_read_again() {
 }
 
 #[test]
+fn texts_of_any_characters_are_read_as_they_were_written() {
+    let texts = [
+        "\r\n a \t\u{0}\u{7f}\u{1b}[31m\\ \\\\",
+        "''' \"\"\" ' \" #",
+        "\n\n leading and trailing \n",
+        "ünïcödé \u{feff} 漢字 😀\r",
+    ];
+    let mut book = Book::default();
+    for text in texts {
+        let mut entry = entry(State::Proposed, Span::default());
+        entry.lesson.text = text.into();
+        entry.lesson.with = text.into();
+        book.put(entry);
+    }
+    assert_eq!(book.rules.len(), texts.len());
+    assert_eq!(Book::parse(&book.write()), Ok(book));
+}
+
+#[test]
 fn a_rule_written_by_hand_needs_few_words() {
     let text = format!(
         "version = 4\n[[rules]]\nstate = \"approved\"\nrole = \"system\"\nunit = \"text\"\ntext = '{TEXT}'\nwith = 'Help.'\n"
