@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -39,6 +40,12 @@ struct Measured {
     /// The last chunks: one of them tells how it ended.
     last: VecDeque<Bytes>,
 }
+
+/// Of the time that is left a second answer may take so much.
+const SPARE: f64 = 0.8;
+/// With less room than so many times that of the first, it would be cut off as well.
+const LEAST_ROOM: f64 = 1.5;
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// What comes behind the end of the text is at most the usage, and whatever a provider adds to that.
 const LAST: usize = 3;
@@ -99,11 +106,12 @@ where
                 return Ok(Reply::Whole(whole));
             };
             limits.note(&model, given, worth.usage.completion_tokens, is_cut);
+            let left = request.deadline.saturating_duration_since(Instant::now());
             let room = limits.more_room(given).filter(|_| is_cut);
-            // The second answer takes longer than the first, which came to its limit.
-            let is_time =
-                request.deadline.saturating_duration_since(Instant::now()) > begun.elapsed();
-            let Some(room) = room.filter(|_| is_time) else {
+            let room = room.and_then(|room| fitting(room, given.tokens, begun.elapsed(), left));
+            // With the same key the upstream would only say the same again.
+            let is_new = !request.parts().headers.contains_key(IDEMPOTENCY_KEY);
+            let Some(room) = room.filter(|_| is_new) else {
                 return Ok(Reply::Whole(whole));
             };
             let mut longer = request;
@@ -114,10 +122,34 @@ where
     }
 }
 
-/// The second answer where there is one, else the first: half of one is better than none.
+/// As much of this room as can be filled in the time that is left, at the speed of the first answer and with some to
+/// spare; `None` where that is not worth a second call.
+fn fitting(room: u32, given: u32, took: Duration, left: Duration) -> Option<u32> {
+    let speed = f64::from(given) / took.as_secs_f64().max(0.001);
+    let possible = speed * left.as_secs_f64() * SPARE;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float is saturated"
+    )]
+    let possible = possible as u32;
+    let room = room.min(possible);
+    (f64::from(room) >= f64::from(given) * LEAST_ROOM).then_some(room)
+}
+
+fn is_good(worth: &Worth) -> bool {
+    matches!(
+        worth.quality,
+        Quality::Stop | Quality::ToolCalls | Quality::Length
+    )
+}
+
+/// The second answer where it is a good one, else the first: half of one is better than none.
 fn better(second: ReplyResult, first: Whole) -> Reply {
     match second {
-        Ok(Reply::Whole(second)) if second.answer.is_some() => Reply::Whole(second),
+        Ok(Reply::Whole(second)) if second.answer.as_ref().is_some_and(is_good) => {
+            Reply::Whole(second)
+        }
         _ => Reply::Whole(first),
     }
 }
@@ -179,8 +211,6 @@ impl Stream for Measured {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Duration;
-
     use futures_util::stream;
     use http::{HeaderMap, Method, StatusCode};
     use parking_lot::Mutex;
@@ -306,12 +336,19 @@ pub(super) mod tests {
             (TuningMode::Observe, limited(GIVEN), 1),
             (TuningMode::Act, theirs, 1),
             // There is no time for it.
-            (TuningMode::Act, limited(GIVEN), 16),
+            (TuningMode::Act, limited(GIVEN), 13),
         ] {
             let (asked, answer) = ask(mode, request, seconds, "half").await;
             assert_eq!(asked.len(), 1, "{mode:?}");
             assert!(answer.contains("half"));
         }
+        let mut parts = limited(GIVEN).parts().clone();
+        parts.headers.insert(IDEMPOTENCY_KEY, "k".parse().unwrap());
+        let body = r#"{"model":"m","messages":[],"max_tokens":2000}"#;
+        let chat = Chat::new(Json::parse(body.into()).unwrap(), &["max_tokens"]);
+        let content = Content::Chat(Box::new(chat.with_limit(GIVEN)));
+        let once = ProxyRequest::new(parts, content);
+        assert_eq!(ask(TuningMode::Act, once, 1, "half").await.0.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -320,10 +357,26 @@ pub(super) mod tests {
             panic!("it is whole");
         };
         let body = first.body.clone();
-        let Reply::Whole(whole) = better(Err(ProxyError::Internal("x")), first) else {
-            panic!("it is whole");
-        };
-        assert_eq!(whole.body, body);
+        let filtered = answer("", "content_filter");
+        for second in [Err(ProxyError::Internal("x")), Ok(filtered)] {
+            let Reply::Whole(whole) = better(second, first.clone()) else {
+                panic!("it is whole");
+            };
+            assert_eq!(whole.body, body);
+        }
+    }
+
+    #[test]
+    fn the_room_fits_into_the_time_that_is_left() {
+        let secs = Duration::from_secs;
+        for (took, left, room) in [
+            (1, 29, Some(8_000)),
+            (10, 20, Some(3_200)),
+            (11, 19, None),
+            (29, 1, None),
+        ] {
+            assert_eq!(fitting(8_000, 2_000, secs(took), secs(left)), room);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -103,12 +103,10 @@ fn settle(result: ReplyResult, mut place: Place) -> ReplyResult {
             }
             Ok(Reply::Whole(whole))
         }
-        Err(error) => {
-            if matches!(error, ProxyError::Timeout(Slow::Total | Slow::Silence(_))) {
-                place.was_too_much();
-            }
-            Err(error)
+        Err(error @ ProxyError::Timeout(Slow::Total | Slow::Silence(_))) => {
+            Err(place.ran_out_of_time().unwrap_or(error))
         }
+        Err(error) => Err(error),
     }
 }
 

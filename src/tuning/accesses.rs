@@ -13,7 +13,7 @@ use crate::fingerprint::Fingerprint;
 use crate::request::Route;
 
 /// So many may wait (40 bytes each).
-const MOST: usize = 8_192;
+const MOST: usize = 2_048;
 
 /// Takes them in.
 pub struct Accesses {
@@ -84,6 +84,12 @@ impl Accesses {
         self.threshold.fetch_min(threshold, Ordering::Relaxed);
     }
 
+    /// Follows all again.
+    pub(super) fn renew(&self) {
+        self.take();
+        self.threshold.store(u64::MAX, Ordering::Relaxed);
+    }
+
     /// Questions with keys up to here are followed.
     pub(super) fn threshold(&self) -> u64 {
         self.threshold.load(Ordering::Relaxed)
@@ -149,7 +155,7 @@ mod tests {
         }
         let gathered = accesses.take();
         assert_eq!(gathered.accesses.len(), MOST);
-        let stands_for = gathered.weight * 8_192.0;
+        let stands_for = gathered.weight * 2_048.0;
         assert!((19_999.0..20_001.0).contains(&stands_for), "{stands_for}");
         // And then all is as before.
         accesses.cleared();

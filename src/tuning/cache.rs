@@ -66,6 +66,20 @@ impl Scales<'_> {
         self.saved(self.window.hits(setting)) - self.rent(setting)
     }
 
+    /// What a change brought, in dollars a day, of which the cache has given so many answers since: more than that it would
+    /// have given before, as far as the sample, which is set right by what was given, can tell.
+    pub(super) fn brought(&self, before: &Setting, after: &Setting, given: u64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+        let given = given as f64;
+        let (said, instead) = (self.window.hits(after), self.window.hits(before));
+        let instead = if said > 0.0 {
+            instead * given / said
+        } else {
+            instead
+        };
+        self.saved(given - instead) - (self.rent(after) - self.rent(before))
+    }
+
     /// What so many hits in the window come to, in dollars a day.
     fn saved(&self, hits: f64) -> f64 {
         hits * self.worth * DAY.as_secs_f64() / self.length.as_secs_f64().max(1.0)

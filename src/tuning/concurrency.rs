@@ -15,6 +15,7 @@ use super::journal::{Action, Decision, Gain, Id, Journal, Unit};
 use super::words::{count, percent};
 use crate::config;
 use crate::error::ProxyError;
+use crate::metering::account::clip;
 
 /// Models that are told apart: clients name them. All others share one gate.
 const MOST_MODELS: usize = 64;
@@ -24,6 +25,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const LEAST_CALLS: u64 = 50;
 /// A limit is to take away so much of what was refused, at least: whoever waits for nothing is worse off than before.
 const LEAST_GAIN: f64 = 0.1;
+/// A wait that is more than this part of the time that a call then had is to blame if that was not enough.
+const WAIT_COUNTS: u32 = 4;
 /// What did no good is not tried again for so long.
 const HELD: Duration = Duration::from_hours(1);
 
@@ -57,7 +60,7 @@ struct State {
     /// Places that are gone as soon as they are given back.
     owed: usize,
     seen: Seen,
-    trial: Option<Trial>,
+    narrowed: Option<Narrowed>,
     held_until: Option<Instant>,
     is_frozen: bool,
 }
@@ -71,16 +74,21 @@ struct Seen {
     turned_away: u64,
 }
 
-/// A limit that came down, and what the upstream said before it did.
-struct Trial {
-    id: Id,
-    overloads: f64,
+/// A limit that came down.
+struct Narrowed {
+    /// What the journal says of it, until it is known what it brought.
+    id: Option<Id>,
+    /// The share of the calls that were too many before it did.
+    before: f64,
+    /// As the journal has it.
+    told: usize,
 }
 
 /// A call's place, until its answer has ended; given back when dropped, whatever ended it.
 pub struct Place {
     gate: Arc<Gate>,
     permit: Option<OwnedSemaphorePermit>,
+    waited: Duration,
     begun: Instant,
     outcome: Outcome,
 }
@@ -102,6 +110,9 @@ impl Gates {
     /// The gate of a model.
     pub fn of(&self, model: Option<Arc<str>>) -> Arc<Gate> {
         let mut gates = self.shared.gates.lock();
+        if gates.len() >= MOST_MODELS && model.as_ref().is_some_and(|it| !gates.contains_key(it)) {
+            gates.retain(|_, gate| gate.is_of_use());
+        }
         let model = model.filter(|model| gates.len() < MOST_MODELS || gates.contains_key(model));
         let model = model.unwrap_or_else(|| "others".into());
         let gate = gates.entry(model).or_insert_with_key(|model| {
@@ -133,7 +144,7 @@ impl Gates {
         for gate in self.all() {
             let mut state = gate.state.lock();
             state.window = Window::new(self.shared.least, self.shared.most);
-            (state.trial, state.held_until) = (None, None);
+            (state.narrowed, state.held_until) = (None, None);
             gate.fit(&mut state);
         }
     }
@@ -173,31 +184,28 @@ impl Gate {
                 places,
                 owed: 0,
                 seen: Seen::default(),
-                trial: None,
+                narrowed: None,
                 held_until: None,
                 is_frozen: false,
             }),
         }
     }
 
-    /// A place for a call, at once where nothing is held back, else as soon as one is free.
+    /// A place for a call: at once, unless as many are under way as the upstream was found to stand; then as soon as one
+    /// has ended.
     pub async fn enter(self: Arc<Self>, deadline: Instant) -> Result<Place, ProxyError> {
+        let arrived = Instant::now();
         let mut permit = None;
         if self.acts {
             permit = Arc::clone(&self.places).try_acquire_owned().ok();
-            if permit.is_none() {
+            if permit.is_none() && self.is_narrow() {
                 self.state.lock().seen.waited += 1;
-                let until = deadline.min(Instant::now() + LONGEST_WAIT);
+                let until = deadline.min(arrived + LONGEST_WAIT);
                 let free = timeout_at(until, Arc::clone(&self.places).acquire_owned()).await;
                 permit = free.ok().and_then(Result::ok);
                 if permit.is_none() {
-                    let mut state = self.state.lock();
-                    state.seen.turned_away += 1;
-                    return Err(ProxyError::UpstreamCrowded {
-                        model: Arc::clone(&self.model),
-                        limit: state.window.limit(),
-                        retry_after: Duration::from_secs(1),
-                    });
+                    self.state.lock().seen.turned_away += 1;
+                    return Err(self.crowded());
                 }
             }
         }
@@ -205,9 +213,29 @@ impl Gate {
         Ok(Place {
             gate: self,
             permit,
+            waited: arrived.elapsed(),
             begun: Instant::now(),
             outcome: Outcome::Otherwise,
         })
+    }
+
+    /// Whether anything is known of the model, or under way.
+    fn is_of_use(&self) -> bool {
+        let state = self.state.lock();
+        state.in_flight > 0 || state.narrowed.is_some() || state.window.is_narrow()
+    }
+
+    /// Whether the upstream was found to stand fewer than there could be. Else nobody waits here.
+    fn is_narrow(&self) -> bool {
+        self.state.lock().window.is_narrow()
+    }
+
+    fn crowded(&self) -> ProxyError {
+        ProxyError::UpstreamCrowded {
+            model: Arc::clone(&self.model),
+            limit: self.state.lock().window.limit(),
+            retry_after: Duration::from_secs(1),
+        }
     }
 
     /// Makes the places as many as the window says; those that are taken go when they are given back.
@@ -251,43 +279,54 @@ impl Gate {
 
     fn look(&self, journal: &Journal, now: Instant, most: usize) {
         let mut state = self.state.lock();
-        if state.seen.calls < LEAST_CALLS {
+        if state.seen.all() < LEAST_CALLS {
             return;
         }
         let seen = std::mem::take(&mut state.seen);
-        let overloads = seen.share();
+        let share = seen.share();
         let limit = state.window.limit();
-        let subject = || format!("calls at once ({})", self.model).into_boxed_str();
-        if let Some(trial) = state.trial.take() {
-            let amount = (trial.overloads - overloads) * 1_000.0;
-            let unit = Unit::CallsPerThousand;
-            journal.measured(trial.id, Gain { amount, unit });
-            if amount < trial.overloads * LEAST_GAIN * 1_000.0 {
-                journal.note(Decision {
-                    subject: subject(),
-                    action: Action::RolledBack,
-                    before: limit.to_string().into(),
-                    after: most.to_string().into(),
-                    evidence: format!(
-                        "With {limit} calls at once {} of {} were refused as too many or ran out of time, and {} before: their number is not what \
-                         the upstream minds. It is not tried again for an hour.",
-                        percent(overloads),
-                        count_of(seen.calls),
-                        percent(trial.overloads),
-                    )
-                    .into(),
-                    expected: None,
-                });
+        let acts = self.acts && !state.is_frozen;
+        let is_narrow = state.window.is_narrow();
+        if let Some(narrowed) = &mut state.narrowed {
+            if !acts {
+                return;
+            }
+            let amount = (narrowed.before - share) * 1_000.0;
+            if let Some(id) = narrowed.id.take() {
+                let unit = Unit::CallsPerThousand;
+                journal.measured(id, Gain { amount, unit });
+            }
+            if amount < narrowed.before * LEAST_GAIN * 1_000.0 {
+                let evidence = format!(
+                    "With {limit} calls at once {} of {} were refused as too many, ran out of time or waited here in vain, and {} before: \
+                     their number is not what the upstream minds. It is not tried again for an hour.",
+                    percent(share),
+                    count_of(seen.all()),
+                    percent(narrowed.before),
+                );
+                journal.note(self.decision(Action::RolledBack, (limit, most), evidence, None));
+                state.narrowed = None;
                 state.window.open();
                 state.held_until = Some(now + HELD);
                 self.fit(&mut state);
+            } else if !is_narrow {
+                state.narrowed = None;
+            } else if limit.abs_diff(narrowed.told) > narrowed.told / 2 {
+                let evidence = format!(
+                    "Of {} calls {} were refused by the upstream as too many, ran out of time or waited here in vain, and {} before there was a \
+                     limit. It stands about {limit} at once by now.",
+                    count_of(seen.all()),
+                    percent(share),
+                    percent(narrowed.before),
+                );
+                let told = std::mem::replace(&mut narrowed.told, limit);
+                journal.note(self.decision(Action::Applied, (told, limit), evidence, None));
             }
             return;
         }
-        if !state.window.is_narrow() || seen.overloads == 0 {
+        if !state.window.is_narrow() || seen.bad() == 0 {
             return;
         }
-        let acts = self.acts && !state.is_frozen;
         let waiting = if self.acts {
             format!(
                 " {} waited here for a moment, and {} waited in vain.",
@@ -297,24 +336,43 @@ impl Gate {
         } else {
             String::new()
         };
-        let id = journal.note(Decision {
-            subject: subject(),
-            action: if acts { Action::Applied } else { Action::Proposed },
-            before: most.to_string().into(),
-            after: limit.to_string().into(),
-            evidence: format!(
-                "Of {} calls {} were refused by the upstream as too many, or ran out of time. It stands about {limit} at once.{waiting}",
-                count_of(seen.calls),
-                percent(overloads),
-            )
-            .into(),
-            expected: Some(Gain {
-                amount: overloads * 1_000.0,
+        let evidence = format!(
+            "Of {} calls {} were refused by the upstream as too many, or ran out of time. It stands about {limit} at once.{waiting}",
+            count_of(seen.all()),
+            percent(share),
+        );
+        let action = if acts {
+            Action::Applied
+        } else {
+            Action::Proposed
+        };
+        let id = journal.note(self.decision(action, (most, limit), evidence, Some(share)));
+        if acts {
+            state.narrowed = Some(Narrowed {
+                id: Some(id),
+                before: share,
+                told: limit,
+            });
+        }
+    }
+
+    fn decision(
+        &self,
+        action: Action,
+        (before, after): (usize, usize),
+        evidence: String,
+        share: Option<f64>,
+    ) -> Decision {
+        Decision {
+            subject: format!("calls at once ({})", clip(&self.model)).into(),
+            action,
+            before: before.to_string().into(),
+            after: after.to_string().into(),
+            evidence: evidence.into(),
+            expected: share.map(|share| Gain {
+                amount: share * 1_000.0,
                 unit: Unit::CallsPerThousand,
             }),
-        });
-        if acts {
-            state.trial = Some(Trial { id, overloads });
         }
     }
 }
@@ -337,9 +395,18 @@ impl Place {
         };
     }
 
-    /// The upstream said that it is too much, or ran out of time.
+    /// The upstream said that it is too much.
     pub fn was_too_much(&mut self) {
         self.outcome = Outcome::Overload;
+    }
+
+    /// The call ran out of time. What it had waited here was not the upstream's: then this is what went wrong instead.
+    pub fn ran_out_of_time(&mut self) -> Option<ProxyError> {
+        if self.waited > self.begun.elapsed() / WAIT_COUNTS {
+            return Some(self.gate.crowded());
+        }
+        self.outcome = Outcome::Overload;
+        None
     }
 }
 
@@ -350,9 +417,19 @@ impl Drop for Place {
 }
 
 impl Seen {
+    /// Calls that came here.
+    fn all(&self) -> u64 {
+        self.calls + self.turned_away
+    }
+
+    /// Those that were too many, there or here.
+    fn bad(&self) -> u64 {
+        self.overloads + self.turned_away
+    }
+
     fn share(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-        let share = self.overloads as f64 / self.calls.max(1) as f64;
+        let share = self.bad() as f64 / self.all().max(1) as f64;
         share
     }
 }

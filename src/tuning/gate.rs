@@ -88,12 +88,12 @@ impl Window {
     /// A call ended, of so many that were under way with it.
     pub(super) fn ended(&mut self, outcome: Outcome, in_flight: usize, now: Instant) {
         match outcome {
-            Outcome::Overload => self.decrease(DECREASE, in_flight, now),
+            Outcome::Overload => self.decrease(DECREASE, now),
             Outcome::Well { seconds, is_stream } => {
                 let [whole, stream] = &mut self.pace;
                 let pace = if is_stream { stream } else { whole };
                 if pace.note(seconds) {
-                    self.decrease(EASE, in_flight, now);
+                    self.decrease(EASE, now);
                 } else if float(in_flight) >= self.limit * BUSY {
                     self.limit = (self.limit + 1.0 / self.limit).min(self.most);
                 }
@@ -102,7 +102,7 @@ impl Window {
         }
     }
 
-    fn decrease(&mut self, factor: f64, in_flight: usize, now: Instant) {
+    fn decrease(&mut self, factor: f64, now: Instant) {
         let is_same = self
             .decreased
             .is_some_and(|at| now.saturating_duration_since(at) < PAUSE);
@@ -110,9 +110,8 @@ impl Window {
             return;
         }
         self.decreased = Some(now);
-        // Where places are left, it is the calls under way that were too many.
-        let taken = self.limit.min(float(in_flight).max(1.0));
-        self.limit = (taken * factor).max(self.least);
+        // Of the limit, not of the calls under way: one refusal among few calls says little about many.
+        self.limit = (self.limit * factor).max(self.least);
     }
 }
 
@@ -200,6 +199,13 @@ mod tests {
         assert_eq!(window.limit(), 4);
         window.open();
         assert_eq!(window.limit(), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_refusal_among_few_calls_costs_a_quarter() {
+        let mut window = Window::new(4, 100);
+        window.ended(Outcome::Overload, 1, Instant::now());
+        assert_eq!(window.limit(), 75);
     }
 
     #[tokio::test(start_paused = true)]

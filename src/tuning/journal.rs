@@ -103,14 +103,6 @@ impl Journal {
     /// that nobody takes does not fill the journal.
     pub fn note(&self, decision: Decision) -> Id {
         let at = Timestamp::now();
-        tracing::info!(
-            subject = &*decision.subject,
-            action = decision.action.as_str(),
-            before = &*decision.before,
-            after = &*decision.after,
-            evidence = &*decision.evidence,
-            "tuning"
-        );
         let mut pages = self.pages.lock();
         pages.changes += 1;
         let last = pages.entries.iter_mut().rev();
@@ -123,6 +115,14 @@ impl Journal {
             entry.decision = decision;
             return entry.id;
         }
+        tracing::info!(
+            subject = &*decision.subject,
+            action = decision.action.as_str(),
+            before = &*decision.before,
+            after = &*decision.after,
+            evidence = &*decision.evidence,
+            "tuning"
+        );
         pages.last += 1;
         let id = Id(pages.last);
         if pages.entries.len() == KEPT {

@@ -12,6 +12,7 @@ use super::journal::{Action, Decision, Gain, Id, Journal, Unit};
 use super::lengths::{LEAST_ANSWERS, Lengths};
 use super::words::{count, percent};
 use crate::config;
+use crate::metering::account::clip;
 
 /// Models and sizes of prompts that are told apart; models are named by clients.
 const MOST: usize = 192;
@@ -70,6 +71,16 @@ struct Trial {
     before: u32,
     /// Tokens for each request that were paid for answers that were cut off.
     wasted: f64,
+}
+
+impl Known {
+    /// Whether anything is known of it that is worth keeping.
+    fn is_of_use(&self, configured: u32) -> bool {
+        self.limit != configured
+            || self.trial.is_some()
+            || self.held_until.is_some()
+            || self.lengths.all() >= LEAST_ANSWERS / 10
+    }
 }
 
 impl Size {
@@ -149,7 +160,11 @@ impl Limits {
         let mut all = self.shared.known.lock();
         let place = (Arc::clone(model), given.size);
         if !all.contains_key(&place) && all.len() >= MOST {
-            return;
+            // Clients name models: those that were named once do not keep others out.
+            all.retain(|(_, size), known| known.is_of_use(self.shared.configured.of(*size)));
+            if all.len() >= MOST {
+                return;
+            }
         }
         let known = all.entry(place).or_insert_with(|| Known {
             limit: self.shared.configured.of(given.size),
@@ -176,7 +191,11 @@ impl Limits {
             if known.lengths.all() < LEAST_ANSWERS {
                 continue;
             }
-            let subject = || format!("{} ({model})", size.as_str()).into_boxed_str();
+            let subject = || format!("{} ({})", size.as_str(), clip(model)).into_boxed_str();
+            if is_frozen && known.trial.is_some() {
+                known.lengths = Lengths::default();
+                continue;
+            }
             if let Some(trial) = known.trial.take() {
                 let freed = f64::from(trial.before) - f64::from(known.limit);
                 let was_lowered = known.limit < trial.before;
@@ -258,7 +277,7 @@ impl Limits {
         let known = self.shared.known.lock();
         let moved = known.iter().filter_map(|((model, size), known)| {
             let set = self.shared.configured.of(*size);
-            let name = format!("{} ({model})", size.as_str());
+            let name = format!("{} ({})", size.as_str(), clip(model));
             (known.limit != set).then_some((name, set, known.limit))
         });
         let mut moved: Vec<_> = moved.collect();

@@ -289,8 +289,11 @@ impl Optimizer {
             memory: cache.memory_price,
             bounds: cache.bounds,
         };
+        if desk.trial.is_some() && desk.is_frozen {
+            return;
+        }
         if let Some(trial) = desk.trial.take() {
-            self.measure(cache, &scales, &trial, &mut desk.held);
+            self.measure(cache, &scales, &trial, sums.hits, &mut desk.held);
             return;
         }
         let is_free = |what: What| desk.held.get(&what).is_none_or(|until| *until <= now);
@@ -328,9 +331,10 @@ impl Optimizer {
         cache: &Cache,
         scales: &Scales<'_>,
         trial: &Trial,
+        given: u64,
         held: &mut HashMap<What, Instant>,
     ) {
-        let amount = scales.net(&trial.after) - scales.net(&trial.before);
+        let amount = scales.brought(&trial.before, &trial.after, given);
         let unit = Unit::UsdPerDay;
         self.shared
             .journal
@@ -383,10 +387,12 @@ impl Optimizer {
             if let Some(cache) = &shared.cache {
                 cache.set(&cache.configured);
                 cache.takings.take();
+                cache.accesses.renew();
             }
             (desk.trial, desk.doubts) = (None, None);
             desk.held.clear();
             desk.window = Window::new(now);
+            desk.reuse = Reuse::default();
         }
         shared.order(
             "as learnt",

@@ -9,6 +9,7 @@ use crate::metering::account::Source;
 use crate::metering::books;
 use crate::metering::hand::Hand;
 use crate::metering::tally::{Figure, usd};
+use crate::request::Route;
 
 /// Sums of the cache's answers. Cheap to clone.
 #[derive(Clone, Default)]
@@ -45,6 +46,10 @@ impl books::Reader for Takings {
     fn read(&mut self, hand: &Hand<'_>) {
         let mut sums = self.sums.lock();
         for group in &hand.groups {
+            // Embeddings are kept beside the answers, and not followed.
+            if group.row.endpoint == Some(Route::Forwarded) {
+                continue;
+            }
             let get = |figure| group.tally.get(figure);
             match group.row.source {
                 Source::Cache => {

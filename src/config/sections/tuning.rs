@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::MANY;
 use crate::config::{Cache, MaxTokens, Tuning, TuningMode, reader::Reader};
+use crate::request::Route;
 
 /// Longer is no interval, but a mistake.
 const LONGEST_INTERVAL: Duration = Duration::from_hours(24);
@@ -52,6 +53,11 @@ impl Tuning {
         self.min_entries = self.min_entries.min(cache.max_entries);
         self.max_entries = self.max_entries.max(cache.max_entries);
         self.max_bytes = self.max_bytes.max(cache.max_bytes);
+        let times = Route::ALL.map(|route| cache.ttl_of(route));
+        for ttl in times.into_iter().filter(|ttl| !ttl.is_zero()) {
+            self.min_ttl = self.min_ttl.min(ttl);
+            self.max_ttl = self.max_ttl.max(ttl);
+        }
         for limit in [limits.simple, limits.medium, limits.complex] {
             self.min_tokens = self.min_tokens.min(limit);
             self.max_tokens = self.max_tokens.max(limit);
