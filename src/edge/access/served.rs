@@ -6,12 +6,13 @@ use crate::request::Route;
 use crate::telemetry::{Trace, method_name};
 
 /// The paths that have one route each; others are below `/v1`, or unknown.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 14] = [
     Route::ChatCompletions.as_str(),
     Route::Create.as_str(),
     Route::CreateChat.as_str(),
     "/api/usage",
     "/api/usage/savings",
+    "/api/tuning",
     "/api/events",
     "/api/optimization-stats",
     "/api/clear-cache",
