@@ -87,7 +87,7 @@ pub async fn serve(
     let optimizer = stack.optimizer.clone();
     let tuning = async {
         match &optimizer {
-            Some(optimizer) => optimizer.run().await,
+            Some(optimizer) => optimizer.run(books.as_ref()).await,
             None => std::future::pending().await,
         }
     };

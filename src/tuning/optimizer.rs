@@ -19,7 +19,7 @@ use super::times::Times;
 use super::window::{Setting, Window};
 use super::words::{about, bytes, duration, usd};
 use crate::config::{Config, TuningMode};
-use crate::metering::books;
+use crate::metering::books::{self, Books};
 use crate::request::Route;
 use crate::store::Memory;
 
@@ -199,12 +199,17 @@ impl Optimizer {
         Some(self.shared.cache.as_ref()?.takings.reader())
     }
 
-    /// Looks at what was seen, again and again.
-    pub async fn run(&self) -> Infallible {
+    /// Looks at what was seen, again and again; at what these books have when all that is over has been read.
+    pub async fn run(&self, books: Option<&Books>) -> Infallible {
         loop {
             let next = self.shared.desk.lock().next;
             tokio::select! {
-                () = sleep_until(next) => self.look(Instant::now()),
+                () = sleep_until(next) => {
+                    if let Some(books) = books {
+                        books.settled().await;
+                    }
+                    self.look(Instant::now());
+                }
                 () = self.come() => {
                     sleep(GATHER.min(self.shared.interval)).await;
                     self.take_in(Instant::now());

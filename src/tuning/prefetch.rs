@@ -3,7 +3,7 @@
 //!
 //! It is off unless `prefetch.enabled` says otherwise, and then hangs beside the way of requests: the cache tells a
 //! bounded [`Feed`] what was asked, and drops what there is no room for; a worker reads it. What it makes of it is pure:
-//! [`markov`](self) knows what follows what, `forecast.rs` how likely something is and what such likelihoods were worth
+//! `markov.rs` knows what follows what, `forecast.rs` how likely something is and what such likelihoods were worth
 //! before, `economics.rs` when a call pays and what may be spent, and `planner.rs` puts them together. Calls go the way
 //! of a cache's miss, in the name of the client who asked the same before, and with that client's budget.
 

@@ -56,8 +56,8 @@ async fn calls_ahead_are_counted_paid_for_and_explained_apart_from_those_of_clie
     let ahead = ahead.unwrap_or_else(|| panic!("{usage}"));
     assert!(ahead["costNanoUsd"].as_u64().unwrap() > 0, "{ahead}");
     let savings = proxy.get("/api/usage/savings").await.json();
-    let cost = savings["prefetchSpentNanoUsd"].as_u64().unwrap();
-    assert!(cost > 0 && cost < savings["spentNanoUsd"].as_u64().unwrap());
+    let paid = savings["prefetchSpentNanoUsd"].as_u64().unwrap();
+    assert!(paid > 0 && paid < savings["spentNanoUsd"].as_u64().unwrap());
     let metrics = proxy.get("/metrics").await;
     let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
     for beginning in [

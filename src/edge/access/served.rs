@@ -6,13 +6,16 @@ use crate::request::Route;
 use crate::telemetry::{Trace, method_name};
 
 /// The paths that have one route each; others are below `/v1`, or unknown.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 17] = [
     Route::ChatCompletions.as_str(),
     Route::Create.as_str(),
     Route::CreateChat.as_str(),
     Route::CreateBatch.as_str(),
     "/api/usage",
     "/api/usage/savings",
+    "/api/tuning",
+    "/api/tuning/freeze",
+    "/api/tuning/reset",
     "/api/events",
     "/api/optimization-stats",
     "/api/clear-cache",

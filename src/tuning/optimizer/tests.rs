@@ -224,7 +224,7 @@ async fn the_loop_looks_when_its_time_has_come() {
         }
     };
     tokio::select! {
-        never = optimizer.run() => match never {},
+        never = optimizer.run(None) => match never {},
         () = looked => {}
     }
 }

@@ -103,6 +103,16 @@ impl Value {
         likelihood * self.of(stake) - (1.0 - likelihood) * stake.cost
     }
 
+    /// From which likelihood on it pays.
+    pub(super) fn break_even(self, stake: Stake) -> f64 {
+        let (gain, cost) = (self.of(stake), stake.cost);
+        if gain > 0.0 {
+            cost / (gain + cost)
+        } else {
+            1.0
+        }
+    }
+
     /// What it brings if its answer is asked for, in dollars.
     fn of(self, stake: Stake) -> f64 {
         self.0 * stake.wait - stake.early * stake.cost

@@ -24,8 +24,8 @@ pub(super) struct Known {
     pub(super) demand: Demand,
     pub(super) fresh_until: Instant,
     pub(super) used: Instant,
-    /// When it will be thought about next.
-    pub(super) appointment: Option<Instant>,
+    /// Whether it will be thought about before it expires.
+    pub(super) has_appointment: bool,
     pub(super) forecasts: [Option<Forecast>; 2],
     pub(super) fetched: Option<Fetched>,
 }

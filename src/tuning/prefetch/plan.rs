@@ -44,6 +44,8 @@ pub(super) struct Order {
     pub(super) question: Fingerprint,
     pub(super) variant: u32,
     pub(super) kind: Kind,
+    /// How likely it is to be asked for while it is fresh, by what came of such forecasts.
+    pub(super) likelihood: f64,
     pub(super) stake: Stake,
     /// Longer than the answer that is there is fresh.
     pub(super) min_fresh: Duration,

@@ -20,6 +20,7 @@ mod consider;
 const KNOWN: usize = 16 * 1024;
 /// So many forecasts and appointments are kept.
 const PENDING: usize = 64 * 1024;
+
 /// What is due at some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
@@ -235,7 +236,7 @@ impl Planner {
             demand: Demand::new(now),
             fresh_until: now,
             used: now,
-            appointment: None,
+            has_appointment: false,
             forecasts: [None; 2],
             fetched: None,
         });
@@ -289,10 +290,13 @@ impl Planner {
         }
     }
 
-    fn remind(&mut self, at: Instant, id: Fingerprint, due: Due) {
-        if self.due.len() < PENDING {
+    /// Has something thought of later. Says whether there was room for it; for what was paid for there always is.
+    fn remind(&mut self, at: Instant, id: Fingerprint, due: Due) -> bool {
+        let has_room = self.due.len() < PENDING || due == Due::Fetched;
+        if has_room {
             self.due.push(Reverse((at, id, due)));
         }
+        has_room
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::economics::Sums;
+use super::economics::{Stake, Sums, Value};
 use super::plan::Order;
 use crate::tuning::journal::{Action, Decision, Gain, Id, Journal, Unit};
 
@@ -12,11 +12,14 @@ const ON: &str = "what is likely to be asked is fetched ahead";
 const TRIAL: &str = "what is likely to be asked is fetched ahead, with a tenth of the budget";
 
 /// The first call is made.
-pub(super) fn begun(journal: &Journal, order: &Order, value: f64) {
+pub(super) fn begun(journal: &Journal, order: &Order, value: Value) {
+    let Stake { wait, cost, .. } = order.stake;
     let evidence = format!(
-        "An answer for which a client would wait {:.1} seconds costs ${:.4} and is more likely to be asked for than it has \
-         to be, with a second of waiting worth ${value} (prefetch.value_per_second), by what came of such forecasts before.",
-        order.stake.wait, order.stake.cost,
+        "A client would wait {wait:.1} seconds for an answer that costs ${cost:.4}, and {:.0} of 100 like it are asked for while \
+         they are fresh. With a second worth ${} (prefetch.value_per_second) it pays from {:.0} of 100 on.",
+        order.likelihood * 100.0,
+        value.0,
+        (value.break_even(order.stake) * 100.0).ceil(),
     );
     note(journal, Action::Applied, (OFF, ON), evidence);
 }

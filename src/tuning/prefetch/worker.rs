@@ -203,11 +203,7 @@ impl<B: Bring> Worker<B> {
         };
         request.deal(order.variant);
         if !std::mem::replace(&mut self.has_begun, true) {
-            report::begun(
-                &self.shared.journal,
-                &order,
-                self.shared.settings.value_per_second,
-            );
+            report::begun(&self.shared.journal, &order, self.shared.rules.value);
         }
         self.shared.stats.begun[order.kind as usize].add(1);
         let bring = self.bring.clone();

@@ -10,6 +10,7 @@ fn it_pays_where_what_is_gained_is_more_likely_than_dear() {
     };
     assert!(value.expects(stake, 0.51) > 0.0);
     assert!(value.expects(stake, 0.49) < 0.0);
+    assert!((value.break_even(stake) - 0.5).abs() < 1e-9);
     assert!(Value(0.0).expects(stake, 0.99) < 0.0);
     assert!(
         value.expects(

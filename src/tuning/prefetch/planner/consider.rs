@@ -19,10 +19,13 @@ impl Planner {
         let Some(known) = self.known.get_mut(&id) else {
             return;
         };
-        if known.appointment.is_none() && known.fresh_until > now {
-            let at = (known.fresh_until - known.early()).max(now);
-            known.appointment = Some(at);
-            self.remind(at, id, Due::Renewal);
+        if known.has_appointment || known.fresh_until <= now {
+            return;
+        }
+        let at = (known.fresh_until - known.early()).max(now);
+        let has_appointment = self.remind(at, id, Due::Renewal);
+        if let Some(known) = self.known.get_mut(&id) {
+            known.has_appointment = has_appointment;
         }
     }
 
@@ -31,7 +34,7 @@ impl Planner {
         let Some(known) = self.known.get_mut(&id) else {
             return;
         };
-        known.appointment = None;
+        known.has_appointment = false;
         let expires = known.fresh_until;
         if now + known.early() < expires {
             // There was a new answer meanwhile.
@@ -128,6 +131,7 @@ impl Planner {
                 question: known.question,
                 variant: known.variant,
                 kind,
+                likelihood,
                 stake,
                 min_fresh: known.fresh_until.duration_since(now) + Duration::from_millis(1),
             });
