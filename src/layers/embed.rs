@@ -188,8 +188,14 @@ impl Keeper {
     async fn look_up(&self, request: &ProxyRequest, ask: &Embeddings) -> Known {
         let parts = request.parts();
         let name = |input: &Bytes| {
-            let (path, meaning) = (&parts.path, ask.meaning(input));
-            fingerprint::input(parts.scope, path, &parts.headers, ask.fields(), &meaning)
+            fingerprint::input(
+                parts.scope,
+                &parts.path,
+                &parts.headers,
+                ask.fields(),
+                ask.kind(),
+                &ask.meaning(input),
+            )
         };
         let names: Vec<_> = ask.inputs().iter().map(name).collect();
         let mut known = Known::new(names);

@@ -147,6 +147,23 @@ async fn what_is_known_is_not_asked_for_and_what_that_saves_is_told() {
     assert_eq!(upstream.calls(), 3);
 }
 
+/// Eight bytes of text are what one token is: a number in as many bytes.
+#[tokio::test]
+async fn a_text_never_gets_the_embedding_of_a_list_of_tokens() {
+    let upstream = provider(None).await;
+    let proxy = Proxy::start("", &upstream).await;
+    let (tokens, text) = (json!([[5]]), json!(["\u{5}\0\0\0\0\0\0\0"]));
+    let first = send(&proxy, &tokens).await;
+    let other = send(&proxy, &text).await;
+    assert_eq!((other.status, other.header("x-cache")), (200, "MISS"));
+    assert_eq!(upstream.last().json()["input"], text);
+    assert_ne!(first.json()["data"], other.json()["data"]);
+    for (input, own) in [(&tokens, &first), (&text, &other)] {
+        let again = send(&proxy, input).await;
+        assert_eq!((again.header("x-cache"), &again.body), ("HIT", &own.body));
+    }
+}
+
 #[tokio::test]
 async fn a_lone_call_and_all_with_a_window_of_nothing_pass_byte_for_byte() {
     let body = "{ \"input\" : [\"l\\u0061rk\"],\n\"model\":\"e\", \"odd\": 1.0 }";

@@ -75,6 +75,23 @@ async fn tokens_are_inputs_as_texts_are() {
     assert_eq!(house.calls()[1]["input"], json!([[3]]));
 }
 
+/// Eight bytes of text are what one token is: a number in as many bytes.
+#[tokio::test(start_paused = true)]
+async fn no_text_is_taken_for_a_list_of_tokens() {
+    let house = House::new("", embed);
+    let tokens = ask(&json!([[5]]));
+    let text = ask(&json!(["\u{5}\0\0\0\0\0\0\0"]));
+    for one in [&tokens, &text] {
+        let got = house.get(one).await;
+        assert_eq!((x_cache(&got), sorted(&got.body)), ("MISS", own(one)));
+    }
+    for one in [&tokens, &text] {
+        let got = house.get(one).await;
+        assert_eq!((x_cache(&got), sorted(&got.body)), ("HIT", own(one)));
+    }
+    assert_eq!(house.calls().len(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_is_given_to_others_or_for_other_embeddings() {
     let house = House::new("", embed);
