@@ -53,14 +53,14 @@ fn equal_when_the_meaning_is_equal() {
 
 #[test]
 fn an_input_is_what_it_is_and_what_it_means() {
-    let input = |kind, meaning| {
+    let name = |kind, meaning| {
         let (headers, fields) = (HeaderMap::new(), digest(b"fields"));
-        super::input(Scope::Anonymous, PATH, &headers, fields, kind, meaning)
+        input(Scope::Anonymous, PATH, &headers, fields, kind, meaning)
     };
     let token: &[u8] = &5_u64.to_le_bytes();
-    assert_eq!(input("tokens", token), input("tokens", token));
-    assert_ne!(input("tokens", token), input("texts", token));
-    assert_ne!(input("texts", b"a"), input("texts", b"b"));
+    assert_eq!(name("tokens", token), name("tokens", token));
+    assert_ne!(name("tokens", token), name("texts", token));
+    assert_ne!(name("texts", b"a"), name("texts", b"b"));
 }
 
 #[test]
