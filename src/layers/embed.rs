@@ -57,7 +57,8 @@ impl EmbedLayer {
     /// Keeps the embeddings of calls with so many inputs at most.
     pub fn new(store: Store, max_inputs: usize, metrics: Arc<Metrics>) -> Self {
         let keeper = Keeper {
-            store,
+            // What adjusts the cache looks at completions: one input of many is no question that a time to live is for.
+            store: store.quietly(),
             metrics,
             max_inputs,
         };
