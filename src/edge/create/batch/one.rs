@@ -93,6 +93,32 @@ impl Batch {
         }
     }
 
+    /// Sends all away who ask a question that is not asked any more, because the process is about to end.
+    pub(super) fn turn_away(self: &Arc<Self>, question: Question) -> Answers {
+        let error = question.asked.err().unwrap_or_else(|| {
+            let message = "the proxy is shutting down and begins no more requests of this batch; send it again";
+            ProxyError::reject_for_now("shutting_down", message, 1)
+        });
+        let refused = question.askers.into_iter().map(|asker| {
+            let line = Line::of_part(&self.context, asker.index, &self.edge.shared.stack);
+            // It is in the books, and counts against no limit: nothing was done for it.
+            let _ = self
+                .caller
+                .again()
+                .with_account(line.context(), Route::CreateBatch);
+            line.context().note_user(asker.user.as_ref());
+            fail(line, asker.index, &error)
+        });
+        Answers {
+            batch: Arc::clone(self),
+            refused: refused.collect::<Vec<_>>().into_iter(),
+            admitted: Vec::new().into_iter(),
+            result: None,
+            first: 0,
+            is_asked: false,
+        }
+    }
+
     /// Enters a request as if it had come alone, which counts as any other.
     fn admit(&self, context: &Context, asker: &Asker) -> Result<Caller, ProxyError> {
         let caller = self.caller.again();

@@ -2,6 +2,9 @@
 //!
 //! A batch has one place among the requests that are worked on, which is enough for it to come to its end: it waits for
 //! nobody. Beyond that it takes places for as long as a question takes, and only while most are free.
+//!
+//! A process that is about to end begins with no more of them: those who wait are sent away, so that those who have their
+//! answers get them in time.
 
 use std::collections::VecDeque;
 use std::panic::resume_unwind;
@@ -64,6 +67,12 @@ impl Round {
                 return Some(told);
             }
             self.done = None;
+            if self.batch.edge.is_draining()
+                && let Some(question) = self.waiting.pop_front()
+            {
+                self.done = Some(self.batch.turn_away(question));
+                continue;
+            }
             self.fill();
             let waits = !self.waiting.is_empty() && self.running.len() < self.most();
             tokio::select! {

@@ -108,6 +108,26 @@ async fn each_request_has_a_deadline_of_its_own() {
     assert_eq!(told["optimizationStats"]["processingTime"], "80.0s");
 }
 
+/// A process that ends in the midst of a batch gives what there is, and within the time that it has: nobody can ask for the
+/// rest there any more.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_about_to_end_begins_nothing_more() {
+    let edge = edge("batch.concurrency = 1", "said");
+    let begun = Instant::now();
+    let end = async {
+        sleep(Duration::from_secs(10)).await;
+        edge.start_draining();
+    };
+    let (told, ()) = tokio::join!(ask(&edge, &["a", "b", "a", "c", ""]), end);
+    assert_eq!(statuses(&told), [200, 503, 200, 503, 400], "{told}");
+    assert_eq!(begun.elapsed(), Duration::from_secs(20));
+    let refused = &told["responses"][3];
+    assert_eq!(
+        (&refused["code"], &refused["retry_after"]),
+        (&json!("shutting_down"), &json!("1"))
+    );
+}
+
 /// An answer is there once, however many get it: it is written for one of them after another, as each is sent away.
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_written_for_one_at_a_time() {
