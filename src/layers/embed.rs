@@ -55,7 +55,7 @@ struct Keeper {
 
 impl EmbedLayer {
     /// Keeps the embeddings of calls with so many inputs at most.
-    pub fn new(store: Store, max_inputs: usize, metrics: Arc<Metrics>) -> Self {
+    pub fn new(store: &Store, max_inputs: usize, metrics: Arc<Metrics>) -> Self {
         let keeper = Keeper {
             // What adjusts the cache looks at completions: one input of many is no question that a time to live is for.
             store: store.quietly(),

@@ -160,7 +160,7 @@ impl Memory {
     }
 
     /// Who is told of what is kept by way of this one.
-    fn watch(&self) -> Option<&Arc<Accesses>> {
+    pub(crate) fn watch(&self) -> Option<&Arc<Accesses>> {
         self.shared.watch.get().filter(|_| !self.is_quiet)
     }
 

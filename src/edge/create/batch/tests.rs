@@ -149,10 +149,11 @@ async fn what_there_is_no_room_for_is_not_written_and_yet_paid_for() {
     let told = ask(&edge, &["a", "a", "b", "c"]).await;
     assert_eq!(statuses(&told), [200, 200, 502, 502], "{told}");
     assert_eq!(told["responses"][3]["code"], "upstream_answer_too_large");
-    let cost = |stats: &Value| (stats["costUsd"].as_f64().unwrap() * 1e9).round();
+    let cost = |stats: &Value| stats["costUsd"].as_f64().unwrap() * 1e9;
     let one = cost(&told["responses"][0]["optimizationStats"]);
     assert!(one > 0.0, "{told}");
-    assert_eq!(cost(&told["optimizationStats"]), 3.0 * one, "{told}");
+    let all = cost(&told["optimizationStats"]);
+    assert!((all - 3.0 * one).abs() < 0.5, "{told}");
     assert_eq!(
         (&told["succeeded"], &told["failed"]),
         (&json!(2), &json!(2))
