@@ -100,7 +100,7 @@ impl Embeddings {
         self.fields
     }
 
-    /// What an input means, however it is written.
+    /// What an input means among those of its kind, however it is written.
     pub fn meaning(&self, input: &[u8]) -> Vec<u8> {
         match self.kind {
             Kind::Texts => text_of(input).unwrap_or_default().into_bytes(),

@@ -38,6 +38,9 @@ mod sums;
 mod sweep;
 mod upstream;
 
+/// The path of calls for embeddings.
+const EMBEDDINGS: &str = "/v1/embeddings";
+
 /// Lines that are named when something is wrong with them.
 const NAMED: usize = 5;
 
@@ -103,6 +106,8 @@ struct Facts {
     /// Answers that took longer than the service waits.
     too_slow: u64,
     forwarded: u64,
+    /// Calls for embeddings among them.
+    embeddings: u64,
     is_interrupted: bool,
 }
 
@@ -127,7 +132,7 @@ async fn replay(
     options: &Options,
     progress: &Progress,
 ) -> anyhow::Result<Report> {
-    let config = offline(config);
+    let (asked, config) = (config, offline(config));
     let metrics = Arc::new(Metrics::new(config.metering.prices.clone()));
     let upstream = Upstream::new(Arc::clone(&metrics));
     let sweep = options.sweep.then(|| {
@@ -155,7 +160,7 @@ async fn replay(
     pass.read(&mut Lines::new(source), config.upstream.total_timeout)
         .await?;
     let swept = sweep.map(|sweep| sweep.lock().finish());
-    Ok(Report::new(&config, options, &pass, swept))
+    Ok(Report::new(asked, &config, options, &pass, swept))
 }
 
 impl Pass<'_> {
@@ -234,6 +239,7 @@ impl Pass<'_> {
         };
         let is_answered = asked.is_recorded();
         let is_forwarded = is_forwarded(&asked.path);
+        let is_embedding = asked.path.split('?').next() == Some(EMBEDDINGS);
         self.repeated.count(digest, &asked);
         let refused = self.replay.send(asked).await;
         self.progress.requests.fetch_add(1, Ordering::Relaxed);
@@ -249,6 +255,7 @@ impl Pass<'_> {
         facts.requests += 1;
         facts.answered += u64::from(is_answered);
         facts.forwarded += u64::from(is_forwarded);
+        facts.embeddings += u64::from(is_embedding);
         facts.from.get_or_insert(at);
         facts.until = at;
     }

@@ -18,7 +18,7 @@ mod blocks;
 const VERSION: &[u8] = b"pegasus-nest fingerprint 2";
 const ALIAS_VERSION: &[u8] = b"pegasus-nest alias 2";
 const VARIANT_VERSION: &[u8] = b"pegasus-nest variant 1";
-const INPUT_VERSION: &[u8] = b"pegasus-nest input 1";
+const INPUT_VERSION: &[u8] = b"pegasus-nest input 2";
 const CALL_VERSION: &[u8] = b"pegasus-nest call 1";
 const SCOPE_VERSION: &[u8] = b"pegasus-nest scope 1";
 
@@ -168,12 +168,14 @@ pub fn alias<'h>(
     hash.finish()
 }
 
-/// The identity of an input to embed: of what it means, and of all that can change its embedding.
+/// The identity of an input to embed: of what it is and means, and of all that can change its embedding. A text and a list
+/// of tokens may mean the same bytes, and are never the same.
 pub fn input(
     scope: Scope,
     path: &str,
     headers: &HeaderMap,
     fields: Fingerprint,
+    kind: &str,
     meaning: &[u8],
 ) -> Fingerprint {
     let mut hash = Parts::new(INPUT_VERSION, None);
@@ -181,6 +183,7 @@ pub fn input(
     hash.part(path.as_bytes());
     hash.headers(headers);
     hash.part(&fields.0);
+    hash.part(kind.as_bytes());
     hash.part(meaning);
     hash.finish()
 }

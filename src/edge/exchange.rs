@@ -92,6 +92,11 @@ impl Exchange {
         }
     }
 
+    /// The most bytes of an answer (`upstream.max_response_bytes`).
+    pub(super) fn max_response_bytes(&self) -> usize {
+        self.edge.shared.config.upstream.max_response_bytes
+    }
+
     /// Counts what a complete answer cost and saved.
     pub(super) fn settle(&self, worth: &Worth) -> Bill {
         settle(

@@ -245,7 +245,7 @@ pub(super) async fn detailed(State(edge): State<Edge>) -> Json<Details> {
 }
 
 impl Edge {
-    fn is_draining(&self) -> bool {
+    pub(super) fn is_draining(&self) -> bool {
         self.shared.draining.load(Ordering::Relaxed)
     }
 

@@ -135,7 +135,9 @@ fn find_figures(body: &[u8], usage: &str, under: &str, figures: &mut Vec<Figure>
 
 /// The answer to a call whose inputs these are the embeddings of, in this order. All that is not theirs is as in `base`.
 pub(crate) fn put_together(base: &Answer<'_>, pieces: &[&Piece<'_, '_>]) -> Bytes {
-    let mut out = String::new();
+    let elements = pieces.iter().map(|piece| piece.len() + base.between.len());
+    let length = base.text.len() - base.list.len() + elements.sum::<usize>();
+    let mut out = String::with_capacity(length);
     base.copy(0..base.list.start, pieces, &mut out);
     for (
         at,
@@ -154,6 +156,8 @@ pub(crate) fn put_together(base: &Answer<'_>, pieces: &[&Piece<'_, '_>]) -> Byte
         }
     }
     base.copy(base.list.end..base.text.len(), pieces, &mut out);
+    // It may stay for as long as an entry of the cache does.
+    out.shrink_to_fit();
     out.into()
 }
 
@@ -176,6 +180,12 @@ impl Answer<'_> {
 }
 
 impl Piece<'_, '_> {
+    /// How long its embedding is with all that is said of it (bytes).
+    fn len(&self) -> usize {
+        let element = self.answer.elements.get(self.element);
+        element.map_or(0, |element| element.all.len())
+    }
+
     fn amount(&self, name: &str) -> Option<Amount> {
         let figures = &self.answer.figures;
         let at = figures.iter().position(|figure| *figure.name == *name)?;
@@ -215,6 +225,23 @@ mod tests {
             both.contains("\"prompt_tokens\": 5, \"cost\": 0.0000010"),
             "{both}"
         );
+    }
+
+    /// What is put together is kept: no byte more is held than is counted.
+    #[test]
+    fn what_is_put_together_holds_no_more_than_its_text() {
+        let data: Vec<_> = (0..50)
+            .map(|index| json!({"index": index, "embedding": vec![0.25; index * 7]}))
+            .collect();
+        let whole = json!({"data": data, "usage": {"prompt_tokens": 999_983}}).to_string();
+        let answer = Answer::read(whole.as_bytes(), data.len()).unwrap();
+        let pieces = answer.pieces(&vec![3; data.len()]);
+        let pieces: Vec<_> = pieces.iter().collect();
+        for taken in [&pieces[..1], &pieces[7..8], &pieces[20..43], &pieces[..]] {
+            let text = put_together(&answer, taken);
+            let length = text.len();
+            assert_eq!(text.try_into_mut().unwrap().capacity(), length);
+        }
     }
 
     #[test]

@@ -18,13 +18,14 @@ use tokio::time::{Instant, sleep_until};
 use super::asked::Asked;
 use super::sums::Sums;
 use super::upstream::Upstream;
-use crate::config::Config;
+use crate::config::{Config, PromptCache, TuningMode};
 use crate::edge::{Edge, Front};
 use crate::fingerprint::digest;
 use crate::metering::Metrics;
 use crate::metering::books::Books;
 use crate::stack::{self, Service, Stack};
 use crate::store::Memory;
+use crate::tuning::learn::Mode;
 
 /// Requests under way at once; a log with more of them at one time is worked off in turns.
 const AT_ONCE: usize = 8_192;
@@ -85,6 +86,13 @@ pub(super) fn offline(config: &Config) -> Config {
     // What the log calls a failure is the end of all attempts, and another one's outcome is in no log.
     config.breaker.enabled = false;
     config.retry.max_attempts = 1;
+    // An answer to several inputs is in the log as one, and is nobody's answer to some of them.
+    config.batch.window = Duration::ZERO;
+    // Calls beside those of the log, and calls that are not as the log has them: their outcomes are in no log, either.
+    config.tuning.mode = TuningMode::Off;
+    config.prefetch.enabled = false;
+    config.compression.learning.mode = Mode::Off;
+    config.upstream.prompt_cache = PromptCache::Off;
     config
 }
 

@@ -133,7 +133,9 @@ pub(super) struct Repeat {
 // === impl Report ===
 
 impl Report {
+    /// Of a pass with the settings in `config`, which are those that were `asked` for less what a replay does not do.
     pub(super) fn new(
+        asked: &Config,
         config: &Config,
         options: &Options,
         pass: &Pass<'_>,
@@ -168,7 +170,7 @@ impl Report {
             repeated_at_most_more: pass.repeated.lowered,
             kept,
             kept_bytes,
-            assumptions: assumptions::list(config, options, pass, &sums),
+            assumptions: assumptions::list(asked, options, pass, &sums),
             sweep: swept.map(|(lanes, baseline)| Swept::of(&lanes, baseline, config.cache.enabled)),
         }
     }

@@ -52,6 +52,18 @@ fn equal_when_the_meaning_is_equal() {
 }
 
 #[test]
+fn an_input_is_what_it_is_and_what_it_means() {
+    let name = |kind, meaning| {
+        let (headers, fields) = (HeaderMap::new(), digest(b"fields"));
+        input(Scope::Anonymous, PATH, &headers, fields, kind, meaning)
+    };
+    let token: &[u8] = &5_u64.to_le_bytes();
+    assert_eq!(name("tokens", token), name("tokens", token));
+    assert_ne!(name("tokens", token), name("texts", token));
+    assert_ne!(name("texts", b"a"), name("texts", b"b"));
+}
+
+#[test]
 fn different_when_anything_else_differs() {
     let variants = [
         r#"{"model":"m","messages":[{"role":"user","content":"a"}]}"#,

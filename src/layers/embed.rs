@@ -55,9 +55,10 @@ struct Keeper {
 
 impl EmbedLayer {
     /// Keeps the embeddings of calls with so many inputs at most.
-    pub fn new(store: Store, max_inputs: usize, metrics: Arc<Metrics>) -> Self {
+    pub fn new(store: &Store, max_inputs: usize, metrics: Arc<Metrics>) -> Self {
         let keeper = Keeper {
-            store,
+            // What adjusts the cache looks at completions: one input of many is no question that a time to live is for.
+            store: store.quietly(),
             metrics,
             max_inputs,
         };
@@ -188,8 +189,14 @@ impl Keeper {
     async fn look_up(&self, request: &ProxyRequest, ask: &Embeddings) -> Known {
         let parts = request.parts();
         let name = |input: &Bytes| {
-            let (path, meaning) = (&parts.path, ask.meaning(input));
-            fingerprint::input(parts.scope, path, &parts.headers, ask.fields(), &meaning)
+            fingerprint::input(
+                parts.scope,
+                &parts.path,
+                &parts.headers,
+                ask.fields(),
+                ask.kind(),
+                &ask.meaning(input),
+            )
         };
         let names: Vec<_> = ask.inputs().iter().map(name).collect();
         let mut known = Known::new(names);

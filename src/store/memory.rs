@@ -68,6 +68,8 @@ impl From<&config::Cache> for Limits {
 #[derive(Clone)]
 pub struct Memory {
     shared: Arc<Shared>,
+    /// What is kept by way of this one is nothing that those who watch are to know.
+    is_quiet: bool,
 }
 
 struct Shared {
@@ -140,12 +142,26 @@ impl Memory {
         };
         Self {
             shared: Arc::new(shared),
+            is_quiet: false,
+        }
+    }
+
+    /// The same store, for answers of which those who watch are told neither that they are asked for nor that they are kept.
+    pub(crate) fn quietly(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            is_quiet: true,
         }
     }
 
     /// From now on these are told what is kept and cleared.
     pub(crate) fn watched_by(&self, accesses: &Arc<Accesses>) {
         let _ = self.shared.watch.set(Arc::clone(accesses));
+    }
+
+    /// Who is told of what is kept by way of this one.
+    pub(crate) fn watch(&self) -> Option<&Arc<Accesses>> {
+        self.shared.watch.get().filter(|_| !self.is_quiet)
     }
 
     /// How long an answer is of any use.
@@ -229,7 +245,7 @@ impl Memory {
         if !clears.admit(begun.0, &entry) {
             return Err(NotKept::Cleared);
         }
-        if let Some(watch) = self.shared.watch.get() {
+        if let Some(watch) = self.watch() {
             watch.stored(fingerprint, weight(&entry), entry.age());
         }
         self.shared.entries.insert(fingerprint, entry);

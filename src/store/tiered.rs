@@ -73,6 +73,14 @@ impl Store {
         }
     }
 
+    /// The same store, see [`Memory::quietly`].
+    pub(crate) fn quietly(&self) -> Self {
+        Self {
+            memory: self.memory.quietly(),
+            ..self.clone()
+        }
+    }
+
     /// The second tier, where it is set and can be asked now.
     pub(crate) fn shared(&self) -> Option<&Redis> {
         self.redis.as_ref().filter(|redis| redis.is_on())

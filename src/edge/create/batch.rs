@@ -22,7 +22,6 @@ use crate::error::ProxyError;
 use crate::request::{LONG, Route, aside};
 use crate::sse;
 
-use one::Told;
 use order::Order;
 
 pub(super) use order::MOST;
@@ -38,6 +37,7 @@ mod round;
 mod sum;
 #[cfg(test)]
 mod tests;
+mod told;
 
 /// Answer many prompts
 ///
@@ -108,19 +108,15 @@ async fn whole(
 ) -> Response {
     let mut sum = Sum::default();
     let mut responses = vec![None; count];
-    let mut bytes = 0_usize;
-    while let Some(done) = round.next().await {
-        for mut told in done {
-            bytes = bytes.saturating_add(told.text.get().len());
-            // One answer of that length would be refused, too.
-            if bytes > most {
-                bytes -= told.text.get().len();
-                told = too_long(context, &told, most);
-            }
-            sum.add(&told);
-            if let Some(place) = responses.get_mut(told.index) {
-                *place = Some(told.text);
-            }
+    // One answer of that length would be refused, too.
+    let mut room = most;
+    while let Some(told) = round.next(room).await {
+        sum.add(&told);
+        if told.is_answered {
+            room = room.saturating_sub(told.text.get().len());
+        }
+        if let Some(place) = responses.get_mut(told.index) {
+            *place = Some(told.text);
         }
     }
     let responses: Vec<_> = responses.into_iter().flatten().collect();
@@ -134,17 +130,6 @@ async fn whole(
     );
     headers::tell_batch(head, sum.took(), sum.tokens_saved(), context.begun());
     response
-}
-
-/// What is said in place of an answer for which there is no room.
-fn too_long(context: &Context, told: &Told, most: usize) -> Told {
-    let message = format!(
-        "the answers of this batch are together larger than upstream.max_response_bytes = {most}; send fewer requests \
-         at once, or set \"stream\": true"
-    );
-    let status = http::StatusCode::BAD_GATEWAY;
-    let error = ProxyError::reject(status, "upstream_answer_too_large", message);
-    Told::failed(context, told.index, &error)
 }
 
 /// Each answer when it is ready.
@@ -180,13 +165,11 @@ impl Teller {
             return None;
         }
         let mut out = BytesMut::new();
-        match timeout(events::KEEP_ALIVE, self.round.next()).await {
+        match timeout(events::KEEP_ALIVE, self.round.next(usize::MAX)).await {
             Err(_) => out.extend_from_slice(b": keep-alive\n"),
-            Ok(Some(done)) => {
-                for told in done {
-                    self.sum.add(&told);
-                    sse::encode(told.text.get().as_bytes(), &mut out);
-                }
+            Ok(Some(told)) => {
+                self.sum.add(&told);
+                sse::encode(told.text.get().as_bytes(), &mut out);
                 self.context.note_first_token();
             }
             Ok(None) => {

@@ -2,10 +2,12 @@
 
 use super::money::{about, count, percent, some};
 use super::{ASSUMED_TOKENS, EACH_TOKEN, FIRST_TOKEN, share};
-use crate::config::Config;
+use crate::config::{Config, PromptCache, TuningMode};
 use crate::estimate::sums::Sums;
 use crate::estimate::{Options, Pass};
+use crate::metering::fetch::is_openrouter;
 use crate::metering::tally::Figure;
+use crate::tuning::learn::Mode;
 
 /// All of it, what matters most first.
 pub(super) fn list(
@@ -30,7 +32,8 @@ pub(super) fn list(
         failed(pass),
         unusable(pass),
         too_slow(config, pass),
-        forwarded(pass),
+        forwarded(config, pass),
+        left_out(config),
         untried(config, options),
         Some(
             "One instance was replayed, from an empty cache. Limits of clients, budgets, load shedding, the circuit \
@@ -174,12 +177,57 @@ fn too_slow(config: &Config, pass: &Pass<'_>) -> Option<String> {
     })
 }
 
-fn forwarded(pass: &Pass<'_>) -> Option<String> {
-    let forwarded = pass.facts.forwarded;
-    (forwarded > 0).then(|| {
+fn forwarded(config: &Config, pass: &Pass<'_>) -> Option<String> {
+    let facts = &pass.facts;
+    let embeddings = if facts.embeddings > 0 && !config.batch.window.is_zero() {
         format!(
-            "{} requests went to other endpoints, which are passed on as they are: nothing is saved on them.",
-            count(forwarded)
+            " {} of them are calls for embeddings; that the service makes one call of several and keeps embeddings \
+             (batch.window) is left out, as if batch.window were 0s.",
+            count(facts.embeddings)
+        )
+    } else {
+        String::new()
+    };
+    (facts.forwarded > 0).then(|| {
+        format!(
+            "{} requests went to other endpoints, which are passed on as they are: nothing is saved on them.{embeddings}",
+            count(facts.forwarded)
+        )
+    })
+}
+
+/// What is switched on and yet not replayed.
+fn left_out(config: &Config) -> Option<String> {
+    let all = [
+        (
+            config.tuning.mode == TuningMode::Act,
+            "tuning.mode = \"act\" (what is set stays as it is, and no answer that was cut off is asked for again)",
+        ),
+        (
+            config.prefetch.enabled,
+            "prefetch.enabled (nothing is fetched ahead)",
+        ),
+        (
+            config.compression.learning.mode == Mode::Act,
+            "compression.learn = \"act\" (no learned text is put in, and no conversation is held out)",
+        ),
+        (
+            match config.upstream.prompt_cache {
+                PromptCache::Off => false,
+                PromptCache::Auto => is_openrouter(&config.upstream.base_url),
+                PromptCache::On => true,
+            },
+            "upstream.prompt_cache (no prompt is marked; what the provider's own cache did is as recorded)",
+        ),
+    ];
+    let on: Vec<_> = all
+        .iter()
+        .filter_map(|(is_on, what)| is_on.then_some(*what))
+        .collect();
+    (!on.is_empty()).then(|| {
+        format!(
+            "Left out, although it is switched on, because no log tells what would have come of it: {}.",
+            on.join("; ")
         )
     })
 }

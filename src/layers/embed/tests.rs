@@ -11,6 +11,7 @@ use crate::fingerprint::Scope;
 use crate::layers::merge::tests::house::{
     Ask, Got, House, MODEL, ask, ask_for, embed, own, sorted, status,
 };
+use crate::stack::Stack;
 use crate::store::Filter;
 
 fn x_cache(got: &Got) -> &'static str {
@@ -73,6 +74,32 @@ async fn tokens_are_inputs_as_texts_are() {
     let got = house.get(&ask(&json!([[3], [1, 2]]))).await;
     assert_eq!(sorted(&got.body), own(&ask(&json!([[3], [1, 2]]))));
     assert_eq!(house.calls()[1]["input"], json!([[3]]));
+}
+
+/// Eight bytes of text are what one token is: a number in as many bytes.
+#[tokio::test(start_paused = true)]
+async fn no_text_is_taken_for_a_list_of_tokens() {
+    let house = House::new("", embed);
+    let tokens = ask(&json!([[5]]));
+    let text = ask(&json!(["\u{5}\0\0\0\0\0\0\0"]));
+    for one in [&tokens, &text] {
+        let got = house.get(one).await;
+        assert_eq!((x_cache(&got), sorted(&got.body)), ("MISS", own(one)));
+    }
+    for one in [&tokens, &text] {
+        let got = house.get(one).await;
+        assert_eq!((x_cache(&got), sorted(&got.body)), ("HIT", own(one)));
+    }
+    assert_eq!(house.calls().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_adjusts_the_cache_is_not_told_of_inputs() {
+    let house = House::new("tuning.mode = \"observe\"", embed);
+    let Stack { store, metrics, .. } = &house.stack;
+    let keeper = EmbedLayer::new(store, 2, Arc::clone(metrics)).keeper;
+    assert!(store.memory.watch().is_some());
+    assert!(keeper.store.memory.watch().is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,6 +14,26 @@ const LIMITS: Limits = Limits {
 
 const BOTH: [Eviction; 2] = [Eviction::Lru, Eviction::Value];
 
+#[test]
+fn what_is_kept_quietly_is_kept_and_not_told() {
+    let memory = Memory::new(LIMITS);
+    let quiet = memory.quietly();
+    memory.watched_by(&Arc::default());
+    assert!(memory.watch().is_some() && memory.clone().watch().is_some());
+    assert!(quiet.watch().is_none() && quiet.clone().watch().is_none());
+    let name = digest(b"an input");
+    let worth = crate::reply::Worth::from(Usage::estimated(1, 1));
+    let entry = Entry::new(
+        Bytes::from_static(b"{}"),
+        worth,
+        &Arc::from("m"),
+        digest(b"o"),
+    );
+    let begun = quiet.generation();
+    quiet.store(name, Arc::new(entry), begun).unwrap();
+    assert!(memory.find(name).is_some());
+}
+
 fn spelling(question: Fingerprint) -> Spelling {
     Spelling {
         question,

@@ -1,6 +1,7 @@
 //! Batches whose answers come when they are ready, and clients that leave.
 
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use super::{PATH, prompts, send};
 use crate::support::{Gate, Proxy, Upstream, ask, within};
@@ -133,7 +134,7 @@ async fn an_answer_that_another_client_waits_for_is_not_ended() {
 }
 
 #[tokio::test]
-async fn a_batch_under_way_is_finished_before_the_end() {
+async fn of_a_batch_under_way_what_has_begun_is_finished_before_the_end() {
     let (upstream, gates) = gated(4).await;
     let mut proxy = Proxy::start("batch.concurrency = 1", &upstream).await;
     let mut events = proxy.stream_from(PATH, &streaming(4), &[]).await;
@@ -141,10 +142,29 @@ async fn a_batch_under_way_is_finished_before_the_end() {
         .wait_for("the first call", |counts| counts.busy == 1)
         .await;
     proxy.begin_stop();
+    within("the end to begin", async {
+        while TcpStream::connect(proxy.address).await.is_ok() {}
+    })
+    .await;
     gates.iter().for_each(Gate::open);
-    for _ in 0..5 {
-        assert!(events.next().await.unwrap().contains("\"success\":true"));
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        let event: Value = serde_json::from_str(&events.next().await.unwrap()).unwrap();
+        if event["status"] == 503 {
+            assert_eq!(event["code"], "shutting_down");
+            assert_eq!(event["retry_after"], "1");
+        }
+        statuses.push((event["index"].clone(), event["status"].clone()));
     }
+    statuses.sort_by_key(|(index, _)| index.as_u64());
+    let expected = [(0, 200), (1, 503), (2, 503), (3, 503)];
+    assert_eq!(
+        statuses,
+        expected.map(|(index, status)| (json!(index), json!(status)))
+    );
+    let sum: Value = serde_json::from_str(&events.next().await.unwrap()).unwrap();
+    assert_eq!((&sum["succeeded"], &sum["failed"]), (&json!(1), &json!(3)));
     assert_eq!(events.next().await.as_deref(), Some("[DONE]"));
+    assert_eq!(upstream.calls(), 1);
     proxy.stop().await;
 }

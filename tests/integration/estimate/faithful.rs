@@ -166,9 +166,11 @@ async fn a_log_comes_to_what_serving_it_came_to() {
             figure(total, "/saved/compressionNanoUsd") > 0,
             !settings.contains("off")
         );
+        let assumptions = report["assumptions"].as_array().unwrap();
         assert_eq!(
-            report["assumptions"].as_array().unwrap().len(),
-            if settings.contains("off") { 3 } else { 4 }
+            assumptions.len(),
+            if settings.contains("off") { 4 } else { 5 },
+            "{assumptions:?}"
         );
     }
 }
@@ -228,4 +230,93 @@ async fn a_log_without_repeats_is_told_that_a_cache_saves_nothing() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("a cache saves nothing on this log"), "{text}");
     assert!(text.contains("0.0 %"), "{text}");
+}
+
+/// A call for the embeddings of these at this second, and what it was answered.
+fn embedding(second: f64, input: &Value, tokens: u64) -> Value {
+    let count = input.as_array().map_or(1, Vec::len);
+    let data: Vec<_> = (0..count)
+        .map(|index| json!({"object": "embedding", "index": index, "embedding": [0.5]}))
+        .collect();
+    json!({
+        "time": 1_750_000_000.0 + second, "endpoint": "/v1/embeddings", "latency_ms": 300,
+        "request": {"model": "a", "input": input},
+        "response": {"object": "list", "data": data, "model": "a", "usage": {"prompt_tokens": tokens, "total_tokens": tokens}},
+    })
+}
+
+/// Nobody knows what a part of a recorded answer would have cost: each call costs what it did, whatever others ask for at
+/// that time or have asked for before.
+#[tokio::test]
+async fn embeddings_cost_what_the_log_says() {
+    let at_once = [json!("one"), json!(["two", "three"]), json!("four")];
+    let mut lines: Vec<_> = (10..)
+        .zip(&at_once)
+        .map(|(tokens, input)| embedding(0.0, input, tokens))
+        .collect();
+    // Known in part, known altogether, and known but for their number.
+    lines.push(embedding(5.0, &json!(["one", "five"]), 100));
+    lines.push(embedding(9.0, &json!("one"), 10));
+    lines.push(embedding(9.0, &json!(["four", "one"]), 22));
+    let report = report(&log(lines), "", &[]).await;
+    let total = &report["total"];
+    assert_eq!(
+        (figure(total, "/requests"), figure(total, "/errors")),
+        (6, 0)
+    );
+    assert_eq!(figure(total, "/attempts"), 6);
+    assert_eq!(
+        figure(total, "/costNanoUsd"),
+        (10 + 11 + 12 + 100 + 10 + 22) * 1_000
+    );
+    assert_eq!(figure(total, "/proxySavedNanoUsd"), 0);
+    let assumptions = report["assumptions"].to_string();
+    assert!(
+        assumptions.contains("6 of them are calls for embeddings"),
+        "{assumptions}"
+    );
+}
+
+/// What makes calls of its own, or other ones than the log has, would be paid with invented figures.
+#[tokio::test]
+async fn what_no_log_can_tell_changes_no_figure() {
+    let lines = (0_u32..40).map(|n| {
+        let request = json!({"model": "a", "prompt": format!("Question {}?", n % 8)});
+        let mut response = answer(&asking("a", "q"));
+        if n % 3 == 0 {
+            response["choices"][0]["finish_reason"] = "length".into();
+        }
+        json!({
+            "time": 1_750_000_000 + 900 * n, "endpoint": "/create", "request": request, "response": response,
+            "latency_ms": 900,
+        })
+    });
+    let log = log(lines);
+    let rules = tempfile::tempdir().unwrap();
+    let file = rules.path().join("rules.toml");
+    let on = format!(
+        "[tuning]\nmode = \"act\"\n[prefetch]\nenabled = true\n[upstream]\nprompt_cache = \"on\"\n\
+         [compression]\nlearn = \"act\"\nholdout = 0.5\nrules.file = {file:?}\n"
+    );
+    let off = "tuning.mode = \"off\"\nupstream.prompt_cache = \"off\"\n";
+    let plain = report(&log, off, &[]).await;
+    for settings in ["tuning.mode = \"observe\"\n", &on] {
+        let report = report(&log, settings, &[]).await;
+        for part in ["total", "byModel", "overTime", "layers"] {
+            assert_eq!(report[part], plain[part], "{part} with {settings}");
+        }
+    }
+    let said = |report: &Value| report["assumptions"].to_string();
+    assert!(!said(&plain).contains("Left out, although"), "{plain}");
+    let told = said(&report(&log, &on, &[]).await);
+    for setting in [
+        "tuning.mode",
+        "prefetch.enabled",
+        "compression.learn",
+        "upstream.prompt_cache",
+    ] {
+        assert!(told.contains(setting), "{setting}: {told}");
+    }
+    let written: Vec<_> = std::fs::read_dir(rules.path()).unwrap().collect();
+    assert!(written.is_empty(), "{written:?}");
 }

@@ -26,6 +26,15 @@ impl Proxy {
 
     /// A proxy before whatever is at this URL.
     pub(crate) async fn before(base_url: &str, settings: &str) -> Self {
+        Self::beyond(base_url, settings, |_| ()).await
+    }
+
+    /// The same with settings that no operator may choose.
+    pub(crate) async fn beyond(
+        base_url: &str,
+        settings: &str,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut table: Table =
             toml::from_str("[retry]\nbase_delay = \"1ms\"\nmax_delay = \"2ms\"").unwrap();
         let ledger = Table::from_iter([("path".to_owned(), Value::from(":memory:"))]);
@@ -33,10 +42,11 @@ impl Proxy {
         let base_url = Table::from_iter([("base_url".to_owned(), Value::from(base_url))]);
         table.insert("upstream".to_owned(), base_url.into());
         merge(&mut table, toml::from_str(settings).unwrap());
-        let config = match Config::from_toml(&table.to_string()) {
+        let mut config = match Config::from_toml(&table.to_string()) {
             Ok(config) => config,
             Err(problems) => panic!("{problems}"),
         };
+        change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, stopped) = oneshot::channel::<()>();

@@ -1,29 +1,23 @@
-//! One question of a batch: asked through the stack, and told to all who asked it.
+//! One question of a batch: asked through the stack, and told to all who asked it, one after another.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::vec;
 
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderName, StatusCode};
-use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
-use utoipa::ToSchema;
+use http::{HeaderMap, HeaderName};
 
 use super::super::form::Completion;
 use super::super::outcome::Outcome;
-use super::super::report::{Answer, Report};
 use super::super::{completion, gather};
 use super::question::{Asker, Question};
+use super::told::{Told, fail, give};
 use crate::edge::Edge;
 use crate::edge::access::{Context, Line};
 use crate::edge::auth::Caller;
-use crate::edge::dialect::Fault;
 use crate::edge::exchange::Exchange;
-use crate::edge::headers::STAGES;
 use crate::error::ProxyError;
-use crate::metering::Bill;
-use crate::reply::{Provenance, Worth};
+use crate::reply::Worth;
 use crate::request::{CacheControl, Route};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -37,71 +31,36 @@ pub(super) struct Batch {
     pub(super) caller: Caller,
 }
 
-/// What became of one request.
-pub(super) struct Told {
-    /// Its place in the batch, from zero.
-    pub(super) index: usize,
-    /// What its client reads, as JSON.
-    pub(super) text: Box<RawValue>,
-    /// What it cost and saved; `None` where it failed.
-    pub(super) given: Option<Given>,
-}
-
-/// What one answer cost, saved and took.
-pub(super) struct Given {
-    pub(super) bill: Bill,
-    /// Characters that compression took out, and how many there were.
-    pub(super) saved_chars: (u64, u64),
-    pub(super) provenance: Provenance,
-    /// By [`STAGES`].
-    pub(super) took: [Duration; 3],
-}
-
-/// A request that was answered.
-#[derive(Serialize, ToSchema)]
-#[schema(as = BatchedAnswer)]
-pub(super) struct Answered<'a> {
-    /// Its place among the requests, from zero.
-    index: usize,
-    #[schema(example = 200)]
-    status: u16,
-    /// Its own, as in the log and the ledger.
-    request_id: &'a str,
-    #[serde(flatten)]
-    answer: Answer<'a>,
-}
-
-/// A request that was not.
-#[derive(Serialize, ToSchema)]
-#[schema(as = BatchedError)]
-pub(super) struct Failed<'a> {
-    /// Its place among the requests, from zero.
-    index: usize,
-    #[schema(example = 429)]
-    status: u16,
-    #[serde(flatten)]
-    fault: Fault<'a>,
-    /// When to come back: seconds, or the upstream's own date.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    retry_after: Option<String>,
-}
-
 /// An answer, and whose exchange brought it.
-struct Brought {
-    exchange: Exchange,
-    outcome: Outcome,
-    text: String,
-    worth: Worth,
+pub(super) struct Brought {
+    pub(super) exchange: Exchange,
+    pub(super) outcome: Outcome,
+    pub(super) text: String,
+    pub(super) worth: Worth,
+}
+
+/// What became of a question, for all who ask it. Each is told when it is its turn: the answer is here once, however many
+/// get it.
+pub(super) struct Answers {
+    batch: Arc<Batch>,
+    /// Those who were not let in.
+    refused: vec::IntoIter<Told>,
+    admitted: vec::IntoIter<(Asker, Line)>,
+    /// `None` where nobody was let in.
+    result: Option<Result<Brought, ProxyError>>,
+    /// The first who was.
+    first: usize,
+    /// Whether the question could be asked at all.
+    is_asked: bool,
 }
 
 // === impl Batch ===
 
 impl Batch {
     /// Asks a question for all who ask it: the first of them pays.
-    pub(super) async fn answer(self: Arc<Self>, question: Question) -> Vec<Told> {
-        let mut told = Vec::with_capacity(question.askers.len());
-        let mut admitted = Vec::new();
+    pub(super) async fn answer(self: Arc<Self>, question: Question) -> Answers {
+        let mut refused = Vec::new();
+        let mut admitted = Vec::with_capacity(question.askers.len());
         let mut payer = None;
         for asker in question.askers {
             let line = Line::of_part(&self.context, asker.index, &self.edge.shared.stack);
@@ -110,36 +69,54 @@ impl Batch {
                     payer.get_or_insert(caller);
                     admitted.push((asker, line));
                 }
-                Err(error) => told.push(fail(line, asker.index, &error)),
+                Err(error) => refused.push(fail(line, asker.index, &error)),
             }
         }
-        let (Some((first, line)), Some(payer)) = (admitted.first(), payer) else {
-            return told;
-        };
-        let index = first.index;
+        let first = admitted.first().map_or(0, |(first, _)| first.index);
         let is_asked = question.asked.is_ok();
-        let result = match question.asked {
-            Ok(completion) => {
-                let asking = self.ask(index, line.context(), payer, completion);
+        let result = match (question.asked, admitted.first(), payer) {
+            (Ok(completion), Some((_, line)), Some(payer)) => {
+                let asking = self.ask(first, line.context(), payer, completion);
                 let caught = AssertUnwindSafe(asking).catch_unwind().await;
-                caught.unwrap_or(Err(ProxyError::DEFECT))
+                Some(caught.unwrap_or(Err(ProxyError::DEFECT)))
             }
-            Err(error) => Err(error),
+            (Err(error), Some(_), _) => Some(Err(error)),
+            _ => None,
         };
-        for (asker, line) in admitted {
-            let is_first = asker.index == index;
-            told.push(match &result {
-                Ok(brought) if is_first => give(line, asker, brought, None),
-                Ok(brought) => give(line, asker, brought, Some(index)),
-                Err(error) => {
-                    if is_asked && !is_first {
-                        self.count_failure(error);
-                    }
-                    fail(line, asker.index, error)
-                }
-            });
+        Answers {
+            batch: self,
+            refused: refused.into_iter(),
+            admitted: admitted.into_iter(),
+            result,
+            first,
+            is_asked,
         }
-        told
+    }
+
+    /// Sends all away who ask a question that is not asked any more, because the process is about to end.
+    pub(super) fn turn_away(self: &Arc<Self>, question: Question) -> Answers {
+        let error = question.asked.err().unwrap_or_else(|| {
+            let message = "the proxy is shutting down and begins no more requests of this batch; send it again";
+            ProxyError::reject_for_now("shutting_down", message, 1)
+        });
+        let refused = question.askers.into_iter().map(|asker| {
+            let line = Line::of_part(&self.context, asker.index, &self.edge.shared.stack);
+            // It is in the books, and counts against no limit: nothing was done for it.
+            let _ = self
+                .caller
+                .again()
+                .with_account(line.context(), Route::CreateBatch);
+            line.context().note_user(asker.user.as_ref());
+            fail(line, asker.index, &error)
+        });
+        Answers {
+            batch: Arc::clone(self),
+            refused: refused.collect::<Vec<_>>().into_iter(),
+            admitted: Vec::new().into_iter(),
+            result: None,
+            first: 0,
+            is_asked: false,
+        }
     }
 
     /// Enters a request as if it had come alone, which counts as any other.
@@ -195,83 +172,25 @@ impl Batch {
     }
 }
 
-// === impl Told ===
+// === impl Answers ===
 
-impl Told {
-    /// A request of the batch with this context has failed.
-    pub(super) fn failed(batch: &Context, index: usize, error: &ProxyError) -> Self {
-        Self::with(index, &format!("{}-{index}", batch.id()), error)
-    }
-
-    fn with(index: usize, id: &str, error: &ProxyError) -> Self {
-        let failed = Failed {
-            index,
-            status: error.status().as_u16(),
-            fault: Fault::of(error, id),
-            retry_after: error.retry_after(),
-        };
-        Self {
-            index,
-            text: to_text(&failed),
-            given: None,
+impl Answers {
+    /// Tells the next of those who asked, in no more than so many bytes where it is an answer; `None` after the last.
+    pub(super) fn next(&mut self, room: usize) -> Option<Told> {
+        if let Some(told) = self.refused.next() {
+            return Some(told);
         }
+        let result = self.result.as_ref()?;
+        let (asker, line) = self.admitted.next()?;
+        let of = (asker.index != self.first).then_some(self.first);
+        Some(match result {
+            Ok(brought) => give(line, asker, brought, of, room),
+            Err(error) => {
+                if self.is_asked && of.is_some() {
+                    self.batch.count_failure(error);
+                }
+                fail(line, asker.index, error)
+            }
+        })
     }
-}
-
-/// Tells a request that it has failed.
-fn fail(line: Line, index: usize, error: &ProxyError) -> Told {
-    line.context().note_error(error);
-    let told = Told::with(index, line.context().id(), error);
-    line.answered(error.status());
-    told
-}
-
-/// Gives a request its answer, which the request at the index `of` has brought, if not it itself.
-fn give(line: Line, asker: Asker, brought: &Brought, of: Option<usize>) -> Told {
-    let Brought {
-        exchange,
-        outcome,
-        text,
-        worth,
-    } = brought;
-    let exchange = match of {
-        None => exchange.clone(),
-        Some(_) => exchange.shared_with(line.context()),
-    };
-    let took = match of {
-        None => STAGES.map(|stage| exchange.request.timings().of(stage)),
-        Some(_) => [Duration::ZERO; 3],
-    };
-    let (provenance, saved) = (exchange.provenance, exchange.request.saved());
-    let report = Report::new(exchange, asker.ignored);
-    let (mut answer, bill) = report.settled(outcome, text, worth);
-    if let Some(of) = of {
-        answer.say(format!(
-            "Answered by request {of} of this batch, which asks the same, {} tokens saved",
-            bill.tokens_saved
-        ));
-    }
-    let answered = Answered {
-        index: asker.index,
-        status: StatusCode::OK.as_u16(),
-        request_id: line.context().id(),
-        answer,
-    };
-    let told = Told {
-        index: asker.index,
-        text: to_text(&answered),
-        given: Some(Given {
-            bill,
-            saved_chars: (saved.chars, saved.chars_before),
-            provenance,
-            took,
-        }),
-    };
-    line.answered(StatusCode::OK);
-    told
-}
-
-fn to_text(value: &impl Serialize) -> Box<RawValue> {
-    // Nothing in these structs can fail to be written: string keys, finite numbers.
-    to_raw_value(value).unwrap_or_default()
 }

@@ -2,6 +2,9 @@
 //!
 //! A batch has one place among the requests that are worked on, which is enough for it to come to its end: it waits for
 //! nobody. Beyond that it takes places for as long as a question takes, and only while most are free.
+//!
+//! A process that is about to end begins with no more of them: those who wait are sent away, so that those who have their
+//! answers get them in time.
 
 use std::collections::VecDeque;
 use std::panic::resume_unwind;
@@ -12,8 +15,9 @@ use http::HeaderMap;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::one::{Batch, Told};
+use super::one::{Answers, Batch};
 use super::question::Question;
+use super::told::Told;
 use crate::edge::access::Context;
 use crate::edge::auth::Caller;
 use crate::edge::{Edge, Place};
@@ -25,7 +29,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub(super) struct Round {
     batch: Arc<Batch>,
     waiting: VecDeque<Question>,
-    running: JoinSet<Vec<Told>>,
+    running: JoinSet<Answers>,
+    /// What became of the last one to be done, for those who have not been told yet.
+    done: Option<Answers>,
     /// For all that are running but one.
     places: Vec<Place>,
 }
@@ -48,21 +54,33 @@ impl Round {
             batch: Arc::new(batch),
             waiting,
             running: JoinSet::new(),
+            done: None,
             places: Vec::new(),
         }
     }
 
-    /// What became of the requests that asked the next question to be done; `None` after the last.
-    pub(super) async fn next(&mut self) -> Option<Vec<Told>> {
+    /// What became of the next request to be done, in no more than so many bytes where it is an answer; `None` after the
+    /// last. Nothing is lost where it is not waited for.
+    pub(super) async fn next(&mut self, room: usize) -> Option<Told> {
         loop {
+            if let Some(told) = self.done.as_mut().and_then(|done| done.next(room)) {
+                return Some(told);
+            }
+            self.done = None;
+            if self.batch.edge.is_draining()
+                && let Some(question) = self.waiting.pop_front()
+            {
+                self.done = Some(self.batch.turn_away(question));
+                continue;
+            }
             self.fill();
             let waits = !self.waiting.is_empty() && self.running.len() < self.most();
             tokio::select! {
                 biased;
                 done = self.running.join_next() => match done? {
-                    Ok(told) => {
+                    Ok(answers) => {
                         self.places.truncate(self.running.len().saturating_sub(1));
-                        return Some(told);
+                        self.done = Some(answers);
                     }
                     // What a question can do to its task is caught there: this is ours, and the whole request's end.
                     Err(error) => {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::super::report::{seconds, to_json};
-use super::one::{Answered, Failed, Given, Told};
+use super::told::{Answered, Failed, Given, Told};
 use crate::edge::figures::percent;
 use crate::metering::Bill;
 use crate::metering::tally::usd;
@@ -82,6 +82,12 @@ struct Stats {
 impl Sum {
     /// Adds what became of one more request.
     pub(super) fn add(&mut self, told: &Told) {
+        if told.is_answered {
+            self.succeeded += 1;
+        } else {
+            self.failed += 1;
+        }
+        // What was paid for counts, whether there was room for it or not.
         let Some(Given {
             bill,
             saved_chars: (saved, before),
@@ -89,11 +95,10 @@ impl Sum {
             took,
         }) = &told.given
         else {
-            self.failed += 1;
             return;
         };
-        self.succeeded += 1;
         match provenance {
+            _ if !told.is_answered => {}
             Provenance::Hit { .. } | Provenance::Stale { .. } => self.cache_hits += 1,
             Provenance::Coalesced { .. } => self.shared += 1,
             Provenance::Miss { .. } | Provenance::Bypass { .. } => {}
