@@ -149,6 +149,8 @@ fn finish(paths: &mut Map<String, Value>) {
             }
             let is_completion = operation["tags"] == json!(["completions"]);
             let is_batch = operation["operationId"] == "create_batch";
+            // With nothing said it freezes.
+            let may_be_empty = has_many || operation["operationId"] == "tuning_freeze";
             let is_read = method == "get";
             let Some(operation) = operation.as_object_mut() else {
                 continue;
@@ -157,7 +159,7 @@ fn finish(paths: &mut Map<String, Value>) {
                 operation.remove("requestBody");
             }
             if let Some(body) = operation.get_mut("requestBody") {
-                body["required"] = (!has_many).into();
+                body["required"] = (!may_be_empty).into();
             }
             let parameters = operation
                 .get_mut("parameters")

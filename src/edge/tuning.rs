@@ -124,7 +124,7 @@ pub(super) async fn tuning(
 /// What would be done is still said. Without a body it freezes; `{"frozen": false}` lets the settings move again. Takes the
 /// admin token where one is set, and answers the proxy's own machine alone where none is.
 #[utoipa::path(post, path = "/api/tuning/freeze", tag = "operations", operation_id = "tuning_freeze",
-    request_body(content = Option<Freeze>, description = "None: everything is frozen."),
+    request_body(content = Freeze, description = "None: everything is frozen."),
     responses(
         (status = 200, description = "How things stand from now on.", body = Report),
         (status = 400, description = "The body is something else.", body = Fault<'static>),
