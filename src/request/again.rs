@@ -154,3 +154,71 @@ fn own(value: &HeaderValue) -> HeaderValue {
     copy.set_sensitive(value.is_sensitive());
     copy
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compressor::Plan;
+    use crate::tuning::limits::Size;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_asked_again_with_all_but_what_belonged_to_the_first_call_and_in_memory_of_its_own()
+     {
+        let read = Bytes::from(
+            br#"{"model":"m","messages":[],"max_tokens":7}Bearer mine some-agent"#.to_vec(),
+        );
+        let value = |span| HeaderValue::from_maybe_shared(read.slice(span)).unwrap();
+        let mut authorization = value(42..53);
+        authorization.set_sensitive(true);
+        let mut headers = HeaderMap::new();
+        headers.insert("user-agent", value(54..64));
+        for name in OF_ONE_CALL {
+            headers.insert(name, HeaderValue::from_static("a"));
+        }
+        let given = Given {
+            size: Size::Simple,
+            tokens: 7,
+        };
+        let json = Json::parse(read.slice(..42)).unwrap();
+        let chat = Chat::new(json, &["max_tokens"]).with_limit(Some(given));
+        let parts = Parts {
+            method: Method::POST,
+            path: "/chat/completions".into(),
+            headers,
+            authorization: Some(authorization),
+            scope: Scope::Anonymous,
+            cache_control: CacheControl::default(),
+            ttl: Duration::from_secs(1),
+            level: None,
+            route: Route::ChatCompletions,
+            deadline: Instant::now(),
+            account: Arc::default(),
+            asks_for_usage: false,
+            refuses_overflow: false,
+        };
+        let request = ProxyRequest::new(parts, Content::Chat(Box::new(chat)));
+        request.edit_by(Edit {
+            plan: Plan::default(),
+            memo: None,
+            learning: None,
+            is_wished: false,
+            may_be_heard: true,
+            trace: None,
+            apply: |_, _, _| None,
+        });
+        let (again, body) = (Again::of(&request).unwrap(), request.body());
+        let again = again.request(Arc::default(), Duration::ZERO, Instant::now());
+        let again = again.unwrap();
+        assert_eq!(again.body(), body);
+        drop((request, body));
+        assert!(read.is_unique());
+        let parts = again.parts();
+        assert_eq!(parts.headers.len(), 1);
+        assert_eq!(parts.headers["user-agent"], "some-agent");
+        let shown = parts.authorization.as_ref().unwrap();
+        assert!(shown == "Bearer mine" && shown.is_sensitive());
+        let chat = again.chat().unwrap();
+        assert_eq!(chat.limit(), Some(given));
+        assert!(!chat.edit.get().unwrap().may_be_heard);
+    }
+}

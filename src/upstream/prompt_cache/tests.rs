@@ -334,3 +334,20 @@ async fn what_is_refused_without_marks_as_well_is_not_sent_twice_for_an_hour() {
     tokio::time::advance(TRUST).await;
     assert!(scene.marks.doubts_refusals(&request));
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_it_is_stopped_no_prompt_is_read() {
+    let (mut scene, mut random) = (Scene::new(), fastrand::Rng::with_seed(7));
+    let prompt = [said("user", text(&mut random, LONG))];
+    let now = Instant::now();
+    let stop = Duration::from_mins(1);
+    known(&mut scene.marks.models.lock(), &MODEL.into(), now)
+        .worth
+        .stop(now, stop);
+    for _ in 0..3 {
+        assert_eq!(scene.send(&prompt).1, 0);
+    }
+    tokio::time::advance(stop).await;
+    assert_eq!(scene.send(&prompt).1, 0, "it comes for the first time");
+    assert!(scene.send(&prompt).1 > 0);
+}

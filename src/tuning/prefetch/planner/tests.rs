@@ -366,11 +366,11 @@ async fn what_is_fetched_in_vain_among_more_than_can_be_remembered_is_seen_to_be
         ..rules()
     };
     let (mut scene, mut random) = (Scene::new(hopeful), fastrand::Rng::with_seed(8));
-    // What is asked is forgotten after some three minutes, long before what was fetched expires.
-    for _ in 0..150_000 {
-        let next = pause(&mut random, 400_000.0);
+    // What is asked is forgotten after a quarter of an hour: before what was fetched for it expires.
+    for _ in 0..100_000 {
+        let next = pause(&mut random, 70_000.0);
         scene.pass(next);
-        scene.ask(random.u32(..20), random.u32(..2_000_000));
+        scene.ask(random.u32(..20), random.u32(..500_000));
     }
     scene.gain("random, of more than is remembered");
     let Tally {
