@@ -379,8 +379,9 @@ async fn what_is_fetched_in_vain_among_more_than_can_be_remembered_is_seen_to_be
         unused,
         ..
     } = scene.tally;
-    assert!(ahead > 0 && ahead < 200, "{:?}", scene.tally);
-    assert!(used + unused + 8 >= ahead, "{:?}", scene.tally);
+    // For as long as the first ones are fresh nobody can know.
+    assert!(scene.stops() > 0 && ahead < 3_000, "{:?}", scene.tally);
+    assert!(10 * (used + unused) > 9 * ahead, "{:?}", scene.tally);
 }
 
 #[tokio::test(start_paused = true)]
