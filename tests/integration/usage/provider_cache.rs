@@ -135,11 +135,11 @@ async fn an_upstream_that_refuses_marks_is_asked_without_them() {
     }
 }
 
-async fn refuse_marks_with(status: u16) {
+async fn refuse_marks_with(code: u16) {
     let upstream = Upstream::start().await;
     upstream.script(move |request| match marks(request) {
         0 => request.answer("Yes."),
-        _ => Act::error(status, &[]),
+        _ => Act::error(code, &[]),
     });
     let (proxy, _prices) = proxy(&upstream, "on").await;
     for (question, calls) in [("one", 1), ("two", 3), ("three", 4)] {
