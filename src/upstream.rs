@@ -136,9 +136,7 @@ impl Upstream {
         };
         self.shared.metrics.provider_cache.marked.add(1);
         let result = self.ask(request.clone(), span).await;
-        let is_refused =
-            matches!(&result, Ok(reply) if reply.head().status == StatusCode::BAD_REQUEST);
-        if !is_refused {
+        if !is_refusal(&result) || !prompt_cache.doubts_refusals(&request) {
             return result;
         }
         drop(result);
@@ -146,6 +144,8 @@ impl Upstream {
         let result = self.ask(request.clone(), span).await;
         if matches!(&result, Ok(reply) if reply.head().status.is_success()) {
             prompt_cache.refused(&request);
+        } else if is_refusal(&result) {
+            prompt_cache.refused_anyway(&request);
         }
         result
     }
@@ -288,6 +288,12 @@ impl Service<ProxyRequest> for Upstream {
     fn call(&mut self, request: ProxyRequest) -> Self::Future {
         Box::pin(self.clone().attempt(request))
     }
+}
+
+/// Whether something in the body is not to the upstream's liking: marks, or what its client wrote.
+fn is_refusal(result: &ReplyResult) -> bool {
+    const REFUSALS: [StatusCode; 2] = [StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY];
+    matches!(result, Ok(reply) if REFUSALS.contains(&reply.head().status))
 }
 
 /// Anything but a chat completion, and every error status: passed on as it is.

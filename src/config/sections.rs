@@ -5,9 +5,9 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use secrecy::SecretString;
 
 use super::{
-    Auth, Batch, Breaker, Cache, Compression, Config, Dedup, Dialect, Ledger, Log, LogFormat,
-    MaxTokens, Metering, Prefetch, PromptCache, Retry, Server, Telemetry, Tuning, Upstream, accept,
-    reader::Reader,
+    Auth, Batch, Breaker, Cache, CacheScope, Compression, Config, Dedup, Dialect, Ledger, Log,
+    LogFormat, MaxTokens, Metering, Prefetch, PromptCache, Retry, Server, Telemetry, Tuning,
+    Upstream, accept, reader::Reader,
 };
 use crate::metering::ledger::{Address, Place};
 use crate::metering::prices::PriceTable;
@@ -55,6 +55,7 @@ impl Config {
         config.tuning.allow(&config.cache, &config.max_tokens);
         config.refuse_open_purse(reader);
         config.refuse_prefetch_without_cache(reader);
+        config.refuse_prefetch_for_all(reader);
         config
     }
 
@@ -92,6 +93,27 @@ impl Config {
         let is_idle = self.prefetch.enabled && !self.cache.enabled;
         if is_idle && reader.can_judge(&["prefetch.enabled", "cache.enabled"]) {
             let accepted = "expected false where cache.enabled is false: there is nothing to keep answers in until they are asked for";
+            reader.refuse("prefetch.enabled", accepted.to_owned());
+        }
+    }
+
+    /// Refuses to fetch what callers who are told apart share: whoever asked first would pay for what the others ask again.
+    fn refuse_prefetch_for_all(&self, reader: &mut Reader) {
+        const KEYS: [&str; 5] = [
+            "prefetch.enabled",
+            "cache.enabled",
+            "cache.scope",
+            "auth.client_tokens",
+            "auth.clients",
+        ];
+        let is_shared = self.cache.enabled && self.cache.scope == CacheScope::Global;
+        if self.prefetch.enabled
+            && is_shared
+            && self.auth.asks_for_a_token()
+            && reader.can_judge(&KEYS)
+        {
+            let accepted = "expected false where cache.scope is \"global\" and clients have tokens (auth.clients, \
+                            auth.client_tokens): the one who asked first would pay for what others ask again";
             reader.refuse("prefetch.enabled", accepted.to_owned());
         }
     }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
+use crate::fingerprint::Fingerprint;
+
 /// What a message's text becomes a part with, and what a part that is marked has beside its text.
 const OPEN: &[u8] = br#"[{"type":"text","text":"#;
 const MARK: &[u8] = br#","cache_control":{"type":"ephemeral"}"#;
@@ -26,17 +28,20 @@ pub struct Marking {
     places: Vec<Place>,
     /// The tokens of all that is marked, as far as they can be told beforehand.
     tokens: u64,
+    /// The beginnings that end at them.
+    beginnings: Vec<Fingerprint>,
     is_off: AtomicBool,
 }
 
 // === impl Marking ===
 
 impl Marking {
-    /// Breakpoints at these places, in the order of the text; the last one ends a beginning of so many tokens.
-    pub fn new(places: Vec<Place>, tokens: u64) -> Self {
+    /// Breakpoints at these places, in the order of the text, which end these beginnings; the last one has so many tokens.
+    pub fn new(places: Vec<Place>, beginnings: Vec<Fingerprint>, tokens: u64) -> Self {
         Self {
             places,
             tokens,
+            beginnings,
             is_off: AtomicBool::new(false),
         }
     }
@@ -44,6 +49,11 @@ impl Marking {
     /// The tokens of all that is marked, as far as they can be told beforehand.
     pub fn tokens(&self) -> u64 {
         self.tokens
+    }
+
+    /// The beginnings that are marked.
+    pub fn beginnings(&self) -> &[Fingerprint] {
+        &self.beginnings
     }
 
     /// Further attempts go without it.
@@ -100,7 +110,7 @@ mod tests {
         let parts = messages[1].get("content").unwrap().as_array().unwrap();
         let part = parts[0].get("text").unwrap().as_text().unwrap();
         let places = vec![Place::Whole(whole.span.clone()), Place::Part(part.span.end)];
-        let marking = Marking::new(places, 7);
+        let marking = Marking::new(places, Vec::new(), 7);
         let marked = marking.apply(json.text());
         let mark = json!({"type": "ephemeral"});
         assert_eq!(

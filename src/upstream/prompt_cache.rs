@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -19,7 +20,7 @@ use crate::config::{self, PromptCache as Mode};
 use crate::json::Json;
 use crate::metering::Metrics;
 use crate::metering::fetch::is_openrouter;
-use crate::request::{Marking, ProxyRequest};
+use crate::request::{LONG, Marking, ProxyRequest, aside};
 use crate::tuning::journal::Journal;
 
 use prompt::{Beginning, Prompt};
@@ -32,8 +33,12 @@ mod recurrence;
 mod report;
 mod worth;
 
-/// Names of models come from clients; so many are told apart, and prompts of others are not marked.
+/// Names of models come from clients; so many are told apart, those that were asked last.
 const MODELS: usize = 64;
+/// After so many prompts that were refused without their marks, too, refusals are taken for what they say,
+const FRUITLESS: u32 = 3;
+/// for so long.
+const TRUST: Duration = Duration::from_hours(1);
 
 /// Marks prompts, and learns where that pays.
 pub(super) struct PromptCache {
@@ -44,14 +49,19 @@ pub(super) struct PromptCache {
 }
 
 /// What is known of one model's prompts.
-#[derive(Default)]
 struct Model {
+    /// When it was asked last.
+    used: Instant,
     recurrence: Recurrence,
     worth: Worth,
     /// Whether its provider tells what it puts into its cache. Not every upstream passes that on.
     tells_writes: bool,
     /// Whether the journal says that its prompts are marked.
     is_announced: bool,
+    /// So many prompts were refused without their marks, too,
+    fruitless: u32,
+    /// and until then none is sent again without.
+    trusts_refusals: Option<Instant>,
 }
 
 /// A beginning that may be marked.
@@ -102,33 +112,28 @@ impl PromptCache {
             return None;
         }
         let break_even = self.metrics.cache_break_even(model)?;
-        let prompt = Prompt::read(request.owner(), model, json.root())?;
         let now = Instant::now();
-        let mut models = self.models.lock();
-        if models.len() >= MODELS && !models.contains_key(model) {
-            return None;
+        match known(&mut self.models.lock(), model, now).worth.state(now) {
+            State::On => {}
+            State::OnAgain => report::on_again(&self.journal, model),
+            State::Off => return None,
         }
-        let known = models.entry(Arc::clone(model)).or_default();
-        let is_on = match known.worth.state(now) {
-            State::On => true,
-            State::OnAgain => {
-                report::on_again(&self.journal, model);
-                true
-            }
-            State::Off => false,
-        };
+        let prompt = aside(json.text().len() >= LONG, || {
+            Prompt::read(request.owner(), model, json.root())
+        })?;
+        let mut models = self.models.lock();
+        let known = known(&mut models, model, now);
         let candidates = self.candidates(&prompt, least, now);
         let pays = |candidate: &Candidate<'_>| {
             let likelihood = known.recurrence.likelihood(candidate.kind);
-            is_on && (candidate.past.is_kept || likelihood > break_even)
+            candidate.past.is_kept || likelihood > break_even
         };
         let chosen: Vec<_> = candidates.iter().map(pays).collect();
         let mut marked = Vec::with_capacity(chosen.len());
         for (candidate, is_marked) in candidates.iter().zip(chosen) {
             let id = candidate.beginning.id;
             let kind = Some(candidate.kind);
-            self.memory
-                .note(id, kind, is_marked, now, &mut known.recurrence);
+            self.memory.note(id, kind, now, &mut known.recurrence);
             if is_marked {
                 marked.push(candidate.beginning);
             }
@@ -136,8 +141,7 @@ impl PromptCache {
         for other in &prompt.beginnings {
             let is_candidate = |it: &Candidate<'_>| it.beginning.id == other.id;
             if other.tokens >= least && !candidates.iter().any(is_candidate) {
-                self.memory
-                    .note(other.id, None, false, now, &mut known.recurrence);
+                self.memory.note(other.id, None, now, &mut known.recurrence);
             }
         }
         let tokens = marked.last()?.tokens;
@@ -145,7 +149,8 @@ impl PromptCache {
             report::begun(&self.journal, model, break_even);
         }
         let places = marked.iter().filter_map(|it| it.place.clone());
-        Some(Marking::new(places.collect(), tokens))
+        let ids = marked.iter().map(|it| it.id).collect();
+        Some(Marking::new(places.collect(), ids, tokens))
     }
 
     /// The beginnings that may be marked, the shortest first: the instructions, the longest that came before, and the whole.
@@ -184,6 +189,10 @@ impl PromptCache {
         let (Some(marking), Some(model)) = (request.marking(), request.model_name()) else {
             return;
         };
+        let now = Instant::now();
+        for id in marking.beginnings() {
+            self.memory.keep(*id, now);
+        }
         if usage.is_estimated() {
             return;
         }
@@ -213,10 +222,35 @@ impl PromptCache {
             dearer,
             ..Sums::default()
         };
-        match known.worth.note(call, Instant::now()) {
+        match known.worth.note(call, now) {
             Some(Verdict::Stop(sums, pause)) => report::stopped(&self.journal, &model, sums, pause),
             Some(Verdict::Pays(sums)) => report::pays(&self.journal, &model, sums),
             None => {}
+        }
+    }
+
+    /// Whether a prompt that was refused with marks is to be sent again without them.
+    pub(super) fn doubts_refusals(&self, request: &ProxyRequest) -> bool {
+        let Some(model) = request.model_name() else {
+            return false;
+        };
+        let models = self.models.lock();
+        let until = models.get(&model).and_then(|known| known.trusts_refusals);
+        until.is_none_or(|until| until <= Instant::now())
+    }
+
+    /// The upstream has refused a prompt without its marks, too: they were not what was wrong with it.
+    pub(super) fn refused_anyway(&self, request: &ProxyRequest) {
+        let Some(model) = request.model_name() else {
+            return;
+        };
+        let mut models = self.models.lock();
+        if let Some(known) = models.get_mut(&model) {
+            known.fruitless += 1;
+            if known.fruitless >= FRUITLESS {
+                known.fruitless = 0;
+                known.trusts_refusals = Some(Instant::now() + TRUST);
+            }
         }
     }
 
@@ -228,10 +262,45 @@ impl PromptCache {
         self.metrics.provider_cache.refused.add(1);
         let mut models = self.models.lock();
         if let Some(known) = models.get_mut(&model) {
+            known.fruitless = 0;
             known.worth.stop(Instant::now(), worth::LONGEST_PAUSE);
             report::refused(&self.journal, &model);
         }
     }
+}
+
+// === impl Model ===
+
+impl Model {
+    fn new(now: Instant) -> Self {
+        Self {
+            used: now,
+            recurrence: Recurrence::default(),
+            worth: Worth::default(),
+            tells_writes: false,
+            is_announced: false,
+            fruitless: 0,
+            trusts_refusals: None,
+        }
+    }
+}
+
+/// What is known of a model that is asked; where there are too many, the one that was not for the longest time goes.
+fn known<'m>(
+    models: &'m mut HashMap<Arc<str>, Model>,
+    model: &Arc<str>,
+    now: Instant,
+) -> &'m mut Model {
+    if models.len() >= MODELS
+        && !models.contains_key(model)
+        && let Some(oldest) = models.iter().min_by_key(|(_, known)| known.used)
+    {
+        let oldest = Arc::clone(oldest.0);
+        models.remove(&oldest);
+    }
+    let known = (models.entry(Arc::clone(model))).or_insert_with(|| Model::new(now));
+    known.used = now;
+    known
 }
 
 #[cfg(test)]

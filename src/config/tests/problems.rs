@@ -261,6 +261,7 @@ fn each_of_these_is_one_problem_of_what_goes_on_beside() {
     for text in [
         "[prefetch]\nenabled = \"yes\"",
         "[prefetch]\nenabled = true\n[cache]\nenabled = false",
+        "[prefetch]\nenabled = true\n[cache]\nscope = \"global\"\n[auth]\nclient_tokens = [\"a\"]",
         "[prefetch]\nbudget_usd_per_day = -1",
         "[prefetch]\nmax_share = 0.95",
         "[prefetch]\nvalue_per_second = \"1s\"",

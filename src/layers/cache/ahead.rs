@@ -35,10 +35,11 @@ where
         let answers = &self.answers;
         let is_good =
             |entry: &_, tier| matches!(answers.weigh_for(&request, entry, tier), Look::Answer(_));
-        if answers
-            .look_up(&request)
-            .is_some_and(|entry| is_good(&entry, Tier::Memory))
-        {
+        let is_there = || {
+            let entry = answers.look_up_ahead(&request);
+            entry.is_some_and(|entry| is_good(&entry, Tier::Memory))
+        };
+        if is_there() {
             return Brought::WasThere;
         }
         // Another instance may have brought one already.
@@ -46,7 +47,7 @@ where
         if found.is_some_and(|entry| is_good(&entry, Tier::Redis)) {
             return Brought::WasThere;
         }
-        let result = self.inner.clone().oneshot(request).await;
+        let result = self.inner.clone().oneshot(request.clone()).await;
         let is_refused = match &result {
             Ok(reply) => reply.head().status.is_client_error() && reply.head().status != 429,
             Err(error) => !error.is_upstream_failure() && error.status().is_client_error(),
@@ -56,7 +57,8 @@ where
             came(Some(result)).await;
             return Brought::WasThere;
         }
-        if came(Some(result)).await {
+        // What came is not always kept: it may have been cut off, or cleared meanwhile.
+        if came(Some(result)).await && is_there() {
             Brought::Came
         } else {
             Brought::Failed { is_refused }

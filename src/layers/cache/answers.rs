@@ -111,6 +111,17 @@ impl Answers {
 
     /// The entry of a request in this process: by its bytes if they came before, else by its meaning.
     pub(super) fn look_up(&self, request: &ProxyRequest) -> Option<SharedEntry> {
+        self.find(request, |question| {
+            self.note_asked(question, request.parts().route);
+        })
+    }
+
+    /// The same for a request that no client makes: it counts as none.
+    pub(super) fn look_up_ahead(&self, request: &ProxyRequest) -> Option<SharedEntry> {
+        self.find(request, |_| {})
+    }
+
+    fn find(&self, request: &ProxyRequest, note: impl Fn(Fingerprint)) -> Option<SharedEntry> {
         let memory = &self.store.memory;
         let alias = request.alias()?;
         let variant = request.variant();
@@ -118,11 +129,11 @@ impl Answers {
             && let Some(entry) = memory.find(known.question.variant(variant))
         {
             request.remember_saved(known.saved);
-            self.note_asked(known.question.variant(variant), request.parts().route);
+            note(known.question.variant(variant));
             return Some(entry);
         }
         let fingerprint = request.fingerprint()?;
-        self.note_asked(fingerprint, request.parts().route);
+        note(fingerprint);
         let entry = memory.find(fingerprint)?;
         memory.remember(alias, spelling(request)?);
         Some(entry)

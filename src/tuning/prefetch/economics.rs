@@ -131,12 +131,12 @@ impl Purse {
         }
     }
 
-    /// What was spent within a day, in dollars.
+    /// What was spent within a day, in dollars. An hour counts until the last of it is a day ago.
     pub(super) fn spent(&mut self, now: Instant) -> f64 {
         while self
             .hours
             .front()
-            .is_some_and(|(at, _)| now.duration_since(*at) >= DAY)
+            .is_some_and(|(begun, _)| now.duration_since(*begun) >= DAY + HOUR)
         {
             self.hours.pop_front();
         }

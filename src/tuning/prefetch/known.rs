@@ -62,6 +62,14 @@ impl Known {
         })
     }
 
+    /// When it was asked last, or is to be if it was forecast or fetched: what is waited for is not forgotten before what was
+    /// asked at the same time.
+    pub(super) fn touched(&self) -> Instant {
+        let forecast = self.forecasts.iter().flatten().map(|it| it.from);
+        let fetched = self.fetched.iter().map(|it| it.from);
+        forecast.chain(fetched).fold(self.used, Instant::max)
+    }
+
     /// How long before it expires it is renewed.
     pub(super) fn early(&self) -> Duration {
         let wait = 2.0 * self.wait.unwrap_or(0.0);

@@ -12,7 +12,7 @@ use super::gates::Held;
 use super::known::{Fetched, Known, mix};
 use super::markov::Markov;
 use super::plan::{Asked, Order, Plan, Rules, Settled};
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, Scope};
 
 mod consider;
 
@@ -42,6 +42,8 @@ pub(super) struct Planner {
     pub(super) purse: Purse,
     pub(super) share: Share,
     balance: Balance,
+    /// The owner of answers that all share.
+    everyone: Fingerprint,
 }
 
 impl Planner {
@@ -55,6 +57,7 @@ impl Planner {
             purse: Purse::new(rules.per_day),
             share: Share::new(rules.max_share),
             balance: Balance::new(),
+            everyone: Scope::Global.digest(),
         }
     }
 
@@ -62,7 +65,7 @@ impl Planner {
     pub(super) fn asked(&mut self, asked: &Asked, now: Instant) -> Plan {
         let mut plan = Plan::default();
         let id = asked.question.variant(asked.variant);
-        self.meet((asked.question, asked.variant), asked.ttl, now);
+        self.meet((asked.question, asked.variant), asked.ttl, now, &mut plan);
         self.come_true(id, asked.fresh_for.is_some(), now, &mut plan);
         if let Some(known) = self.known.get_mut(&id) {
             known.demand.asked(asked.ttl, now);
@@ -74,6 +77,10 @@ impl Planner {
         }
         if asked.fresh_for.is_some() {
             self.plan_renewal(id, now);
+        }
+        // What one of all callers asks does not follow from what another one did.
+        if asked.owner == self.everyone && asked.user.is_none() {
+            return plan;
         }
         let session = (asked.owner, asked.user.clone());
         for (question, likelihood) in self.markov.asked(session, asked.question, now) {
@@ -158,15 +165,27 @@ impl Planner {
     }
 
     /// An order was carried out: its call cost so much, and there is an answer from now on, or there is none.
-    pub(super) fn carried_out(&mut self, order: &Order, cost: f64, has_come: bool, now: Instant) {
+    pub(super) fn carried_out(
+        &mut self,
+        order: &Order,
+        cost: f64,
+        has_come: bool,
+        now: Instant,
+    ) -> Plan {
+        let mut plan = Plan::default();
         self.purse.pay(order.stake.cost, cost, now);
         let id = order.question.variant(order.variant);
         let Some(known) = self.known.get_mut(&id) else {
-            return;
+            return plan;
         };
         if !has_come {
-            known.fetched = None;
-            return;
+            // Whoever asked meanwhile has taken it for use.
+            let fetched = known.fetched.take().filter(|_| cost > 0.0);
+            if let Some(mut fetched) = fetched {
+                fetched.stake.cost = cost;
+                self.settle(fetched, false, now, &mut plan);
+            }
+            return plan;
         }
         known.cost = known.cost.map(|before| mix(before, cost));
         known.fresh_until = now + known.ttl;
@@ -178,6 +197,7 @@ impl Planner {
             self.remind(until, id, Due::Fetched);
         }
         self.plan_renewal(id, now);
+        plan
     }
 
     /// It was found out that nothing had to be done: the answer was there.
@@ -216,13 +236,16 @@ impl Planner {
         self.purse.spent(now)
     }
 
-    fn meet(&mut self, (question, variant): (Fingerprint, u32), ttl: Duration, now: Instant) {
+    fn meet(
+        &mut self,
+        (question, variant): (Fingerprint, u32),
+        ttl: Duration,
+        now: Instant,
+        plan: &mut Plan,
+    ) {
         let id = question.variant(variant);
         if self.known.len() >= KNOWN && !self.known.contains_key(&id) {
-            let mut ages: Vec<_> = self.known.values().map(|known| known.used).collect();
-            let eighth = ages.len() / 8;
-            let oldest = *ages.select_nth_unstable(eighth).1;
-            self.known.retain(|_, known| known.used > oldest);
+            self.make_room(now, plan);
         }
         // Another answer to a question costs and takes what the one before did.
         let alike = self.known.get(&question);
@@ -240,6 +263,33 @@ impl Planner {
             forecasts: [None; 2],
             fetched: None,
         });
+    }
+
+    /// Forgets the eighth of which nothing was heard for the longest time. What was forecast or fetched of it can come true
+    /// no more as far as can be seen, and is taken for what did not: else nobody would learn that it is in vain.
+    fn make_room(&mut self, now: Instant, plan: &mut Plan) {
+        let mut ages: Vec<_> = self.known.values().map(Known::touched).collect();
+        let eighth = ages.len() / 8;
+        let oldest = *ages.select_nth_unstable(eighth).1;
+        let is_old = |_: &Fingerprint, known: &mut Known| {
+            known.touched() <= oldest && !known.fetched.is_some_and(|it| it.is_under_way)
+        };
+        let gone: Vec<_> = self.known.extract_if(is_old).collect();
+        for (_, known) in gone {
+            for kind in Kind::ALL {
+                if let Some(forecast) = known.forecasts[kind as usize] {
+                    self.calibration
+                        .note(kind, forecast.likelihood, forecast.came_true);
+                }
+            }
+            if let Some(fetched) = known.fetched {
+                self.settle(fetched, false, now, plan);
+            }
+        }
+        // Of what is forgotten nothing is due.
+        let known = &self.known;
+        self.due
+            .retain(|Reverse((_, id, _))| known.contains_key(id));
     }
 
     /// What was forecast or fetched is asked for.

@@ -22,6 +22,7 @@ use crate::reply::{Head, Provenance, Reply, Whole, Worth};
 use crate::request::{CacheControl, Chat, Content, Parts, Route};
 use crate::stack::{self, Stack};
 use crate::store::Filter;
+use crate::tuning::accesses::Access;
 
 /// Answers are fresh for 100 s, and any that are likely at all are worth fetching.
 const SETTINGS: &str = "[prefetch]\nenabled = true\nvalue_per_second = 1.0\nmax_share = 0.9\nbudget_usd_per_day = 100.0\n\
@@ -45,6 +46,7 @@ struct Upstream {
     status: Arc<AtomicU32>,
     is_held: watch::Sender<bool>,
     is_free: Arc<AtomicBool>,
+    is_cut: Arc<AtomicBool>,
 }
 
 impl Upstream {
@@ -67,7 +69,11 @@ impl Upstream {
             Worth {
                 usage,
                 served: None,
-                quality: Quality::Stop,
+                quality: if self.is_cut.load(Ordering::Relaxed) {
+                    Quality::Length
+                } else {
+                    Quality::Stop
+                },
             }
         });
         let choice = json!({"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "yes"}});
@@ -96,6 +102,7 @@ impl House {
             status: Arc::new(AtomicU32::new(200)),
             is_held: watch::Sender::new(false),
             is_free: Arc::default(),
+            is_cut: Arc::default(),
         };
         let leaf = upstream.clone();
         let leaf = tower::service_fn(move |request| leaf.clone().call(request));
@@ -381,6 +388,32 @@ async fn what_the_upstream_refuses_is_not_asked_again() {
     pass(2).await;
     let figures = house.figures();
     assert_eq!((house.calls(), figures.failed, figures.bytes), (2, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_and_is_not_kept_has_failed_and_what_was_paid_for_it_was_for_nothing() {
+    let house = House::new("");
+    house.make_hot("q").await;
+    house.upstream.is_cut.store(true, Ordering::Relaxed);
+    pass(18).await;
+    let figures = house.figures();
+    assert_eq!((house.calls(), figures.failed, figures.unused), (2, 1, 1));
+    assert_eq!((figures.spent_nano_usd, figures.used), (COST, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_ahead_are_no_clients_to_whoever_sizes_the_cache() {
+    let house = House::new("");
+    house.make_hot("q").await;
+    let accesses = house.stack.optimizer.as_ref().unwrap().accesses().unwrap();
+    let asked = || {
+        let gathered = accesses.take().accesses;
+        let is_asked = |it: &&Access| matches!(it, Access::Asked { .. });
+        gathered.iter().filter(is_asked).count()
+    };
+    assert_eq!(asked(), 9);
+    pass(18).await;
+    assert_eq!((house.calls(), asked()), (2, 0));
 }
 
 /// Keeps rows for a test to see.

@@ -261,13 +261,15 @@ impl<B: Bring> Worker<B> {
             cost,
             attempts,
         } = call;
-        let (stats, now) = (&self.shared.stats, Instant::now());
+        let shared = Arc::clone(&self.shared);
+        let (stats, now) = (&shared.stats, Instant::now());
         self.own_attempts += u64::from(*attempts);
         stats.spent.add(*cost);
         match brought {
             Brought::Came => {
                 let cost = dollars(*cost);
-                self.planner.carried_out(order, cost, true, now);
+                let plan = self.planner.carried_out(order, cost, true, now);
+                self.follow(plan);
             }
             Brought::WasThere => {
                 stats.was_there.add(1);
@@ -276,7 +278,8 @@ impl<B: Bring> Worker<B> {
             Brought::Failed { is_refused } => {
                 stats.failed.add(1);
                 let cost = dollars(*cost);
-                self.planner.carried_out(order, cost, false, now);
+                let plan = self.planner.carried_out(order, cost, false, now);
+                self.follow(plan);
                 if *is_refused {
                     self.kept.invalidate(&order.question);
                 }

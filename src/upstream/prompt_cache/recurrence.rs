@@ -84,7 +84,6 @@ impl Memory {
         &self,
         id: Fingerprint,
         kind: Option<Kind>,
-        is_marked: bool,
         now: Instant,
         recurrence: &mut Recurrence,
     ) {
@@ -96,13 +95,20 @@ impl Memory {
         if let Some(kind) = kind {
             recurrence.count(kind);
         }
-        let marked = fresh.and_then(|seen| seen.marked);
         let seen = Seen {
             at: now,
             counted: kind,
-            marked: if is_marked { Some(now) } else { marked },
+            marked: fresh.and_then(|seen| seen.marked),
         };
         self.seen.insert(id, seen);
+    }
+
+    /// The provider has answered a prompt that was marked there: it has it now.
+    pub(super) fn keep(&self, id: Fingerprint, now: Instant) {
+        if let Some(seen) = self.seen.get(&id) {
+            let marked = Some(now);
+            self.seen.insert(id, Seen { marked, ..seen });
+        }
     }
 }
 
@@ -146,11 +152,11 @@ mod tests {
         for n in 0..100_u32 {
             let id = digest(&n.to_le_bytes());
             let now = Instant::now();
-            memory.note(id, Some(Kind::NewEnd), false, now, &mut recurrence);
+            memory.note(id, Some(Kind::NewEnd), now, &mut recurrence);
             assert!(memory.past(id, now).is_known);
             tokio::time::advance(LIFE / 2).await;
             let now = Instant::now();
-            memory.note(id, Some(Kind::KnownEnd), false, now, &mut recurrence);
+            memory.note(id, Some(Kind::KnownEnd), now, &mut recurrence);
             tokio::time::advance(LIFE * 2).await;
             assert_eq!(memory.past(id, Instant::now()), Past::default());
         }
@@ -164,7 +170,10 @@ mod tests {
         let (memory, mut recurrence) = (Memory::new(), Recurrence::default());
         let id = digest(b"a");
         for is_marked in [true, true, false] {
-            memory.note(id, None, is_marked, Instant::now(), &mut recurrence);
+            memory.note(id, None, Instant::now(), &mut recurrence);
+            if is_marked {
+                memory.keep(id, Instant::now());
+            }
             tokio::time::advance(LIFE).await;
             let past = memory.past(id, Instant::now());
             // Seen the last time, yet not used out of the provider's cache.

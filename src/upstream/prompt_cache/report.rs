@@ -50,7 +50,7 @@ pub(super) fn stopped(journal: &Journal, model: &str, sums: Sums, pause: Duratio
 /// The upstream refuses marks.
 pub(super) fn refused(journal: &Journal, model: &str) {
     let evidence = format!(
-        "The upstream answered a marked prompt with 400, and the same prompt without its marks with an answer, which its \
+        "The upstream refused a marked prompt (400 or 422), and answered the same prompt without its marks: that its \
          client got. So no prompt is marked for {}.",
         hours(LONGEST_PAUSE)
     );

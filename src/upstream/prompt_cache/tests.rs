@@ -278,3 +278,76 @@ async fn callers_learn_nothing_of_each_other_and_models_without_a_price_are_left
         assert_eq!([0; 3].map(|_| is_marked(model, one)), [false; 3], "{model}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_what_was_answered_is_taken_for_kept_and_the_model_that_was_not_asked_for_longest_is_forgotten()
+ {
+    let scene = Scene::new();
+    let mut random = fastrand::Rng::with_seed(6);
+    let body = json!({"model": MODEL, "messages": [said("user", text(&mut random, LONG))]});
+    let json = Json::parse(Bytes::from(body.to_string())).unwrap();
+    let ask = || {
+        let chat = Chat::new(json.clone(), &[]);
+        let request = ProxyRequest::new(parts(), Content::Chat(Box::new(chat)));
+        scene.marks.mark(&request);
+        request
+    };
+    assert!(ask().marking().is_none());
+    let marked = ask();
+    let id = marked.marking().unwrap().beginnings()[0];
+    assert!(!scene.marks.memory.past(id, Instant::now()).is_kept);
+    scene.marks.settle(&marked, Usage::default(), None);
+    assert!(scene.marks.memory.past(id, Instant::now()).is_kept);
+
+    let mut models = scene.marks.models.lock();
+    for n in 0..2 * MODELS {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let now = Instant::now();
+        known(&mut models, &MODEL.into(), now);
+        known(
+            &mut models,
+            &n.to_string().into(),
+            now + Duration::from_millis(1),
+        );
+    }
+    assert!(models.len() == MODELS && models.contains_key(MODEL));
+    assert!(models.contains_key("127") && !models.contains_key("0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_without_marks_as_well_is_not_sent_twice_for_an_hour() {
+    let scene = Scene::new();
+    let prompt = [said("user", "short")];
+    known(
+        &mut scene.marks.models.lock(),
+        &MODEL.into(),
+        Instant::now(),
+    );
+    let body = json!({"model": MODEL, "messages": prompt});
+    let json = Json::parse(Bytes::from(body.to_string())).unwrap();
+    let request = ProxyRequest::new(parts(), Content::Chat(Box::new(Chat::new(json, &[]))));
+    for _ in 0..FRUITLESS {
+        assert!(scene.marks.doubts_refusals(&request));
+        scene.marks.refused_anyway(&request);
+    }
+    assert!(!scene.marks.doubts_refusals(&request));
+    tokio::time::advance(TRUST).await;
+    assert!(scene.marks.doubts_refusals(&request));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_is_stopped_no_prompt_is_read() {
+    let (mut scene, mut random) = (Scene::new(), fastrand::Rng::with_seed(7));
+    let prompt = [said("user", text(&mut random, LONG))];
+    let now = Instant::now();
+    let stop = Duration::from_mins(1);
+    known(&mut scene.marks.models.lock(), &MODEL.into(), now)
+        .worth
+        .stop(now, stop);
+    for _ in 0..3 {
+        assert_eq!(scene.send(&prompt).1, 0);
+    }
+    tokio::time::advance(stop).await;
+    assert_eq!(scene.send(&prompt).1, 0, "it comes for the first time");
+    assert!(scene.send(&prompt).1 > 0);
+}

@@ -130,10 +130,16 @@ async fn whoever_marks_prompts_themselves_or_asks_elsewhere_sends_the_bytes_they
 
 #[tokio::test]
 async fn an_upstream_that_refuses_marks_is_asked_without_them() {
+    for status in [400, 422] {
+        refuse_marks_with(status).await;
+    }
+}
+
+async fn refuse_marks_with(code: u16) {
     let upstream = Upstream::start().await;
-    upstream.script(|request| match marks(request) {
+    upstream.script(move |request| match marks(request) {
         0 => request.answer("Yes."),
-        _ => Act::error(400, &[]),
+        _ => Act::error(code, &[]),
     });
     let (proxy, _prices) = proxy(&upstream, "on").await;
     for (question, calls) in [("one", 1), ("two", 3), ("three", 4)] {
@@ -148,6 +154,18 @@ async fn an_upstream_that_refuses_marks_is_asked_without_them() {
     // A prompt that is refused without marks, too, is its client's own affair.
     upstream.set(Act::error(400, &[]));
     assert_eq!(proxy.chat(&asking("four")).await.status, 400);
+}
+
+#[tokio::test]
+async fn what_is_refused_without_marks_as_well_is_soon_sent_but_once() {
+    let upstream = Upstream::start().await;
+    let (proxy, _prices) = proxy(&upstream, "on").await;
+    assert_eq!(proxy.chat(&asking("one")).await.status, 200);
+    upstream.set(Act::error(400, &[]));
+    for (question, calls) in [("two", 3), ("three", 5), ("four", 7), ("five", 8)] {
+        assert_eq!(proxy.chat(&asking(question)).await.status, 400);
+        assert_eq!(upstream.calls(), calls);
+    }
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ impl Planner {
                 return;
             };
             let ttl = first.ttl;
-            self.meet((question, next), ttl, now);
+            self.meet((question, next), ttl, now, plan);
         }
         let Some(known) = self.known.get(&id) else {
             return;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::fingerprint::digest;
-use crate::tuning::prefetch::economics::{Value, Verdict};
+use crate::tuning::prefetch::economics::{Stake, Value, Verdict};
 
 const TTL: Duration = Duration::from_mins(10);
 const WAIT: f64 = 3.0;
@@ -74,7 +74,8 @@ impl Scene {
             self.now = self.now.max(next);
             while let Some((_, order)) = self.under_way.pop_front_if(|(at, _)| *at <= self.now) {
                 self.with.insert(order.question, self.now + TTL);
-                self.planner.carried_out(&order, COST, true, self.now);
+                let plan = self.planner.carried_out(&order, COST, true, self.now);
+                self.follow(plan);
             }
             let plan = self.planner.turn(self.now);
             self.follow(plan);
@@ -355,4 +356,88 @@ async fn of_several_answers_the_one_is_fetched_that_is_next() {
         .map(|order| (order.question, order.variant))
         .collect();
     assert_eq!(next, [(q(2), 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_fetched_in_vain_among_more_than_can_be_remembered_is_seen_to_be_in_vain() {
+    let hopeful = Rules {
+        value: Value(0.01),
+        per_day: 100.0,
+        ..rules()
+    };
+    let (mut scene, mut random) = (Scene::new(hopeful), fastrand::Rng::with_seed(8));
+    // What is asked is forgotten after a quarter of an hour: before what was fetched for it expires.
+    for _ in 0..100_000 {
+        let next = pause(&mut random, 70_000.0);
+        scene.pass(next);
+        scene.ask(random.u32(..20), random.u32(..500_000));
+    }
+    scene.gain("random, of more than is remembered");
+    let Tally {
+        ahead,
+        used,
+        unused,
+        ..
+    } = scene.tally;
+    // For as long as the first ones are fresh nobody can know.
+    assert!(scene.stops() > 0 && ahead < 3_000, "{:?}", scene.tally);
+    assert!(10 * (used + unused) > 9 * ahead, "{:?}", scene.tally);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_all_share_is_no_session_unless_its_client_names_a_user() {
+    for (user, expected) in [(None, 0), (Some("ann"), 1)] {
+        let mut planner = Planner::new(rules());
+        for question in [1, 2, 1, 2] {
+            let asked = Asked {
+                owner: Scope::Global.digest(),
+                user: user.map(Into::into),
+                question: q(question),
+                variant: 0,
+                ttl: TTL,
+                fresh_for: None,
+                cost: None,
+            };
+            planner.asked(&asked, Instant::now());
+        }
+        assert_eq!(planner.questions().min(1), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_paid_for_and_has_failed_is_a_loss() {
+    let mut planner = Planner::new(rules());
+    let now = Instant::now();
+    let asked = Asked {
+        owner: q(0),
+        user: None,
+        question: q(1),
+        variant: 0,
+        ttl: TTL,
+        fresh_for: None,
+        cost: None,
+    };
+    planner.asked(&asked, now);
+    let stake = Stake {
+        cost: COST,
+        wait: WAIT,
+        early: 0.0,
+    };
+    let order = Order {
+        question: q(1),
+        variant: 0,
+        kind: Kind::Follower,
+        likelihood: 0.9,
+        stake,
+        min_fresh: Duration::ZERO,
+    };
+    for (cost, expected) in [(0.06, 1), (0.0, 0), (0.06, 1)] {
+        planner.admit(&order, now).unwrap();
+        let plan = planner.carried_out(&order, cost, false, now);
+        assert_eq!(plan.settled.len(), expected);
+        let is_loss = |it: &Settled| !it.was_used && (it.stake.cost - cost).abs() < 1e-9;
+        assert!(plan.settled.iter().all(is_loss), "{plan:?}");
+    }
+    // More than a tenth of a day's budget was lost.
+    assert!(planner.stopped_until().is_some());
 }
