@@ -325,26 +325,37 @@ impl Chat {
         })
     }
 
-    /// The identity of what came in.
+    /// The identity of what came in, under the version of what was learned that was in force then.
     pub(super) fn alias(&self, parts: &Parts) -> Fingerprint {
-        *self.alias.get_or_init(|| {
-            let edit = self.edit.get();
-            let by_settings = edit.map_or_else(|| Plan::default().name(), |edit| edit.plan.name());
-            let learned = edit.and_then(|edit| {
-                let (learning, _) = edit.learning.as_ref()?;
-                Some(learning.name(&edit.plan, edit.is_wished))
-            });
-            let name = learned.as_ref().map_or(&by_settings[..], |name| &name[..]);
-            fingerprint::alias(
-                self.known(),
-                parts.scope,
-                &parts.path,
-                parts.headers.iter(),
-                name,
-                self.injected,
-                self.original.text(),
-            )
-        })
+        *self.alias.get_or_init(|| self.alias_under(parts, None))
+    }
+
+    /// The same under the version that it was shortened by, which a conversation under way may have kept: by this name what
+    /// it came to is remembered.
+    pub(super) fn kept_alias(&self, parts: &Parts) -> Fingerprint {
+        match self.treatment.get() {
+            Some(treatment) => self.alias_under(parts, Some(treatment)),
+            None => self.alias(parts),
+        }
+    }
+
+    fn alias_under(&self, parts: &Parts, treatment: Option<&Treatment>) -> Fingerprint {
+        let edit = self.edit.get();
+        let by_settings = edit.map_or_else(|| Plan::default().name(), |edit| edit.plan.name());
+        let learned = edit.and_then(|edit| {
+            let (learning, _) = edit.learning.as_ref()?;
+            Some(learning.name(&edit.plan, edit.is_wished, treatment))
+        });
+        let name = learned.as_ref().map_or(&by_settings[..], |name| &name[..]);
+        fingerprint::alias(
+            self.known(),
+            parts.scope,
+            &parts.path,
+            parts.headers.iter(),
+            name,
+            self.injected,
+            self.original.text(),
+        )
     }
 
     /// The digests of texts that came before, where they may be kept.

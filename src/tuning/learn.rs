@@ -155,8 +155,13 @@ impl Learning {
     }
 
     /// The name of what becomes of a text: that of the plan, and of all else that it depends on. Whether its client wished
-    /// for a level is a part of that.
-    pub fn name(&self, plan: &Plan, is_wished: bool) -> [u8; NAME_BYTES] {
+    /// for a level is a part of that, and the version that it was treated by: that in force where it was not yet.
+    pub fn name(
+        &self,
+        plan: &Plan,
+        is_wished: bool,
+        treatment: Option<&Treatment>,
+    ) -> [u8; NAME_BYTES] {
         let mut name = [0; NAME_BYTES];
         let (of_plan, rest) = name.split_at_mut(PLAN_NAME_BYTES);
         of_plan.copy_from_slice(&plan.name());
@@ -165,7 +170,9 @@ impl Learning {
                 settings, versions, ..
             } = &*self.shared;
             let (digest, rest) = rest.split_at_mut(8);
-            digest.copy_from_slice(&versions.digest().to_le_bytes());
+            let lot = treatment.and_then(|treatment| treatment.lot.as_ref());
+            let named = lot.map_or_else(|| versions.digest(), |lot| lot.lessons.digest());
+            digest.copy_from_slice(&named.to_le_bytes());
             let (share, rest) = rest.split_at_mut(8);
             share.copy_from_slice(&settings.holdout.to_le_bytes());
             rest.copy_from_slice(&[plan.learns() | u8::from(is_wished) << 7]);

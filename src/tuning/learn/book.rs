@@ -254,6 +254,16 @@ impl Book {
         true
     }
 
+    /// Whether a version since this one does without something that it had because that was denied or did harm.
+    pub fn has_ended_since(&self, version: u32) -> bool {
+        let rules = self.rules.iter().map(|entry| (entry.state, entry.span));
+        let skips = self.skips.iter().map(|skip| (skip.state, skip.span));
+        let mut ended = rules.chain(skips).filter(|(state, span)| {
+            matches!(state, State::Denied | State::Stopped) && span.has(version)
+        });
+        ended.any(|(_, span)| !span.has(self.version))
+    }
+
     /// When the next version may begin; `None`: at once.
     pub fn due(&self) -> Option<Timestamp> {
         let life = SignedDuration::try_from(LIFE).ok()?;

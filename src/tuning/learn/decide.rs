@@ -85,17 +85,20 @@ impl Student {
         }
     }
 
-    /// From now on conversations begin under the version in force.
+    /// From now on conversations begin under the version in force. Harm outweighs a prefix that a provider has cached:
+    /// what was denied or stopped ends under way.
     fn publish(&mut self, book: &Book) {
         let before = self.versions.live();
+        let keeps_before = !book.has_ended_since(before.version);
         self.versions
-            .publish(book.version, book.lessons(book.version));
+            .publish(book.version, book.lessons(book.version), keeps_before);
         let after = self.versions.live();
-        let id = self.note_version(
-            &describe(&before),
-            &after,
-            "Conversations that begin from now on have it; those under way keep theirs.",
-        );
+        let evidence = if keeps_before {
+            "Conversations that begin from now on have it; those under way keep theirs."
+        } else {
+            "All conversations have it from now on, also those under way: it does without what was denied or did harm."
+        };
+        let id = self.note_version(&describe(&before), &after, evidence);
         self.told.version = Some((book.version, id));
         let version = book.version;
         let pairs: Vec<_> = book.rules.iter().map(Entry::pair).collect();
@@ -249,7 +252,7 @@ impl Student {
                 subject: format!("{SUBJECT} (rule {rule})").into(),
                 action: Action::RolledBack,
                 before: "the shorter text".into(),
-                after: "the text as it comes, for conversations that begin from now on".into(),
+                after: "the text as it comes, also in conversations under way".into(),
                 evidence: evidence.clone().into(),
                 expected: Some(gain),
             });

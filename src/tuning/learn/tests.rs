@@ -425,9 +425,13 @@ async fn a_growing_conversation_keeps_its_prefix_through_a_change_of_versions() 
     act.holdout = 0.0;
     let learning = Learning::start(&act, Journal::default()).unwrap();
     let plan = Plan::uniform(&Compressor::new(Level::Balanced));
-    let sent = |messages: &[Value]| {
+    let read = |messages: &[Value]| {
         let body = json!({"model": "m", "messages": messages});
-        let json = Json::parse(Bytes::from(body.to_string())).unwrap();
+        Json::parse(Bytes::from(body.to_string())).unwrap()
+    };
+    let treat = |messages: &[Value]| learning.treat(&plan, false, &read(messages), &[1; 32]);
+    let sent = |messages: &[Value]| {
+        let json = read(messages);
         let treatment = learning.treat(&plan, false, &json, &[1; 32]);
         let plan = treatment.plan.as_ref().unwrap_or(&plan);
         let edited = crate::layers::compress::compress_messages(&json, plan, None);
@@ -441,7 +445,7 @@ async fn a_growing_conversation_keeps_its_prefix_through_a_change_of_versions() 
             ..lesson()
         };
         let lessons = compressor::Lessons::new(vec![lesson], compressor::Skips::default());
-        learning.shared.versions.publish(version, lessons);
+        learning.shared.versions.publish(version, lessons, true);
     };
     let system = json!({"role": "system", "content": LONG});
     let turn = |role: &str, text: &str| json!({"role": role, "content": text});
@@ -474,9 +478,15 @@ async fn a_growing_conversation_keeps_its_prefix_through_a_change_of_versions() 
         before.iter().map(|sent| sent[0].to_string()).collect();
     assert_eq!(systems.len(), 2, "two versions are in use");
     // The name of what comes out follows the version, so that what was kept under another one is not found.
-    let name = learning.name(&plan, false);
+    let name = learning.name(&plan, false, None);
+    let kept = treat(&[system]);
     publish(9, SHORT);
-    assert_ne!(learning.name(&plan, false), name);
-    assert_ne!(learning.name(&plan, false), learning.name(&plan, true));
+    assert_ne!(learning.name(&plan, false, None), name);
+    assert_ne!(
+        learning.name(&plan, false, None),
+        learning.name(&plan, true, None)
+    );
+    // And who has an earlier one does not leave its answer under the name of the one in force.
+    assert_eq!(learning.name(&plan, false, Some(&kept)), name);
     learning.close().await;
 }
