@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use crate::fingerprint::{self, Fingerprint, Own};
 use crate::json::{Json, Node};
 use crate::metering::account::{self, Account};
 use crate::telemetry::Trace;
-use crate::tuning::learn::{Learning, Outcome, Over, Treatment};
+use crate::tuning::learn::{Learning, Note, Outcome, Over, Treatment};
 use crate::tuning::limits::Given;
 
 /// A validated chat-completion request.
@@ -29,6 +30,8 @@ pub struct Chat {
     /// The limit of tokens, where the proxy put it in.
     limit: Option<Given>,
     pub(super) edit: OnceLock<Edit>,
+    /// What it came to, for whoever learns: told when it is over, once.
+    told: Mutex<Option<Note>>,
     /// How it is shortened, where that is learned.
     treatment: OnceLock<Treatment>,
     edited: OnceLock<Option<Edited>>,
@@ -175,6 +178,7 @@ impl Chat {
             injected,
             limit: None,
             edit: OnceLock::new(),
+            told: Mutex::default(),
             treatment: OnceLock::new(),
             edited: OnceLock::new(),
             saved: OnceLock::new(),
@@ -299,7 +303,7 @@ impl Chat {
         if let Some((learning, _)) = &edit.learning
             && let Some(treatment) = self.treatment.get()
         {
-            learning.hear(&Over {
+            let note = learning.note(&Over {
                 body: self.original.text(),
                 who: &account.who(),
                 plan: &edit.plan,
@@ -308,6 +312,11 @@ impl Chat {
                 outcome,
                 price: price(),
             });
+            // Attempts, and calls with another limit, are one request.
+            let before = std::mem::replace(&mut *self.told.lock(), note);
+            if let Some(before) = before {
+                before.forget();
+            }
         }
     }
 

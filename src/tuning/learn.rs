@@ -33,6 +33,7 @@ pub use self::trial::{Arm, Estimate, Harm, Outcome, Trial};
 
 mod again;
 mod book;
+mod compared;
 mod decide;
 mod kinds;
 mod listener;
@@ -101,6 +102,12 @@ pub struct Over<'r> {
     pub price: u64,
 }
 
+/// What a request came to; whoever drops it says that it is over.
+pub struct Note {
+    learning: Learning,
+    heard: Option<Heard>,
+}
+
 /// What is known, for reports.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
@@ -128,10 +135,13 @@ impl Learning {
         let begin =
             |book: &mut Book| settings.mode == Mode::Act && book.advance(now(), false, false);
         // It was read when the settings were; whoever broke it since then is told in time.
-        let (_, book) = shelf.change(begin).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the compression rules cannot be read or written; none is applied");
-            (false, Book::default())
+        let (_, book, trouble) = shelf.change_anyway(begin).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the compression rules cannot be read; none is applied");
+            (false, Book::default(), None)
         });
+        if let Some(error) = trouble {
+            tracing::warn!(%error, "the compression rules cannot be written; what is decided is lost with this process");
+        }
         let statistics = shelf.statistics().unwrap_or_else(|error| {
             tracing::warn!(%error, "what was learned before cannot be read; counting begins anew");
             Statistics::default()
@@ -204,18 +214,20 @@ impl Learning {
             lot: Some(Lot {
                 version,
                 lessons,
+                conversation: conversation.name,
                 is_held,
                 is_new: conversation.is_new && !is_wished,
             }),
         }
     }
 
-    /// A request is over whose text may be looked at.
-    pub fn hear(&self, over: &Over<'_>) {
+    /// What a request has come to by now, where its text may be looked at. Of several calls for one request the last one is
+    /// what its client gets: it is heard when the note is dropped.
+    pub fn note(&self, over: &Over<'_>) -> Option<Note> {
         if over.plan.is_off() || over.body.len() > LONGEST {
-            return;
+            return None;
         }
-        self.shared.listener.hear(Heard {
+        let heard = Heard {
             body: over.body.clone(),
             caller: versions::NAMES.hash_one(over.who),
             plan: over.treatment.plan.as_ref().unwrap_or(over.plan).clone(),
@@ -223,7 +235,11 @@ impl Learning {
             saved: over.saved.clone(),
             outcome: over.outcome,
             price: over.price,
-        });
+        };
+        Some(Note {
+            learning: self.clone(),
+            heard: Some(heard),
+        })
     }
 
     /// What is known.
@@ -244,6 +260,23 @@ impl Learning {
 impl fmt::Debug for Learning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Learning").finish_non_exhaustive()
+    }
+}
+
+// === impl Note ===
+
+impl Note {
+    /// What was noted after it counts in its place.
+    pub fn forget(mut self) {
+        self.heard = None;
+    }
+}
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        if let Some(heard) = self.heard.take() {
+            self.learning.shared.listener.hear(heard);
+        }
     }
 }
 
