@@ -380,6 +380,11 @@ impl ProxyRequest {
         Some(self.chat()?.alias(self.parts()))
     }
 
+    /// The identity of what came in by which to remember what it came to.
+    pub fn kept_alias(&self) -> Option<Fingerprint> {
+        Some(self.chat()?.kept_alias(self.parts()))
+    }
+
     /// Whether the upstream may see this request twice without harm: questions, and the methods that
     /// RFC 9110 section 9.2.2 calls idempotent.
     pub fn is_repeatable(&self) -> bool {

@@ -81,7 +81,7 @@ pub enum What {
 #[derive(Clone, Copy, Debug, Args, PartialEq, Eq)]
 pub struct When {
     /// Begin the next version at once: a version lives for a day otherwise, so that prompts stay the same for the
-    /// provider's cache. Conversations under way keep theirs.
+    /// provider's cache. Conversations under way keep theirs, but what is denied ends in them as well.
     #[arg(long)]
     pub now: bool,
 }

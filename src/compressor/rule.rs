@@ -45,7 +45,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::Level;
+use super::{Level, Role};
 
 macro_rules! rules {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal @ $level:ident;)+) => {
@@ -141,6 +141,43 @@ pub struct RuleSet(u32);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no compression rule: the rules are {list}", list = names())]
 pub struct UnknownRule(String);
+
+// === impl Rule ===
+
+impl Rule {
+    /// Whether it is ever tried in a text of this role.
+    pub const fn admits(self, role: Role) -> bool {
+        match self {
+            Self::Phrases
+            | Self::Frames
+            | Self::Announcements
+            | Self::Courtesy
+            | Self::Fillers
+            | Self::Contractions
+            | Self::Intensifiers
+            | Self::OptionalThat
+            | Self::LeadEmphasis
+            | Self::Emphasis => matches!(role, Role::System | Role::User),
+            Self::AnsiCodes | Self::ProgressBars | Self::ColumnPadding => {
+                matches!(role, Role::User | Role::Tool)
+            }
+            Self::JsonRows | Self::LogTemplates => matches!(role, Role::Tool),
+            Self::CommonIndent => !matches!(role, Role::System),
+            Self::JsonSpace
+            | Self::RepeatedLines
+            | Self::RepeatedBlocks
+            | Self::RepeatedContent
+            | Self::Boilerplate => !matches!(role, Role::Assistant),
+            Self::TrailingBlanks
+            | Self::BlankLines
+            | Self::InnerBlanks
+            | Self::Invisible
+            | Self::Decoration
+            | Self::TablePadding
+            | Self::Learned => true,
+        }
+    }
+}
 
 // === impl RuleSet ===
 

@@ -182,11 +182,22 @@ pub(crate) fn compress_messages(
     Some(Edited { json, saved })
 }
 
-/// The texts of a request that may be edited, and whose they are.
-pub(crate) fn editable(root: &Node) -> Vec<(Role, &str)> {
-    let all = said(root).into_iter();
-    all.filter_map(|said| Some((said.role?, &*said.text.value)))
-        .collect()
+/// The texts of a request that may be edited, and whose they are; and how many of them, the last ones, were said since the
+/// model spoke last: the others came in an earlier request already.
+pub(crate) fn editable(root: &Node) -> (Vec<(Role, &str)>, usize) {
+    let messages = root.get("messages").and_then(Node::as_array);
+    let spoke = messages.unwrap_or_default().iter().rposition(|message| {
+        let role = message.get("role").and_then(Node::as_str);
+        role.and_then(Role::of_message) == Some(Role::Assistant)
+    });
+    let all: Vec<_> = said(root)
+        .into_iter()
+        .filter_map(|said| Some((said.message, said.role?, &*said.text.value)))
+        .collect();
+    let is_new = |message: usize| spoke.is_none_or(|spoke| message > spoke);
+    let new = all.iter().filter(|(message, ..)| is_new(*message)).count();
+    let texts = all.into_iter().map(|(_, role, text)| (role, text));
+    (texts.collect(), new)
 }
 
 /// The texts of the messages, in the order of the body.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use crate::fingerprint::{self, Fingerprint, Own};
 use crate::json::{Json, Node};
 use crate::metering::account::{self, Account};
 use crate::telemetry::Trace;
-use crate::tuning::learn::{Learning, Outcome, Over, Treatment};
+use crate::tuning::learn::{Learning, Note, Outcome, Over, Treatment};
 use crate::tuning::limits::Given;
 
 /// A validated chat-completion request.
@@ -29,6 +30,8 @@ pub struct Chat {
     /// The limit of tokens, where the proxy put it in.
     limit: Option<Given>,
     pub(super) edit: OnceLock<Edit>,
+    /// What it came to, for whoever learns: told when it is over, once.
+    told: Mutex<Option<Note>>,
     /// How it is shortened, where that is learned.
     treatment: OnceLock<Treatment>,
     edited: OnceLock<Option<Edited>>,
@@ -175,6 +178,7 @@ impl Chat {
             injected,
             limit: None,
             edit: OnceLock::new(),
+            told: Mutex::default(),
             treatment: OnceLock::new(),
             edited: OnceLock::new(),
             saved: OnceLock::new(),
@@ -299,7 +303,7 @@ impl Chat {
         if let Some((learning, _)) = &edit.learning
             && let Some(treatment) = self.treatment.get()
         {
-            learning.hear(&Over {
+            let note = learning.note(&Over {
                 body: self.original.text(),
                 who: &account.who(),
                 plan: &edit.plan,
@@ -308,6 +312,11 @@ impl Chat {
                 outcome,
                 price: price(),
             });
+            // Attempts, and calls with another limit, are one request.
+            let before = std::mem::replace(&mut *self.told.lock(), note);
+            if let Some(before) = before {
+                before.forget();
+            }
         }
     }
 
@@ -325,26 +334,37 @@ impl Chat {
         })
     }
 
-    /// The identity of what came in.
+    /// The identity of what came in, under the version of what was learned that was in force then.
     pub(super) fn alias(&self, parts: &Parts) -> Fingerprint {
-        *self.alias.get_or_init(|| {
-            let edit = self.edit.get();
-            let by_settings = edit.map_or_else(|| Plan::default().name(), |edit| edit.plan.name());
-            let learned = edit.and_then(|edit| {
-                let (learning, _) = edit.learning.as_ref()?;
-                Some(learning.name(&edit.plan, edit.is_wished))
-            });
-            let name = learned.as_ref().map_or(&by_settings[..], |name| &name[..]);
-            fingerprint::alias(
-                self.known(),
-                parts.scope,
-                &parts.path,
-                parts.headers.iter(),
-                name,
-                self.injected,
-                self.original.text(),
-            )
-        })
+        *self.alias.get_or_init(|| self.alias_under(parts, None))
+    }
+
+    /// The same under the version that it was shortened by, which a conversation under way may have kept: by this name what
+    /// it came to is remembered.
+    pub(super) fn kept_alias(&self, parts: &Parts) -> Fingerprint {
+        match self.treatment.get() {
+            Some(treatment) => self.alias_under(parts, Some(treatment)),
+            None => self.alias(parts),
+        }
+    }
+
+    fn alias_under(&self, parts: &Parts, treatment: Option<&Treatment>) -> Fingerprint {
+        let edit = self.edit.get();
+        let by_settings = edit.map_or_else(|| Plan::default().name(), |edit| edit.plan.name());
+        let learned = edit.and_then(|edit| {
+            let (learning, _) = edit.learning.as_ref()?;
+            Some(learning.name(&edit.plan, edit.is_wished, treatment))
+        });
+        let name = learned.as_ref().map_or(&by_settings[..], |name| &name[..]);
+        fingerprint::alias(
+            self.known(),
+            parts.scope,
+            &parts.path,
+            parts.headers.iter(),
+            name,
+            self.injected,
+            self.original.text(),
+        )
     }
 
     /// The digests of texts that came before, where they may be kept.

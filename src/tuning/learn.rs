@@ -33,6 +33,7 @@ pub use self::trial::{Arm, Estimate, Harm, Outcome, Trial};
 
 mod again;
 mod book;
+mod compared;
 mod decide;
 mod kinds;
 mod listener;
@@ -101,6 +102,12 @@ pub struct Over<'r> {
     pub price: u64,
 }
 
+/// What a request came to; whoever drops it says that it is over.
+pub struct Note {
+    learning: Learning,
+    heard: Option<Heard>,
+}
+
 /// What is known, for reports.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
@@ -128,10 +135,13 @@ impl Learning {
         let begin =
             |book: &mut Book| settings.mode == Mode::Act && book.advance(now(), false, false);
         // It was read when the settings were; whoever broke it since then is told in time.
-        let (_, book) = shelf.change(begin).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the compression rules cannot be read or written; none is applied");
-            (false, Book::default())
+        let (_, book, trouble) = shelf.change_anyway(begin).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the compression rules cannot be read; none is applied");
+            (false, Book::default(), None)
         });
+        if let Some(error) = trouble {
+            tracing::warn!(%error, "the compression rules cannot be written; what is decided is lost with this process");
+        }
         let statistics = shelf.statistics().unwrap_or_else(|error| {
             tracing::warn!(%error, "what was learned before cannot be read; counting begins anew");
             Statistics::default()
@@ -155,8 +165,13 @@ impl Learning {
     }
 
     /// The name of what becomes of a text: that of the plan, and of all else that it depends on. Whether its client wished
-    /// for a level is a part of that.
-    pub fn name(&self, plan: &Plan, is_wished: bool) -> [u8; NAME_BYTES] {
+    /// for a level is a part of that, and the version that it was treated by: that in force where it was not yet.
+    pub fn name(
+        &self,
+        plan: &Plan,
+        is_wished: bool,
+        treatment: Option<&Treatment>,
+    ) -> [u8; NAME_BYTES] {
         let mut name = [0; NAME_BYTES];
         let (of_plan, rest) = name.split_at_mut(PLAN_NAME_BYTES);
         of_plan.copy_from_slice(&plan.name());
@@ -165,7 +180,9 @@ impl Learning {
                 settings, versions, ..
             } = &*self.shared;
             let (digest, rest) = rest.split_at_mut(8);
-            digest.copy_from_slice(&versions.digest().to_le_bytes());
+            let lot = treatment.and_then(|treatment| treatment.lot.as_ref());
+            let named = lot.map_or_else(|| versions.digest(), |lot| lot.lessons.digest());
+            digest.copy_from_slice(&named.to_le_bytes());
             let (share, rest) = rest.split_at_mut(8);
             share.copy_from_slice(&settings.holdout.to_le_bytes());
             rest.copy_from_slice(&[plan.learns() | u8::from(is_wished) << 7]);
@@ -197,18 +214,20 @@ impl Learning {
             lot: Some(Lot {
                 version,
                 lessons,
+                conversation: conversation.name,
                 is_held,
                 is_new: conversation.is_new && !is_wished,
             }),
         }
     }
 
-    /// A request is over whose text may be looked at.
-    pub fn hear(&self, over: &Over<'_>) {
+    /// What a request has come to by now, where its text may be looked at. Of several calls for one request the last one is
+    /// what its client gets: it is heard when the note is dropped.
+    pub fn note(&self, over: &Over<'_>) -> Option<Note> {
         if over.plan.is_off() || over.body.len() > LONGEST {
-            return;
+            return None;
         }
-        self.shared.listener.hear(Heard {
+        let heard = Heard {
             body: over.body.clone(),
             caller: versions::NAMES.hash_one(over.who),
             plan: over.treatment.plan.as_ref().unwrap_or(over.plan).clone(),
@@ -216,7 +235,11 @@ impl Learning {
             saved: over.saved.clone(),
             outcome: over.outcome,
             price: over.price,
-        });
+        };
+        Some(Note {
+            learning: self.clone(),
+            heard: Some(heard),
+        })
     }
 
     /// What is known.
@@ -237,6 +260,23 @@ impl Learning {
 impl fmt::Debug for Learning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Learning").finish_non_exhaustive()
+    }
+}
+
+// === impl Note ===
+
+impl Note {
+    /// What was noted after it counts in its place.
+    pub fn forget(mut self) {
+        self.heard = None;
+    }
+}
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        if let Some(heard) = self.heard.take() {
+            self.learning.shared.listener.hear(heard);
+        }
     }
 }
 

@@ -384,6 +384,82 @@ async fn approve(house: &House, text: &str, with: &str) {
     std::fs::remove_file(path).unwrap();
 }
 
+/// Waits until a proxy has this version of the rules.
+async fn in_force(proxy: &Proxy, version: u32) {
+    let follows = async {
+        loop {
+            let stats = proxy.get("/api/optimization-stats").await.json();
+            if stats["compression"]["learned"]["version"] == version {
+                break;
+            }
+        }
+    };
+    within("the next version of the rules", follows).await;
+}
+
+#[tokio::test]
+async fn what_is_denied_at_once_ends_at_once_however_often_the_same_is_asked() {
+    let upstream = Upstream::start().await;
+    let house = House::new("");
+    approve(&house, SYSTEM, SHORTER).await;
+    let proxy = house.proxy(&upstream).await;
+    let first = request(SYSTEM, "hi");
+    let mut later = first.clone();
+    let more = [
+        json!({"role": "assistant", "content": "Hello."}),
+        json!({"role": "user", "content": "And then?"}),
+    ];
+    later["messages"].as_array_mut().unwrap().extend(more);
+    let system = || upstream.last().json()["messages"][0]["content"].clone();
+    for request in [&first, &later] {
+        proxy.chat(request).await;
+        assert_eq!(system(), compressed(SHORTER));
+    }
+    let id = house.told(&["list"]).await["rules"][0]["id"].clone();
+    house.told(&["deny", id.as_str().unwrap(), "--now"]).await;
+    in_force(&proxy, 2).await;
+    // Under way or new, none is answered by what was answered to the shorter text.
+    for request in [&later, &first] {
+        let asked = upstream.calls();
+        proxy.chat(request).await;
+        assert_eq!(upstream.calls(), asked + 1);
+        assert_eq!(system(), compressed(SYSTEM));
+        proxy.chat(request).await;
+        assert_eq!(upstream.calls(), asked + 1, "it is kept as it is now");
+    }
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_of_a_conversation_that_kept_its_version_is_not_that_of_the_next() {
+    let upstream = Upstream::start().await;
+    let house = House::new("");
+    let proxy = house.proxy(&upstream).await;
+    let first = request(SYSTEM, QUESTIONS[0]);
+    let mut later = first.clone();
+    let more = [
+        json!({"role": "assistant", "content": "Hello."}),
+        json!({"role": "user", "content": "And then?"}),
+    ];
+    later["messages"].as_array_mut().unwrap().extend(more);
+    proxy.chat(&first).await;
+    approve(&house, SYSTEM, SHORTER).await;
+    in_force(&proxy, 1).await;
+    proxy.chat(&later).await;
+    let system = || upstream.last().json()["messages"][0]["content"].clone();
+    assert_eq!(system(), compressed(SYSTEM), "it keeps what it began under");
+    // It begins anew, and has the next version from then on.
+    proxy.chat(&first).await;
+    assert_eq!(system(), compressed(SHORTER));
+    let asked = upstream.calls();
+    proxy.chat(&later).await;
+    assert_eq!(
+        (upstream.calls(), system()),
+        (asked + 1, json!(compressed(SHORTER)))
+    );
+    proxy.stop().await;
+}
+
 #[tokio::test]
 async fn a_service_that_runs_follows_what_is_decided() {
     let upstream = Upstream::start().await;
@@ -392,15 +468,7 @@ async fn a_service_that_runs_follows_what_is_decided() {
     let first = request(SYSTEM, QUESTIONS[0]);
     proxy.chat(&first).await;
     approve(&house, SYSTEM, SHORTER).await;
-    let in_force = async {
-        loop {
-            let stats = proxy.get("/api/optimization-stats").await.json();
-            if stats["compression"]["learned"]["version"] == 1 {
-                break;
-            }
-        }
-    };
-    within("the version that was approved", in_force).await;
+    in_force(&proxy, 1).await;
     proxy.chat(&request(SYSTEM, QUESTIONS[1])).await;
     assert_eq!(
         upstream.last().json()["messages"][0]["content"],

@@ -22,7 +22,7 @@ use crate::reply::Reply;
 use crate::request::{CacheControl, Chat, Content, Parts, ProxyRequest, Route};
 use crate::stack;
 use crate::tokens::Vocabulary;
-use crate::tuning::learn::{Entry, Mode, State};
+use crate::tuning::learn::{Book, Entry, Mode, Span, State};
 
 /// Nobody waits longer for a proposal.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -101,10 +101,13 @@ pub(super) fn run(desk: &Desk<'_>, args: &ProposeArgs) -> anyhow::Result<()> {
     let comparison = Comparison::of(&entry);
     let id = entry.id();
     let is_shorter = entry.lesson.check();
-    desk.shelf.change(|book| {
-        entry.state = State::Proposed;
-        book.put(entry);
-    })?;
+    let (is_kept, _) = desk.shelf.change(|book| keep(book, entry))?;
+    if !is_kept {
+        bail!(
+            "{id} was approved meanwhile, or is in force until the next version, and stays as it is; what the model proposed: {}",
+            super::super::explain::visible(&proposal.text)
+        );
+    }
     if desk.is_json {
         let mut told = comparison.json();
         told["state"] = "proposed".into();
@@ -126,6 +129,19 @@ pub(super) fn run(desk: &Desk<'_>, args: &ProposeArgs) -> anyhow::Result<()> {
         "{}\n{prompt} tokens sent, {answer} received; {cost}\n{verdict}\n",
         comparison.show()
     ))
+}
+
+/// Keeps a proposal, unless somebody approved a version of the text while the model was asked. What is in force until the
+/// next version stays so.
+fn keep(book: &mut Book, mut entry: Entry) -> bool {
+    let known = book.find(&entry.id());
+    if known.is_some_and(|known| known.state == State::Approved || known.span.has(book.version)) {
+        return false;
+    }
+    entry.state = State::Proposed;
+    entry.span = Span::default();
+    book.put(entry);
+    true
 }
 
 /// What the table of prices says, in brackets.
@@ -236,4 +252,33 @@ fn request(model: &str, text: &str) -> anyhow::Result<ProxyRequest> {
         parts,
         Content::Chat(Box::new(Chat::new(json, &[]))),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compressor::{Lesson, Role};
+
+    #[test]
+    fn what_was_approved_while_the_model_was_asked_stays() {
+        let entry = |with: &str, state, span| Entry {
+            lesson: Lesson {
+                role: Role::System,
+                unit: Unit::Text,
+                text: "a text".into(),
+                with: with.into(),
+            },
+            state,
+            is_pinned: false,
+            span,
+            note: None,
+        };
+        let proposed = entry("model's", State::Proposed, Span::default());
+        let mut book = Book::default();
+        assert!(keep(&mut book, proposed.clone()));
+        let approved = entry("operator's", State::Approved, Span::begin_after(0));
+        book.put(approved.clone());
+        assert!(!keep(&mut book, proposed));
+        assert_eq!(book.rules, [approved]);
+    }
 }

@@ -135,7 +135,7 @@ impl Answers {
         let fingerprint = request.fingerprint()?;
         note(fingerprint);
         let entry = memory.find(fingerprint)?;
-        memory.remember(alias, spelling(request)?);
+        memory.remember(request.kept_alias()?, spelling(request)?);
         Some(entry)
     }
 
@@ -244,7 +244,8 @@ impl Answers {
         if let Some(alias) = request.alias() {
             if let Some(known) = memory.resolve(alias) {
                 request.remember_saved(known.saved);
-            } else if let Some(spelling) = spelling(request) {
+            } else if let (Some(spelling), Some(alias)) = (spelling(request), request.kept_alias())
+            {
                 memory.remember(alias, spelling);
             }
         }

@@ -230,7 +230,8 @@ impl Slot {
             return false;
         }
         metrics.stored.add(1);
-        if let (Some(alias), Some(spelling)) = (self.request.alias(), spelling(&self.request)) {
+        if let (Some(spelling), Some(alias)) = (spelling(&self.request), self.request.kept_alias())
+        {
             store.memory.remember(alias, spelling);
         }
         true

@@ -100,7 +100,7 @@ impl Repeats {
         let learned = self
             .learning
             .as_ref()
-            .map(|learning| learning.name(&plan, asked.level.is_some()));
+            .map(|learning| learning.name(&plan, asked.level.is_some(), None));
         fingerprint::alias(
             known,
             asked.scope,

@@ -23,6 +23,9 @@ mod tests;
 /// How long a version is in force at least.
 pub const LIFE: Duration = Duration::from_hours(24);
 
+/// A larger version cannot stand in a file: there is always one after it.
+const MOST: u32 = u32::MAX / 2;
+
 /// What stands above the rules.
 const HEAD: &str = "\
 # What Pegasus Nest has learned to shorten on this service's own traffic. The service and `pegasus-nest rules` write this
@@ -157,8 +160,17 @@ impl Book {
             let at = error.span().map_or(0, |span| span.start);
             broken(at, error.message().replace('\n', " "))
         })?;
+        let (at, version) = file.version.map_or((0, 0), |version| {
+            (version.span().start, version.into_inner())
+        });
+        if version > MOST {
+            return Err(broken(
+                at,
+                format!("version {version} is too large: {MOST} is the last one that can be given"),
+            ));
+        }
         let mut book = Self {
-            version: file.version,
+            version,
             since: file.since.map(|Word(since)| since),
             ..Self::default()
         };
@@ -194,7 +206,7 @@ impl Book {
             }
             book.skips.push(skip);
         }
-        let next = book.version + 1;
+        let next = book.version.saturating_add(1);
         // What was written by hand says no version.
         for (state, span) in book.spans() {
             if state == State::Approved {
@@ -209,7 +221,7 @@ impl Book {
     /// The file.
     pub fn write(&self) -> String {
         let file = File {
-            version: self.version,
+            version: Some(Spanned::new(0..0, self.version)),
             since: self.since.map(Word),
             rules: self
                 .rules
@@ -241,7 +253,7 @@ impl Book {
     /// Begins the next version, if it would be another one, because of what was decided or because a rule in force
     /// `is_edited`, and the time has come or nobody can wait. Whether it did.
     pub fn advance(&mut self, now: Timestamp, is_edited: bool, cannot_wait: bool) -> bool {
-        let next = self.version + 1;
+        let next = self.version.saturating_add(1);
         let changes = |span: &Span| span.has(self.version) != span.has(next);
         let rules = self.rules.iter().map(|entry| &entry.span);
         let mut spans = rules.chain(self.skips.iter().map(|skip| &skip.span));
@@ -252,6 +264,16 @@ impl Book {
         self.version = next;
         self.since = Some(now);
         true
+    }
+
+    /// Whether a version since this one does without something that it had because that was denied or did harm.
+    pub fn has_ended_since(&self, version: u32) -> bool {
+        let rules = self.rules.iter().map(|entry| (entry.state, entry.span));
+        let skips = self.skips.iter().map(|skip| (skip.state, skip.span));
+        let mut ended = rules.chain(skips).filter(|(state, span)| {
+            matches!(state, State::Denied | State::Stopped) && span.has(version)
+        });
+        ended.any(|(_, span)| !span.has(self.version))
     }
 
     /// When the next version may begin; `None`: at once.
@@ -341,7 +363,7 @@ impl Span {
     /// It begins with the version after this one.
     pub fn begin_after(version: u32) -> Self {
         Self {
-            from: Some(version + 1),
+            from: Some(version.saturating_add(1)),
             until: None,
         }
     }
@@ -351,7 +373,7 @@ impl Span {
         if self.from.is_some_and(|from| from > version) {
             *self = Self::default();
         } else if self.has(version) {
-            self.until = Some(version + 1);
+            self.until = Some(version.saturating_add(1));
         }
     }
 }

@@ -53,7 +53,7 @@ impl Student {
     /// Changes the rules; `change` says whether the next version cannot wait. What is in force then is published.
     fn change(&mut self, now: Timestamp, change: impl FnOnce(&mut Book) -> bool) {
         let live = self.versions.live();
-        let changed = self.shelf.change(|book| {
+        let changed = self.shelf.change_anyway(|book| {
             let cannot_wait = change(book);
             // A file that was removed or put back has what it has from the next version on.
             if book.version < live.version {
@@ -65,44 +65,57 @@ impl Student {
             book.advance(now, is_edited, cannot_wait);
         });
         self.stamp = self.shelf.stamp();
-        let book = match changed {
-            Ok(((), book)) => book,
-            Err(error) => {
-                let error = error.to_string();
-                if self.told.trouble.as_ref() != Some(&error) {
-                    tracing::warn!(
-                        error,
-                        "the compression rules cannot be read or written; those in force stay"
-                    );
-                }
-                self.told.trouble = Some(error);
-                return;
-            }
+        let (book, trouble) = match changed {
+            Ok(((), book, trouble)) => (Some(book), trouble),
+            Err(trouble) => (None, Some(trouble)),
         };
-        self.told.trouble = None;
+        let trouble = trouble.map(|trouble| trouble.to_string());
+        if let Some(error) = trouble.as_ref().filter(|_| self.told.trouble != trouble) {
+            tracing::warn!(
+                error,
+                is_applied = book.is_some(),
+                "the compression rules cannot be read or written"
+            );
+        }
+        self.told.trouble = trouble;
+        let Some(book) = book else {
+            return;
+        };
         if book.version != live.version {
             self.publish(&book);
         }
     }
 
-    /// From now on conversations begin under the version in force.
+    /// From now on conversations begin under the version in force. Harm outweighs a prefix that a provider has cached:
+    /// what was denied or stopped ends under way.
     fn publish(&mut self, book: &Book) {
         let before = self.versions.live();
+        let keeps_before = !book.has_ended_since(before.version);
         self.versions
-            .publish(book.version, book.lessons(book.version));
+            .publish(book.version, book.lessons(book.version), keeps_before);
         let after = self.versions.live();
-        let id = self.note_version(
-            &describe(&before),
-            &after,
-            "Conversations that begin from now on have it; those under way keep theirs.",
-        );
+        let evidence = if keeps_before {
+            "Conversations that begin from now on have it; those under way keep theirs."
+        } else {
+            "All conversations have it from now on, also those under way: it does without what was denied or did harm."
+        };
+        let id = self.note_version(&describe(&before), &after, evidence);
         self.told.version = Some((book.version, id));
         let version = book.version;
         let pairs: Vec<_> = book.rules.iter().map(Entry::pair).collect();
         self.trials.retain(|(of, pair), _| match pair {
             Some(pair) => pairs.contains(pair),
-            None => of + 1 >= version,
+            None => of.saturating_add(1) >= version,
         });
+        self.begin_trials(book, before.version);
+    }
+
+    /// A rule that was approved anew is judged by what comes from now on.
+    pub(super) fn begin_trials(&mut self, book: &Book, before: u32) {
+        let is_new = |span: &Span| span.has(book.version) && !span.has(before);
+        for entry in book.rules.iter().filter(|entry| is_new(&entry.span)) {
+            self.trials.remove(&(0, Some(entry.pair())));
+        }
     }
 
     fn note_version(&self, before: &str, after: &Live, evidence: &str) -> Id {
@@ -249,7 +262,7 @@ impl Student {
                 subject: format!("{SUBJECT} (rule {rule})").into(),
                 action: Action::RolledBack,
                 before: "the shorter text".into(),
-                after: "the text as it comes, for conversations that begin from now on".into(),
+                after: "the text as it comes, also in conversations under way".into(),
                 evidence: evidence.clone().into(),
                 expected: Some(gain),
             });

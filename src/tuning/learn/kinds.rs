@@ -52,7 +52,8 @@ impl Kinds {
         };
         for kind in Kind::ALL.iter().filter(|kind| survey.has(**kind)) {
             for rule in Rule::ALL.iter().filter(|rule| **rule != Rule::Learned) {
-                if compressor.rules().has(*rule) && !compressor.skips_in(*rule, *kind) {
+                let is_tried = compressor.rules().has(*rule) && rule.admits(role);
+                if is_tried && !compressor.skips_in(*rule, *kind) {
                     self.of(*rule, *kind, now).texts += 1;
                 }
             }
@@ -138,6 +139,18 @@ mod tests {
         }));
         let again = Kinds::new(kinds.all());
         assert_eq!(again.in_vain(later).collect::<Vec<_>>(), vain);
+    }
+
+    #[test]
+    fn a_rule_is_tried_only_in_texts_of_roles_that_it_admits() {
+        let plan = Plan::uniform(&Compressor::new(Level::Aggressive));
+        let survey = Survey::of("We went home.", Role::Tool);
+        let mut kinds = Kinds::default();
+        kinds.tried(&survey, &plan, Role::Tool, Timestamp::UNIX_EPOCH);
+        let tried = kinds.all().into_iter().map(|(rule, ..)| rule.0);
+        let tried: Vec<_> = tried.collect();
+        assert!(tried.contains(&Rule::LogTemplates) && tried.contains(&Rule::BlankLines));
+        assert!(!tried.contains(&Rule::Phrases) && !tried.contains(&Rule::Emphasis));
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub(super) struct Lot {
     pub version: u32,
     /// What that has.
     pub lessons: Arc<Lessons>,
+    /// The name of the conversation.
+    pub conversation: u64,
     /// It is held out.
     pub is_held: bool,
     /// This is its first request, and it is compared.

@@ -7,7 +7,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
+
+use parking_lot::Mutex;
 
 use super::book::{Book, Broken};
 use super::statistics::Statistics;
@@ -17,7 +20,12 @@ use crate::store::directory;
 #[derive(Debug, Clone)]
 pub struct Shelf {
     rules: PathBuf,
+    /// The rules as this process changed them and could not write them, and the content of the file that they came from.
+    unwritten: Arc<Mutex<Option<Unwritten>>>,
 }
+
+/// Rules that could not be written, and the content of the file that they came from.
+type Unwritten = (Option<Stamp>, Book);
 
 /// What tells one content of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +69,10 @@ pub enum Trouble {
 impl Shelf {
     /// The rules are in this file, whether it is there yet or not.
     pub fn new(rules: PathBuf) -> Self {
-        Self { rules }
+        Self {
+            rules,
+            unwritten: Arc::default(),
+        }
     }
 
     /// The rule file.
@@ -81,6 +92,11 @@ impl Shelf {
 
     /// The rules; none where there is no file.
     pub fn read(&self) -> Result<Book, Trouble> {
+        if let Some((stamp, book)) = &*self.unwritten.lock()
+            && *stamp == self.stamp()
+        {
+            return Ok(book.clone());
+        }
         let text = match fs::read_to_string(&self.rules) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Book::default()),
@@ -95,6 +111,37 @@ impl Shelf {
     /// Changes the rules while nobody else does; gives what `change` said, and what they are now. What did not change is
     /// not written.
     pub fn change<T>(&self, change: impl FnOnce(&mut Book) -> T) -> Result<(T, Book), Trouble> {
+        let lock = self.lock()?;
+        let (said, book, is_changed) = self.edit(change)?;
+        if is_changed {
+            self.replace(&self.rules, book.write().as_bytes())?;
+        }
+        drop(lock);
+        Ok((said, book))
+    }
+
+    /// The same for the service, which applies what it can read: where nothing can be written, what it changed is kept in
+    /// memory for as long as the file stays what it is. Gives the trouble as well.
+    pub(super) fn change_anyway<T>(
+        &self,
+        change: impl FnOnce(&mut Book) -> T,
+    ) -> Result<(T, Book, Option<Trouble>), Trouble> {
+        let lock = self.lock();
+        let (said, book, is_changed) = self.edit(change)?;
+        let written = lock.and_then(|lock| {
+            if is_changed {
+                self.replace(&self.rules, book.write().as_bytes())?;
+            }
+            drop(lock);
+            Ok(())
+        });
+        let trouble = written.err();
+        let kept = trouble.is_some().then(|| (self.stamp(), book.clone()));
+        *self.unwritten.lock() = kept;
+        Ok((said, book, trouble))
+    }
+
+    fn lock(&self) -> Result<File, Trouble> {
         let lock = self.rules.with_extension("lock");
         let file = OpenOptions::new()
             .write(true)
@@ -105,13 +152,16 @@ impl Shelf {
             .map_err(|error| trouble(&lock, error))?;
         self.belongs_with(&lock);
         file.lock().map_err(|error| trouble(&lock, error))?;
+        Ok(file)
+    }
+
+    /// What `change` said, what the rules are then, and whether they are others.
+    fn edit<T>(&self, change: impl FnOnce(&mut Book) -> T) -> Result<(T, Book, bool), Trouble> {
         let mut book = self.read()?;
         let before = book.clone();
         let said = change(&mut book);
-        if book != before {
-            self.replace(&self.rules, book.write().as_bytes())?;
-        }
-        Ok((said, book))
+        let is_changed = book != before;
+        Ok((said, book, is_changed))
     }
 
     /// What the service has counted; nothing where there is no file.
@@ -141,6 +191,9 @@ impl Shelf {
     }
 
     fn replace(&self, path: &Path, text: &[u8]) -> Result<(), Trouble> {
+        // A link stays one: what it leads to is replaced.
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let path = &*real;
         let mut beside = path.to_path_buf().into_os_string();
         beside.push(format!(".{}", std::process::id()));
         let beside = PathBuf::from(beside);
@@ -226,6 +279,37 @@ mod tests {
             }
         });
         assert_eq!(shelf.read().unwrap().version, 100);
+    }
+
+    #[test]
+    fn a_link_to_the_rules_stays_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let (real, link) = (
+            directory.path().join("real.toml"),
+            directory.path().join("link.toml"),
+        );
+        fs::write(&real, "version = 1\n").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let shelf = Shelf::new(link.clone());
+        shelf.change(|book| book.version = 2).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(Shelf::new(real).read().unwrap().version, 2);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_until_the_file_is_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(directory.path().join("rules.toml"));
+        fs::write(shelf.path(), "version = 1\n").unwrap();
+        // Nobody, not even root, can open a directory as a lock.
+        fs::create_dir(shelf.path().with_extension("lock")).unwrap();
+        assert!(shelf.change(|book| book.version = 2).is_err());
+        let ((), book, trouble) = shelf.change_anyway(|book| book.version = 2).unwrap();
+        assert!(book.version == 2 && trouble.is_some());
+        assert_eq!(shelf.read().unwrap().version, 2);
+        assert_eq!(Shelf::new(shelf.path().into()).read().unwrap().version, 1);
+        fs::write(shelf.path(), "# another\nversion = 5\n").unwrap();
+        assert_eq!(shelf.read().unwrap().version, 5);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::again::Questions;
 use super::book::pair;
+use super::compared::Compared;
 use super::decide::Told;
 use super::kinds::Kinds;
 use super::listener::{Heard, Lot};
@@ -18,10 +19,11 @@ use super::trial::{Outcome, Trial};
 use super::versions::Versions;
 use super::word::Word;
 use super::{Known, Mode, is_learned_from};
-use crate::compressor::{Role, Survey, Unit, paragraphs};
+use crate::compressor::{MIN_TOKENS, Role, Survey, Unit, paragraphs};
 use crate::config;
 use crate::json::Json;
 use crate::layers::compress::editable;
+use crate::tokens::Vocabulary;
 use crate::tuning::journal::Journal;
 
 /// How often decisions are made and figures written, in looks at the clock.
@@ -44,6 +46,7 @@ pub(super) struct Student {
     pub(super) since: Timestamp,
     pub(super) told: Told,
     questions: Questions<(BTreeSet<About>, bool)>,
+    compared: Compared,
     heard: (u64, u64),
     ticks: u32,
     /// Something was counted that is not written.
@@ -71,6 +74,7 @@ impl Student {
             heard: (known.heard, known.missed),
             told: Told::default(),
             questions: Questions::default(),
+            compared: Compared::default(),
             ticks: 0,
             is_new: false,
             settings,
@@ -96,13 +100,15 @@ impl Student {
         let Ok(json) = Json::parse(heard.body.clone()) else {
             return;
         };
-        let texts = editable(json.root());
+        let (texts, new) = editable(json.root());
+        let known = texts.len() - new;
         let is_held = heard.lot.as_ref().is_some_and(|lot| lot.is_held);
         let is_answered = matches!(heard.outcome, Outcome::Answered { .. });
-        for (role, text) in texts.iter().filter(|_| is_answered) {
+        for (at, (role, text)) in texts.iter().enumerate().filter(|_| is_answered) {
             let (role, text) = (*role, *text);
             let survey = Survey::of(text, role);
-            if !is_held {
+            // What comes again each turn is one text, and shorter ones are never edited.
+            if !is_held && at >= known && Vocabulary::O200k.has_at_least(text, MIN_TOKENS) {
                 self.kinds.tried(&survey, &heard.plan, role, now);
             }
             if is_learned_from(role) {
@@ -113,7 +119,11 @@ impl Student {
             self.kinds.saved(&heard.saved.savings, now);
         }
         let about = heard.lot.as_ref().filter(|lot| lot.is_new);
-        let about = about.map(|lot| (about_of(lot, &texts), lot.is_held));
+        let about = about.map(|lot| {
+            let mut about = about_of(lot, &texts);
+            about.retain(|about| self.compared.is_first(about, lot.conversation));
+            (about, lot.is_held)
+        });
         for key in about.iter().flat_map(|(keys, _)| keys) {
             let trial = self.trials.entry(key.clone()).or_default();
             trial.note(is_held, heard.saved.tokens, heard.outcome);

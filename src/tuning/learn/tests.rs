@@ -110,6 +110,7 @@ impl School {
             lot: Some(Lot {
                 version,
                 lessons,
+                conversation: conversation.name,
                 is_held,
                 is_new: conversation.is_new,
             }),
@@ -179,6 +180,116 @@ fn what_is_approved_comes_into_force_and_what_follows_a_day_later() {
             .all(|entry| entry.decision.action == Action::Applied)
     );
     assert_eq!(told.len(), 2, "{told:?}");
+}
+
+#[test]
+fn a_body_that_comes_again_and_again_is_one_conversation() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut school = School::new(directory.path(), Mode::Act);
+    for _ in 0..30 {
+        school.ask(1, &body(LONG, "hi"), |_| Outcome::Failed);
+    }
+    let trial = school.student.known().trial;
+    assert_eq!(trial.treated.requests + trial.held.requests, 1);
+    assert_eq!(trial.treated.again + trial.held.again, 1);
+}
+
+#[test]
+fn short_texts_and_what_was_said_before_are_not_tried() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut school = School::new(directory.path(), Mode::Act);
+    school.ask(1, &body("We went home.", "hi"), |_| answered(9));
+    assert!(school.student.kinds.all().is_empty());
+    let long = LONG.repeat(2);
+    let mut turns = body(&long, "hi");
+    let more = [
+        json!({"role": "assistant", "content": long}),
+        json!({"role": "user", "content": "And then?"}),
+    ];
+    turns["messages"].as_array_mut().unwrap().extend(more);
+    school.ask(1, &turns, |_| answered(9));
+    assert!(school.student.kinds.all().is_empty(), "it came before");
+    school.ask(1, &body(&long, "hi"), |_| answered(9));
+    assert!(!school.student.kinds.all().is_empty());
+}
+
+#[test]
+fn a_rule_that_is_approved_anew_is_not_stopped_by_what_was_counted_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut school = School::new(directory.path(), Mode::Act);
+    school.approve();
+    school.student.tick(hours(0));
+    for n in 0..400_u64 {
+        let outcome = |is_held: bool| {
+            if is_held {
+                answered(9)
+            } else {
+                Outcome::Failed
+            }
+        };
+        school.ask(n, &body(LONG, &question(n)), outcome);
+    }
+    school.student.decide(hours(1));
+    assert_eq!(school.versions.live().lessons.len(), 0, "it did harm");
+    school.approve();
+    (0..60).for_each(|_| school.student.tick(hours(48)));
+    school.student.decide(hours(49));
+    assert_eq!(
+        school.versions.live().lessons.len(),
+        1,
+        "it has another trial"
+    );
+}
+
+#[tokio::test]
+async fn rules_that_can_be_read_and_not_written_are_applied() {
+    let directory = tempfile::tempdir().unwrap();
+    School::new(directory.path(), Mode::Act).approve();
+    let lock = directory.path().join("rules.lock");
+    std::fs::remove_file(&lock).unwrap();
+    // Nobody, not even root, can open a directory as a lock.
+    std::fs::create_dir(&lock).unwrap();
+    let learning = Learning::start(&settings(directory.path(), Mode::Act), Journal::default());
+    let learning = learning.unwrap();
+    assert_eq!(learning.shared.versions.live().lessons.len(), 1);
+    learning.close().await;
+    let mut school = School::new(directory.path(), Mode::Act);
+    school.student.tick(hours(0));
+    (0..60).for_each(|_| school.student.tick(hours(1)));
+    let live = school.versions.live();
+    assert_eq!((live.version, live.lessons.len()), (1, 1));
+}
+
+/// What a request is told of more than once is heard once, as it ended.
+#[tokio::test]
+async fn a_request_with_several_attempts_is_heard_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let learning = Learning::start(&settings(directory.path(), Mode::Act), Journal::default());
+    let learning = learning.unwrap();
+    let json = Json::parse(Bytes::from(body(LONG, "hi").to_string())).unwrap();
+    let plan = Plan::uniform(&Compressor::new(Level::Balanced));
+    let treatment = learning.treat(&plan, false, &json, &[1; 32]);
+    let note = |outcome| {
+        let who = Who::default();
+        let over = Over {
+            body: json.text(),
+            who: &who,
+            plan: &plan,
+            treatment: &treatment,
+            saved: Saved::default(),
+            outcome,
+            price: 0,
+        };
+        learning.note(&over).unwrap()
+    };
+    note(Outcome::Failed).forget();
+    drop(note(answered(9)));
+    learning.close().await;
+    let known = learning.known();
+    assert_eq!(known.heard, (1, 0));
+    let arms = [known.trial.treated, known.trial.held];
+    assert_eq!(arms.map(|arm| arm.requests).iter().sum::<u64>(), 1);
+    assert_eq!(arms.map(|arm| arm.failed), [0, 0]);
 }
 
 #[test]
@@ -357,7 +468,8 @@ fn rules_that_never_pay_are_left_out_by_kind_and_tried_again_after_a_week() {
     let directory = tempfile::tempdir().unwrap();
     let mut school = School::new(directory.path(), Mode::Act);
     for n in 0..2_000 {
-        school.ask(n % 5, &body("We went home.", &question(n)), |_| answered(9));
+        let home = "We went home. ".repeat(20);
+        school.ask(n % 5, &body(home.trim_end(), &question(n)), |_| answered(9));
     }
     school.student.decide(hours(23));
     assert!(
@@ -425,9 +537,13 @@ async fn a_growing_conversation_keeps_its_prefix_through_a_change_of_versions() 
     act.holdout = 0.0;
     let learning = Learning::start(&act, Journal::default()).unwrap();
     let plan = Plan::uniform(&Compressor::new(Level::Balanced));
-    let sent = |messages: &[Value]| {
+    let read = |messages: &[Value]| {
         let body = json!({"model": "m", "messages": messages});
-        let json = Json::parse(Bytes::from(body.to_string())).unwrap();
+        Json::parse(Bytes::from(body.to_string())).unwrap()
+    };
+    let treat = |messages: &[Value]| learning.treat(&plan, false, &read(messages), &[1; 32]);
+    let sent = |messages: &[Value]| {
+        let json = read(messages);
         let treatment = learning.treat(&plan, false, &json, &[1; 32]);
         let plan = treatment.plan.as_ref().unwrap_or(&plan);
         let edited = crate::layers::compress::compress_messages(&json, plan, None);
@@ -441,7 +557,7 @@ async fn a_growing_conversation_keeps_its_prefix_through_a_change_of_versions() 
             ..lesson()
         };
         let lessons = compressor::Lessons::new(vec![lesson], compressor::Skips::default());
-        learning.shared.versions.publish(version, lessons);
+        learning.shared.versions.publish(version, lessons, true);
     };
     let system = json!({"role": "system", "content": LONG});
     let turn = |role: &str, text: &str| json!({"role": role, "content": text});
@@ -474,9 +590,15 @@ async fn a_growing_conversation_keeps_its_prefix_through_a_change_of_versions() 
         before.iter().map(|sent| sent[0].to_string()).collect();
     assert_eq!(systems.len(), 2, "two versions are in use");
     // The name of what comes out follows the version, so that what was kept under another one is not found.
-    let name = learning.name(&plan, false);
+    let name = learning.name(&plan, false, None);
+    let kept = treat(&[system]);
     publish(9, SHORT);
-    assert_ne!(learning.name(&plan, false), name);
-    assert_ne!(learning.name(&plan, false), learning.name(&plan, true));
+    assert_ne!(learning.name(&plan, false, None), name);
+    assert_ne!(
+        learning.name(&plan, false, None),
+        learning.name(&plan, true, None)
+    );
+    // And who has an earlier one does not leave its answer under the name of the one in force.
+    assert_eq!(learning.name(&plan, false, Some(&kept)), name);
     learning.close().await;
 }

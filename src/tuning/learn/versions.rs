@@ -1,10 +1,13 @@
 //! Which version of the rules a conversation has: the one in force when it began, for as long as it goes on.
 //!
 //! Of a conversation nothing is known but a hash of how it began, and when it last went on. Two versions are in use at
-//! most: a conversation that has gone on through two changes is the only one whose prompts change under way.
+//! most: prompts change under way only where a conversation goes on through two changes, or where what it began under was
+//! denied or did harm. One whose beginning is sent again as a new one has the version in force from then on, and so has
+//! one that rested for longer than any provider keeps its prefix.
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::quality::FixedState;
 use parking_lot::{Mutex, RwLock};
@@ -16,6 +19,8 @@ use crate::json::Node;
 /// Places for conversations, and how many of them can be in each set: 1.5 MiB in all.
 const SETS: usize = 16 * 1024;
 const WAYS: usize = 4;
+/// A conversation that rested for longer has nothing left at its provider to keep its prefix for.
+const REST: Duration = Duration::from_hours(2);
 
 /// Conversations have the same names in all processes, so that all hold out the same ones; and so have callers.
 pub(super) const NAMES: FixedState = FixedState::with_seed(0x5e9a_11c3_07d2_b4f1);
@@ -125,14 +130,15 @@ impl Versions {
         self.live.read().lessons.digest()
     }
 
-    /// From now on conversations begin under this version.
-    pub(super) fn publish(&self, version: u32, lessons: Lessons) {
+    /// From now on conversations begin under this version; those under way go on under the one before it if they may,
+    /// else they have this one as well.
+    pub(super) fn publish(&self, version: u32, lessons: Lessons, keeps_before: bool) {
         let mut live = self.live.write();
-        let before = (live.version, Arc::clone(&live.lessons));
+        let before = keeps_before.then(|| (live.version, Arc::clone(&live.lessons)));
         *live = Live {
             version,
             lessons: Arc::new(lessons),
-            before: Some(before),
+            before,
         };
     }
 
@@ -140,7 +146,7 @@ impl Versions {
     pub(super) fn of(&self, conversation: Conversation) -> (u32, Arc<Lessons>) {
         let live = self.live.read();
         let before = live.before.as_ref().map(|(version, _)| *version);
-        let version = self.touch(conversation.name, live.version, before);
+        let version = self.touch(conversation, live.version, before);
         match &live.before {
             Some((before, lessons)) if *before == version => (version, Arc::clone(lessons)),
             _ => (live.version, Arc::clone(&live.lessons)),
@@ -148,7 +154,8 @@ impl Versions {
     }
 
     /// Notes that a conversation goes on; gives the version that it has, which is one of the two.
-    fn touch(&self, name: u64, current: u32, before: Option<u32>) -> u32 {
+    fn touch(&self, conversation: Conversation, current: u32, before: Option<u32>) -> u32 {
+        let Conversation { name, is_new } = conversation;
         let now = self.began.elapsed().as_secs().saturating_add(1);
         let now = u32::try_from(now).unwrap_or(u32::MAX);
         #[expect(
@@ -161,8 +168,9 @@ impl Versions {
             .iter_mut()
             .find(|place| place.last > 0 && place.name == name);
         if let Some(place) = known {
+            let rested = Duration::from_secs(u64::from(now.saturating_sub(place.last)));
             place.last = now;
-            if Some(place.version) != before {
+            if is_new || rested > REST || Some(place.version) != before {
                 place.version = current;
             }
             return place.version;
@@ -194,6 +202,11 @@ mod tests {
 
     fn named(name: u64) -> Conversation {
         Conversation { name, is_new: true }
+    }
+
+    fn under_way(name: u64) -> Conversation {
+        let is_new = false;
+        Conversation { name, is_new }
     }
 
     fn lessons(with: &str) -> Lessons {
@@ -256,13 +269,37 @@ mod tests {
     async fn a_conversation_keeps_its_version_while_it_goes_on_through_a_change() {
         let versions = Versions::new(1, lessons("one"));
         assert_eq!(versions.of(named(7)).0, 1);
-        versions.publish(2, lessons("two"));
-        let (version, kept) = versions.of(named(7));
+        versions.publish(2, lessons("two"), true);
+        let (version, kept) = versions.of(under_way(7));
         assert_eq!((version, &*kept), (1, &lessons("one")));
         assert_eq!(versions.of(named(8)).0, 2);
         // A second change ends it: two are in use at most.
-        versions.publish(3, lessons("three"));
-        assert_eq!((versions.of(named(7)).0, versions.of(named(8)).0), (3, 2));
+        versions.publish(3, lessons("three"), true);
+        let of = |name| versions.of(under_way(name)).0;
+        assert_eq!((of(7), of(8)), (3, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_beginning_that_is_sent_again_has_the_version_in_force_and_so_has_who_rested() {
+        let versions = Versions::new(1, lessons("one"));
+        versions.of(named(7));
+        versions.of(named(8));
+        versions.publish(2, lessons("two"), true);
+        assert_eq!(versions.of(named(7)).0, 2);
+        assert_eq!(versions.of(under_way(7)).0, 2, "it began anew");
+        tokio::time::advance(REST).await;
+        assert_eq!(versions.of(under_way(8)).0, 1);
+        tokio::time::advance(REST + Duration::from_secs(2)).await;
+        assert_eq!(versions.of(under_way(8)).0, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_harm_ends_under_way() {
+        let versions = Versions::new(1, lessons("one"));
+        versions.of(named(7));
+        versions.publish(2, lessons("two"), false);
+        let (version, lessons_of) = versions.of(under_way(7));
+        assert_eq!((version, &*lessons_of), (2, &lessons("two")));
     }
 
     #[tokio::test(start_paused = true)]
@@ -271,14 +308,14 @@ mod tests {
         let name = |n: u64| n * SETS as u64 + 5;
         for n in 0..WAYS as u64 {
             versions.of(named(name(n)));
-            tokio::time::advance(std::time::Duration::from_secs(1)).await;
+            tokio::time::advance(Duration::from_secs(1)).await;
         }
         versions.of(named(name(0)));
-        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        tokio::time::advance(Duration::from_secs(1)).await;
         versions.of(named(name(99)));
-        versions.publish(2, lessons("two"));
-        assert_eq!(versions.of(named(name(0))).0, 1);
-        assert_eq!(versions.of(named(name(99))).0, 1);
-        assert_eq!(versions.of(named(name(1))).0, 2, "it was forgotten");
+        versions.publish(2, lessons("two"), true);
+        let of = |n| versions.of(under_way(name(n))).0;
+        assert_eq!((of(0), of(99)), (1, 1));
+        assert_eq!(of(1), 2, "it was forgotten");
     }
 }

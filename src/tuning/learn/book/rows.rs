@@ -13,7 +13,7 @@ use crate::tuning::learn::word::{Named, Word};
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     #[serde(default)]
-    pub(super) version: u32,
+    pub(super) version: Option<Spanned<u32>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<Word<Timestamp>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -101,6 +101,7 @@ fn what_is_wrong_is_told_with_its_line() {
     for (text, line, part) in [
         ("version = x".to_owned(), 1, "quoted"),
         ("\n\nversion = -1".to_owned(), 3, "u32"),
+        ("\nversion = 4294967295".to_owned(), 2, "too large"),
         (
             "version = 1\nsince = \"yesterday\"".to_owned(),
             2,
