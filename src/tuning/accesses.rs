@@ -74,9 +74,16 @@ impl Accesses {
         }
     }
 
-    /// All answers are gone.
+    /// All answers are gone. That is never missed, however much comes.
     pub fn cleared(&self) {
-        self.push(Access::Cleared);
+        let mut waiting = self.waiting.lock();
+        if waiting.last() == Some(&Access::Cleared) {
+            return;
+        }
+        waiting.push(Access::Cleared);
+        if waiting.len() == 1 {
+            self.bell.notify_one();
+        }
     }
 
     /// Follows fewer from now on.
@@ -158,10 +165,24 @@ mod tests {
         let stands_for = gathered.weight * 2_048.0;
         assert!((19_999.0..20_001.0).contains(&stands_for), "{stands_for}");
         // And then all is as before.
-        accesses.cleared();
+        for _ in 0..3 {
+            accesses.cleared();
+        }
         let gathered = accesses.take();
         assert_eq!(gathered.accesses, [Access::Cleared]);
         assert!(gathered.weight < 1.1);
+    }
+
+    #[test]
+    fn a_clear_in_a_flood_is_taken_in() {
+        let accesses = Accesses::default();
+        for n in 0..5_000_u32 {
+            accesses.asked(digest(&n.to_le_bytes()), Route::Create);
+            accesses.cleared();
+        }
+        let gathered = accesses.take();
+        assert!(gathered.accesses.len() <= MOST + 1);
+        assert_eq!(gathered.accesses.last(), Some(&Access::Cleared));
     }
 
     #[test]
