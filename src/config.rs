@@ -1,6 +1,7 @@
 //! Everything an operator can set, read once at the start, so that no request meets a bad setting.
 
 mod accept;
+mod beside;
 mod layers;
 mod problem;
 mod reader;
@@ -23,11 +24,11 @@ use crate::{
     metering::{ledger::Place, prices::PriceTable},
     request::Route,
     store::redis::Address,
-    tuning::learn::Mode,
 };
 
 pub(crate) use self::units::duration;
 pub use self::{
+    beside::{Batch, Learning, Prefetch, PromptCache, Tuning, TuningMode},
     layers::Overrides,
     problem::{Origin, Problem, Problems},
 };
@@ -101,17 +102,6 @@ pub struct Upstream {
     pub forward_headers: Vec<HeaderName>,
 }
 
-/// Whether prompts are marked for the provider's own cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PromptCache {
-    /// Never.
-    Off,
-    /// Where the upstream is known to pass marks on.
-    Auto,
-    /// Whatever the upstream is.
-    On,
-}
-
 /// How prompts are shortened.
 #[derive(Clone, Debug)]
 pub struct Compression {
@@ -122,18 +112,6 @@ pub struct Compression {
     pub roles: Vec<(Role, Option<Level>)>,
     pub deny: RuleSet,
     pub learning: Learning,
-}
-
-/// What compression learns on this service's own traffic.
-#[derive(Clone, Debug)]
-pub struct Learning {
-    pub mode: Mode,
-    /// The rule file, whether it is there yet or not.
-    pub file: PathBuf,
-    /// The share of conversations that stays uncompressed, from 0 to 1.
-    pub holdout: f64,
-    /// So many callers must have sent a text before it is kept.
-    pub callers: usize,
 }
 
 /// How answers are kept.
@@ -256,17 +234,6 @@ pub struct Dialect {
     pub max_prompt_chars: usize,
 }
 
-/// What is worked on together.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// Requests of one batch at once.
-    pub concurrency: usize,
-    /// How long calls for embeddings wait for each other; zero: they do not.
-    pub window: Duration,
-    /// Inputs of calls for embeddings that go together.
-    pub max_inputs: usize,
-}
-
 /// Who may call.
 #[derive(Clone, Debug)]
 pub struct Auth {
@@ -362,62 +329,6 @@ pub struct Ledger {
     pub place: Option<Place>,
     /// How long the requests themselves are kept; their sums by hour stay.
     pub retention: Duration,
-}
-
-/// What may adjust itself, and within which bounds; those that are set by hand lie within them.
-#[derive(Clone, Debug)]
-pub struct Tuning {
-    pub mode: TuningMode,
-    /// How often what was seen is looked at.
-    pub interval: Duration,
-    pub min_entries: u64,
-    pub max_entries: u64,
-    pub max_bytes: u64,
-    /// What memory costs; an entry is to save more than that.
-    pub memory_usd_per_gib_month: f64,
-    pub min_ttl: Duration,
-    pub max_ttl: Duration,
-    /// Answer limits where the client gave none.
-    pub min_tokens: u32,
-    pub max_tokens: u32,
-    /// Calls to one model at once; the upper bound is `upstream.max_connections_per_host`.
-    pub min_concurrency: usize,
-}
-
-/// Whether anything adjusts itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TuningMode {
-    /// Nothing is even looked at.
-    Off,
-    /// It is said what would be done.
-    Observe,
-    /// It is done.
-    Act,
-}
-
-impl TuningMode {
-    /// Its name in settings and reports.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Observe => "observe",
-            Self::Act => "act",
-        }
-    }
-}
-
-/// What is fetched before it is asked.
-#[derive(Clone, Debug)]
-pub struct Prefetch {
-    pub enabled: bool,
-    /// What it may cost within any 24 hours, in dollars.
-    pub budget_usd_per_day: f64,
-    /// Calls ahead as a share of all calls, from 0 to 0.9.
-    pub max_share: f64,
-    /// What a second is worth that a client need not wait, in dollars.
-    pub value_per_second: f64,
-    /// What is kept of requests to make them again.
-    pub max_bytes: u64,
 }
 
 /// A valid configuration, and the same for people.
