@@ -42,6 +42,7 @@ pub mod telemetry;
 pub mod tokens;
 pub mod tuning;
 pub mod upstream;
+mod words;
 
 use std::time::Duration;
 

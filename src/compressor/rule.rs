@@ -148,16 +148,7 @@ impl Rule {
     /// Whether it is ever tried in a text of this role.
     pub const fn admits(self, role: Role) -> bool {
         match self {
-            Self::Phrases
-            | Self::Frames
-            | Self::Announcements
-            | Self::Courtesy
-            | Self::Fillers
-            | Self::Contractions
-            | Self::Intensifiers
-            | Self::OptionalThat
-            | Self::LeadEmphasis
-            | Self::Emphasis => matches!(role, Role::System | Role::User),
+            _ if self.rewords() => matches!(role, Role::System | Role::User),
             Self::AnsiCodes | Self::ProgressBars | Self::ColumnPadding => {
                 matches!(role, Role::User | Role::Tool)
             }
@@ -168,13 +159,7 @@ impl Rule {
             | Self::RepeatedBlocks
             | Self::RepeatedContent
             | Self::Boilerplate => !matches!(role, Role::Assistant),
-            Self::TrailingBlanks
-            | Self::BlankLines
-            | Self::InnerBlanks
-            | Self::Invisible
-            | Self::Decoration
-            | Self::TablePadding
-            | Self::Learned => true,
+            _ => true,
         }
     }
 }

@@ -22,7 +22,6 @@ mod assumptions;
 mod chart;
 mod context;
 pub mod html;
-pub mod money;
 mod swept;
 mod text;
 

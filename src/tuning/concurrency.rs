@@ -12,10 +12,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::gate::{Outcome, Window};
 use super::journal::{Action, Decision, Gain, Id, Journal, Unit};
-use super::words::{count, percent};
 use crate::config;
 use crate::error::ProxyError;
 use crate::metering::account::clip;
+use crate::words::{count, percent};
 
 /// Models that are told apart: clients name them. All others share one gate.
 const MOST_MODELS: usize = 64;
@@ -266,14 +266,14 @@ impl Gate {
         if !state.is_frozen && !is_held {
             state.window.ended(outcome, in_flight, now);
         }
-        let Some(permit) = permit else { return };
-        if state.owed > 0 {
+        if let Some(permit) = permit
+            && state.owed > 0
+        {
             state.owed -= 1;
             state.places -= 1;
             permit.forget();
-        } else {
-            drop(permit);
         }
+        // Also after a call that needed no place: what it told of the upstream holds for the next one.
         self.fit(&mut state);
     }
 
@@ -301,7 +301,7 @@ impl Gate {
                     "With {limit} calls at once {} of {} were refused as too many, ran out of time or waited here in vain, and {} before: \
                      their number is not what the upstream minds. It is not tried again for an hour.",
                     percent(share),
-                    count_of(seen.all()),
+                    count(seen.all()),
                     percent(narrowed.before),
                 );
                 journal.note(self.decision(Action::RolledBack, (limit, most), evidence, None));
@@ -315,7 +315,7 @@ impl Gate {
                 let evidence = format!(
                     "Of {} calls {} were refused by the upstream as too many, ran out of time or waited here in vain, and {} before there was a \
                      limit. It stands about {limit} at once by now.",
-                    count_of(seen.all()),
+                    count(seen.all()),
                     percent(share),
                     percent(narrowed.before),
                 );
@@ -330,15 +330,15 @@ impl Gate {
         let waiting = if self.acts {
             format!(
                 " {} waited here for a moment, and {} waited in vain.",
-                count_of(seen.waited),
-                count_of(seen.turned_away)
+                count(seen.waited),
+                count(seen.turned_away)
             )
         } else {
             String::new()
         };
         let evidence = format!(
             "Of {} calls {} were refused by the upstream as too many, or ran out of time. It stands about {limit} at once.{waiting}",
-            count_of(seen.all()),
+            count(seen.all()),
             percent(share),
         );
         let action = if acts {
@@ -432,12 +432,6 @@ impl Seen {
         let share = self.bad() as f64 / self.all().max(1) as f64;
         share
     }
-}
-
-fn count_of(n: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "it is shown")]
-    let n = n as f64;
-    count(n)
 }
 
 #[cfg(test)]

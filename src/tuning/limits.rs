@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use super::journal::{Action, Decision, Gain, Id, Journal, Unit};
 use super::lengths::{LEAST_ANSWERS, Lengths};
-use super::words::{count, percent};
 use crate::config;
 use crate::metering::account::clip;
+use crate::words::{count, percent};
 
 /// Models and sizes of prompts that are told apart; models are named by clients.
 const MOST: usize = 192;
@@ -218,7 +218,7 @@ impl Limits {
                             "With a limit of {} tokens {} of {} answers were cut off and asked for again. It is not tried again for a day.",
                             known.limit,
                             percent(cut),
-                            count_of(&known.lengths),
+                            count(known.lengths.all()),
                         )
                         .into(),
                         expected: None,
@@ -284,12 +284,6 @@ impl Limits {
         moved.sort();
         moved
     }
-}
-
-fn count_of(lengths: &Lengths) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "it is shown")]
-    let all = lengths.all() as f64;
-    count(all)
 }
 
 #[cfg(test)]

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use crate::words;
+
+pub(super) use crate::words::percent;
+
 /// A duration as settings have it: "90m", "1h", "2d".
 pub(super) fn duration(duration: Duration) -> String {
     let millis = duration.as_millis();
@@ -39,18 +43,15 @@ pub(super) fn bytes(bytes: u64) -> String {
     bytes.to_string()
 }
 
-/// A count, with a comma between thousands.
+/// A count that was estimated.
 pub(super) fn count(n: f64) -> String {
-    // A sum of nothing is a zero with a minus.
-    let digits = format!("{:.0}", n.max(0.0).abs());
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float is saturated"
+    )]
+    let whole = n.round() as u64;
+    words::count(whole)
 }
 
 /// An amount of money.
@@ -63,11 +64,6 @@ pub(super) fn usd(amount: f64) -> String {
         _ if amount < 1.0 => format!("{sign}${amount:.4}"),
         _ => format!("{sign}${amount:.2}"),
     }
-}
-
-/// A share as "14.2 %".
-pub(super) fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
 }
 
 #[cfg(test)]

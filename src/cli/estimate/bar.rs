@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::estimate::Progress;
-use crate::estimate::report::money::{about, count};
+use crate::words::{about, count};
 
 /// How often it is drawn.
 const PACE: Duration = Duration::from_millis(100);

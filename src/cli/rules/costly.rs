@@ -7,6 +7,7 @@ use serde_json::json;
 use super::super::explain::visible;
 use super::{Desk, say};
 use crate::compressor::Unit;
+use crate::metering::tally::usd;
 use crate::tuning::learn::{Book, Mode, Passage};
 
 /// So much of a text is shown, in characters.
@@ -25,8 +26,8 @@ pub(super) fn run(desk: &Desk<'_>, limit: usize, full: bool) -> anyhow::Result<(
                 "unit": passage.unit().as_str(),
                 "count": passage.count,
                 "tokens": passage.tokens,
-                "costUsd": dollars(passage.cost()),
-                "costUsdPerDay": dollars(passage.cost()) / days,
+                "costUsd": usd(passage.cost()),
+                "costUsdPerDay": usd(passage.cost()) / days,
                 "state": state(&book, passage),
                 "text": passage.text,
             })
@@ -87,7 +88,7 @@ fn show(desk: &Desk<'_>, book: &Book, costly: &[&Passage], days: f64, full: bool
             passage.unit().as_str(),
             passage.count,
             passage.tokens,
-            dollars(passage.cost()) / days,
+            usd(passage.cost()) / days,
             state(book, passage),
             visible(&shown)
         );
@@ -107,9 +108,4 @@ fn show(desk: &Desk<'_>, book: &Book, costly: &[&Passage], days: f64, full: bool
 fn state(book: &Book, passage: &Passage) -> &'static str {
     book.find(&passage.id())
         .map_or("-", |entry| entry.state.as_str())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "money for people")]
-fn dollars(nano: u64) -> f64 {
-    nano as f64 / 1e9
 }

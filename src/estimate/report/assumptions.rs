@@ -1,6 +1,5 @@
 //! Says in words what the figures rest on beside the log itself.
 
-use super::money::{about, count, percent, some};
 use super::{ASSUMED_TOKENS, EACH_TOKEN, FIRST_TOKEN, share};
 use crate::config::{Config, PromptCache, TuningMode};
 use crate::estimate::sums::Sums;
@@ -8,6 +7,7 @@ use crate::estimate::{Options, Pass};
 use crate::metering::fetch::is_openrouter;
 use crate::metering::tally::Figure;
 use crate::tuning::learn::Mode;
+use crate::words::{about, count, percent, some};
 
 /// All of it, what matters most first.
 pub(super) fn list(

@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 
-use super::money::dollars_to;
 use super::{OverTime, Slice, share};
 use crate::estimate::sums::Part;
 use crate::metering::tally::Figure;
+use crate::words::dollars_to;
 
 /// The room that a chart is drawn in; it has no unit.
 const WIDTH: f64 = 1_000.0;

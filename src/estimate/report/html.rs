@@ -6,9 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 use self::parts::{caption, day, escape, table};
 use super::chart;
-use super::money::{about, count, dollars, duration, percent, some};
 use super::text::title;
 use super::{Named, Report};
+use crate::words::{about, count, dollars, duration, percent, some};
 
 mod charts;
 mod parts;

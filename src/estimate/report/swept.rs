@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::money::duration;
 use super::{millis, share};
 use crate::compressor::Level;
 use crate::estimate::sweep::{Figures, Setting};
 use crate::metering::tally::usd;
+use crate::words::duration;
 
 /// Settings that save nearly as much as the best (of its saving, in thousandths) are as good: a gain so small is not worth
 /// a larger cache, older answers or more of an edit.

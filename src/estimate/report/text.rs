@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::money::{about, count, dollars, duration, percent, some};
 use super::swept::{Swept, Tried};
 use super::{Named, Report, Sum};
 use crate::metering::tally::Figure;
+use crate::words::{about, count, dollars, duration, percent, some};
 
 /// So many models and combinations are listed.
 const LISTED: usize = 12;

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::parts::{day, details};
 use crate::estimate::report::chart::{self, Chart, Step};
-use crate::estimate::report::money::{count, dollars, percent, some};
 use crate::estimate::report::{Report, share};
+use crate::words::{count, dollars, percent, some};
 
 /// All charts, each with its figures below.
 pub(super) fn section(report: &Report, out: &mut String) {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::parts::{escape, table};
-use crate::estimate::report::money::{count, dollars, duration, percent};
 use crate::estimate::report::swept::{Swept, Tried};
+use crate::words::{count, dollars, duration, percent};
 
 /// How many shades there are.
 const SHADES: f64 = 9.0;

@@ -1,7 +1,7 @@
 //! Amounts, counts and times as people read them.
 
 /// Nano-dollars as dollars: to the cent where there are many, to as many digits as tell something where there are few.
-pub fn dollars(nano: u64) -> String {
+pub(crate) fn dollars(nano: u64) -> String {
     let digits = match nano {
         0 | 1_000_000_000.. => 2,
         10_000_000.. => 4,
@@ -11,7 +11,7 @@ pub fn dollars(nano: u64) -> String {
 }
 
 /// The same to so many digits, nine at most.
-pub(super) fn dollars_to(nano: u64, digits: u32) -> String {
+pub(crate) fn dollars_to(nano: u64, digits: u32) -> String {
     let unit = 10_u64.pow(9 - digits);
     // Half up, and no more than there is.
     let rounded = nano / unit + u64::from(nano % unit >= unit.div_ceil(2));
@@ -24,7 +24,7 @@ pub(super) fn dollars_to(nano: u64, digits: u32) -> String {
 }
 
 /// A number with its thousands apart.
-pub fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -37,18 +37,18 @@ pub fn count(number: u64) -> String {
 }
 
 /// So many of something, whose name forms its plural with an s.
-pub fn some(number: u64, noun: &str) -> String {
+pub(crate) fn some(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", count(number))
 }
 
 /// A share from 0 to 1 in percent.
-pub fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
 /// A time in its largest unit, as settings have it where it is a whole number of them.
-pub fn duration(millis: u64) -> String {
+pub(crate) fn duration(millis: u64) -> String {
     const UNITS: [(u64, &str); 5] = [
         (86_400_000, "d"),
         (3_600_000, "h"),
@@ -65,7 +65,7 @@ pub fn duration(millis: u64) -> String {
 }
 
 /// A time roughly, for sentences.
-pub fn about(millis: u64) -> String {
+pub(crate) fn about(millis: u64) -> String {
     let (number, unit) = match millis {
         172_800_000.. => (millis / 86_400_000, "day"),
         7_200_000.. => (millis / 3_600_000, "hour"),
