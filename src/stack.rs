@@ -209,7 +209,7 @@ where
         ))
         // As high as the cache of completions, for the same reasons: it is one for embeddings.
         .layer(option_layer((cache && merges).then(|| {
-            EmbedLayer::new(&store, config.batch.max_inputs, Arc::clone(&metrics))
+            EmbedLayer::new(config, &store, Arc::clone(&metrics))
         })))
         // Above dedup: a hit takes no lock and joins no flight.
         .layer(lookup)

@@ -245,9 +245,14 @@ impl Desk<'_> {
                 if known.as_ref().is_some_and(is_same) {
                     continue;
                 }
+                entry.before = None;
                 entry.span = match (entry.state, known) {
                     (State::Approved, _) => Span::begin_after(book.version),
                     (_, Some(mut known)) => {
+                        if known.span.has(book.version) {
+                            // It stays what it is until it ends.
+                            entry.lesson = known.lesson;
+                        }
                         known.span.end_after(book.version);
                         known.span
                     }
@@ -309,6 +314,7 @@ fn entry(passage: &Passage) -> Entry {
         state: State::Proposed,
         is_pinned: false,
         span: Span::default(),
+        before: None,
         note: None,
     }
 }

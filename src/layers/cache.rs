@@ -26,6 +26,7 @@ use crate::tuning::prefetch::Feed;
 use answers::{Answers, Look, from_entry};
 
 pub use ahead::Ahead;
+pub(crate) use answers::excuse_of;
 pub(crate) use look_up::LookUp;
 pub use record::RecordLayer;
 pub use repeats::{Asked, Repeat, Repeats};

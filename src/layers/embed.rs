@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::Either;
@@ -12,18 +13,19 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt as _};
 
-use super::cache::LookUp;
+use super::cache::{LookUp, excuse_of};
 use super::{ReplyFuture, ReplyResult};
 use crate::chat::{Quality, Usage, usage_of};
+use crate::config::Config;
 use crate::embeddings::{Answer, Embeddings, put_together};
 use crate::error::ProxyError;
 use crate::fingerprint;
 use crate::metering::{Metrics, Refusal};
-use crate::reply::{Head, Provenance, Reply, Tier, Whole, Worth};
+use crate::reply::{Excuse, Head, Provenance, Reply, Tier, Whole, Worth};
 use crate::request::{LONG, ProxyRequest, Stage, aside};
 use crate::store::{Begun, Entry, Store};
 
-use known::{Known, is_welcome};
+use known::Known;
 
 mod known;
 
@@ -49,18 +51,21 @@ struct Keeper {
     metrics: Arc<Metrics>,
     /// Of calls with more inputs nothing is kept: they would push out all else.
     max_inputs: usize,
+    /// For so long after its life an embedding stands in for an upstream that fails.
+    stale_if_error: Duration,
 }
 
 // === impl EmbedLayer ===
 
 impl EmbedLayer {
-    /// Keeps the embeddings of calls with so many inputs at most.
-    pub fn new(store: &Store, max_inputs: usize, metrics: Arc<Metrics>) -> Self {
+    /// Keeps the embeddings of calls with so many inputs as go together at most.
+    pub fn new(config: &Config, store: &Store, metrics: Arc<Metrics>) -> Self {
         let keeper = Keeper {
             // What adjusts the cache looks at completions: one input of many is no question that a time to live is for.
             store: store.quietly(),
             metrics,
-            max_inputs,
+            max_inputs: config.batch.max_inputs,
+            stale_if_error: config.cache.stale_if_error,
         };
         Self {
             keeper: Arc::new(keeper),
@@ -123,7 +128,7 @@ impl Keeper {
         let span = LookUp::since(begun, request.trace.as_ref());
         let known = self.look_up(&request, ask).await;
         request.timings().add(Stage::Cache, begun.elapsed());
-        if let Some(reply) = self.all(&request, &known) {
+        if let Some(reply) = self.all(&request, &known, None) {
             span.found(reply.head().provenance);
             return Ok(reply);
         }
@@ -146,6 +151,10 @@ impl Keeper {
         if !is_whole {
             let waited = sent.timings().of(Stage::Upstream);
             request.timings().add(Stage::Upstream, waited);
+        }
+        if let Some(excuse) = excuse_of(&result) {
+            let stale = self.all(&request, &known.with_reserve(), Some(excuse));
+            return stale.map_or(result, Ok);
         }
         let mut whole = match result? {
             Reply::Whole(whole) => whole,
@@ -203,9 +212,11 @@ impl Keeper {
         if parts.cache_control.no_cache {
             return known;
         }
-        for (entry, name) in known.entries.iter_mut().zip(&known.names) {
-            let found = self.store.memory.find(*name);
-            *entry = found.filter(|entry| is_welcome(request, entry));
+        let for_so_long = self.stale_if_error;
+        for at in 0..known.names.len() {
+            if let Some(entry) = self.store.memory.find(known.names[at]) {
+                known.take(at, entry, Tier::Memory, request, for_so_long);
+            }
         }
         let Some(redis) = self.store.shared() else {
             return known;
@@ -221,16 +232,15 @@ impl Keeper {
             .await;
         request.timings().add(Stage::Redis, begun.elapsed());
         for (at, found) in brought {
-            if let Some(entry) = found.filter(|entry| is_welcome(request, entry)) {
-                known.entries[at] = Some(entry);
-                known.tier = Tier::Redis;
+            if let Some(entry) = found {
+                known.take(at, entry, Tier::Redis, request, for_so_long);
             }
         }
         known
     }
 
     /// The answer to a call of which all inputs are known.
-    fn all(&self, request: &ProxyRequest, known: &Known) -> Option<Reply> {
+    fn all(&self, request: &ProxyRequest, known: &Known, excuse: Option<Excuse>) -> Option<Reply> {
         let body = known.answer()?;
         let worth = self.spare(request, known);
         let mut headers = HeaderMap::new();
@@ -242,7 +252,7 @@ impl Keeper {
             head: Head {
                 status: StatusCode::OK,
                 headers,
-                provenance: known.provenance(request),
+                provenance: known.provenance(request, excuse),
             },
             body,
             answer: Some(worth),

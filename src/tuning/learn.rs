@@ -25,7 +25,7 @@ use crate::json::Json;
 use crate::metering::account::Who;
 use crate::request::Saved;
 
-pub use self::book::{Book, Broken, Entry, LIFE, Skip, Span, State, id};
+pub use self::book::{Before, Book, Broken, Entry, LIFE, Skip, Span, State, id, pair_of};
 pub use self::passages::Passage;
 pub use self::shelf::{Shelf, Trouble};
 pub use self::statistics::Statistics;

@@ -17,7 +17,7 @@ const PATH: &str = "/v1/embeddings";
 const MODEL: &str = "text-embedding-3-small";
 
 /// A provider's answer to a call, pretty as some write it.
-fn embed(request: &Recorded) -> Act {
+pub(crate) fn embed(request: &Recorded) -> Act {
     let body = request.json();
     let inputs = match &body["input"] {
         Value::Array(items) => items.clone(),
@@ -69,7 +69,7 @@ fn url_of(upstream: &Upstream) -> String {
     format!("http://{}/v1", upstream.address)
 }
 
-fn call(input: &Value) -> Value {
+pub(crate) fn call(input: &Value) -> Value {
     json!({"model": MODEL, "input": input})
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::support::{Act, Proxy, RedisServer, Upstream, ask};
 
 mod clears;
+mod embeddings;
 mod faults;
 mod flights;
 mod instances;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Desk, say};
 use crate::tokens::Vocabulary;
-use crate::tuning::learn::{Book, Entry, Harm, Span, Trial};
+use crate::tuning::learn::{Before, Book, Entry, Harm, Span, Trial, pair_of};
 
 pub(super) fn run(desk: &Desk<'_>) -> anyhow::Result<()> {
     let book = desk.shelf.read()?;
@@ -48,8 +48,25 @@ fn rule(desk: &Desk<'_>, book: &Book, entry: &Entry) -> Value {
         "tokensBefore": before,
         "tokensAfter": after,
         "note": entry.note,
-        "trial": trial(desk, book, Some(&entry.pair())).map(figures),
+        "before": replaced(entry, book).map(|before| {
+            json!({"until": before.span.until, "tokensAfter": Vocabulary::O200k.count(&before.with)})
+        }),
+        "trial": trial(desk, book, Some(&subject(entry, book))).map(figures),
     })
+}
+
+/// What is in force until this one is.
+fn replaced<'e>(entry: &'e Entry, book: &Book) -> Option<&'e Before> {
+    entry
+        .before
+        .as_ref()
+        .filter(|before| before.span.has(book.version))
+}
+
+/// What its comparison with the hold-out is about: what is in force, else the rule itself.
+fn subject(entry: &Entry, book: &Book) -> String {
+    let in_force = entry.lesson_in(book.version);
+    pair_of(in_force.as_ref().unwrap_or(&entry.lesson))
 }
 
 /// The comparison with the hold-out, as figures.
@@ -91,7 +108,11 @@ fn show(desk: &Desk<'_>, book: &Book) -> String {
             entry.lesson.role,
         );
         for told in [
-            trial(desk, book, Some(&entry.pair())).map(Trial::tell),
+            replaced(entry, book).map(|before| {
+                let tokens = Vocabulary::O200k.count(&before.with);
+                format!("until then the one before it is in force: {tokens} tokens after")
+            }),
+            trial(desk, book, Some(&subject(entry, book))).map(Trial::tell),
             entry.note.clone(),
         ]
         .into_iter()

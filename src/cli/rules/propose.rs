@@ -271,6 +271,7 @@ mod tests {
             state,
             is_pinned: false,
             span,
+            before: None,
             note: None,
         };
         let proposed = entry("model's", State::Proposed, Span::default());

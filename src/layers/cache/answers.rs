@@ -370,7 +370,7 @@ fn excused(request: &ProxyRequest, entry: &Entry, excuse: Excuse) -> Reply {
 }
 
 /// Why a stale answer may hide this result (RFC 5861 section 4), if it is such a failure.
-fn excuse_of(result: &ReplyResult) -> Option<Excuse> {
+pub(crate) fn excuse_of(result: &ReplyResult) -> Option<Excuse> {
     match result {
         Ok(reply) => {
             let status = reply.head().status;

@@ -1,17 +1,21 @@
 //! What the store has for the inputs of a call, and the answers that it makes, alone or with what was asked for.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::embeddings::{Answer, Piece, put_together};
 use crate::fingerprint::Fingerprint;
 use crate::reply::{Excuse, Provenance, Tier};
 use crate::request::{LONG, ProxyRequest, Verdict, aside};
-use crate::store::{Entry, SharedEntry};
+use crate::store::SharedEntry;
 
 /// What the store has for the inputs of a call, each by its place among them.
 pub(super) struct Known {
     pub(super) names: Vec<Fingerprint>,
     pub(super) entries: Vec<Option<SharedEntry>>,
+    /// Those that are given only while the upstream fails.
+    reserve: Vec<Option<SharedEntry>>,
     /// The furthest one that was asked.
     pub(super) tier: Tier,
 }
@@ -21,8 +25,45 @@ impl Known {
     pub(super) fn new(names: Vec<Fingerprint>) -> Self {
         Self {
             entries: vec![None; names.len()],
+            reserve: vec![None; names.len()],
             names,
             tier: Tier::Memory,
+        }
+    }
+
+    /// Takes what a tier has for an input, as far as its client takes it. What ended no longer than `stale_if_error` ago is
+    /// kept in reserve.
+    pub(super) fn take(
+        &mut self,
+        at: usize,
+        entry: SharedEntry,
+        tier: Tier,
+        request: &ProxyRequest,
+        stale_if_error: Duration,
+    ) {
+        let parts = request.parts();
+        match parts.cache_control.judge(entry.age(), parts.ttl) {
+            Verdict::Fresh { .. } | Verdict::Stale { allowed: true, .. } => {
+                self.entries[at] = Some(entry);
+                if matches!(tier, Tier::Redis) {
+                    self.tier = tier;
+                }
+            }
+            Verdict::Stale { expired_for, .. } if expired_for < stale_if_error => {
+                self.reserve[at] = Some(entry);
+            }
+            Verdict::Stale { .. } | Verdict::Unacceptable => {}
+        }
+    }
+
+    /// The same with what is in reserve in the places of what is missing.
+    pub(super) fn with_reserve(self) -> Self {
+        let both = self.entries.into_iter().zip(&self.reserve);
+        Self {
+            entries: both
+                .map(|(entry, reserve)| entry.or_else(|| reserve.clone()))
+                .collect(),
+            ..self
         }
     }
 
@@ -74,8 +115,9 @@ impl Known {
             .collect()
     }
 
-    /// Where the answer comes from to a call of which all inputs are known: it is as old as the oldest of them.
-    pub(super) fn provenance(&self, request: &ProxyRequest) -> Provenance {
+    /// Where the answer comes from to a call of which all inputs are known: it is as old as the oldest of them. What is past
+    /// its life is given because of `excuse`, or because the client takes it.
+    pub(super) fn provenance(&self, request: &ProxyRequest, excuse: Option<Excuse>) -> Provenance {
         let parts = request.parts();
         let age = self.given().map(|entry| entry.age()).max();
         let age = age.unwrap_or_default();
@@ -83,7 +125,7 @@ impl Known {
             Verdict::Stale { expired_for, .. } => Provenance::Stale {
                 age,
                 expired_for,
-                excuse: Excuse::Accepted,
+                excuse: excuse.unwrap_or(Excuse::Accepted),
             },
             Verdict::Fresh { .. } | Verdict::Unacceptable => Provenance::Hit {
                 age,
@@ -91,15 +133,5 @@ impl Known {
                 tier: self.tier,
             },
         }
-    }
-}
-
-/// Whether a client takes an entry as it is.
-pub(super) fn is_welcome(request: &ProxyRequest, entry: &Entry) -> bool {
-    let parts = request.parts();
-    match parts.cache_control.judge(entry.age(), parts.ttl) {
-        Verdict::Fresh { .. } => true,
-        Verdict::Stale { allowed, .. } => allowed,
-        Verdict::Unacceptable => false,
     }
 }

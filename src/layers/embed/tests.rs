@@ -95,9 +95,10 @@ async fn no_text_is_taken_for_a_list_of_tokens() {
 
 #[tokio::test(start_paused = true)]
 async fn what_adjusts_the_cache_is_not_told_of_inputs() {
+    let config = Config::from_toml("tuning.mode = \"observe\"").unwrap();
     let house = House::new("tuning.mode = \"observe\"", embed);
     let Stack { store, metrics, .. } = &house.stack;
-    let keeper = EmbedLayer::new(store, 2, Arc::clone(metrics)).keeper;
+    let keeper = EmbedLayer::new(&config, store, Arc::clone(metrics)).keeper;
     assert!(store.memory.watch().is_some());
     assert!(keeper.store.memory.watch().is_none());
 }
@@ -204,4 +205,50 @@ async fn calls_for_more_than_go_together_push_nothing_out() {
     );
     house.get(&ask(&json!(["a", "b"]))).await;
     assert_eq!(house.stack.store.memory.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_past_its_life_stands_in_for_an_upstream_that_fails() {
+    let bad: Arc<Mutex<Option<u16>>> = Arc::default();
+    let how = Arc::clone(&bad);
+    let house = House::new(
+        "cache.ttl = \"1m\"\ncache.stale_if_error = \"1h\"",
+        move |body: &Value| match *how.lock() {
+            Some(code) => status(code, "{\"error\":{}}"),
+            None => embed(body),
+        },
+    );
+    let both = ask(&json!(["a", "b"]));
+    house.get(&both).await;
+    advance(Duration::from_secs(90)).await;
+    house.get(&ask(&json!("a"))).await;
+    *bad.lock() = Some(503);
+    // One of them is fresh, and the other thirty seconds past its life.
+    let got = house.get(&both).await;
+    assert_eq!((got.status, sorted(&got.body)), (200, own(&both)));
+    let Provenance::Stale {
+        expired_for,
+        excuse: Excuse::Error(Some(StatusCode::SERVICE_UNAVAILABLE)),
+        ..
+    } = got.provenance
+    else {
+        panic!("{:?}", got.provenance);
+    };
+    assert_eq!(expired_for.as_secs(), 30);
+    assert_eq!((got.row.cost, got.row.saved.cache > 0), (0, true));
+    // Not for what is wrong with the request, not to who wants none, and not for what is not there.
+    for (code, ask) in [
+        (400, both.clone()),
+        (503, with(&both, "no-cache")),
+        (503, with(&both, "max-age=1")),
+        (503, ask(&json!(["a", "c"]))),
+    ] {
+        *bad.lock() = Some(code);
+        assert_eq!(house.get(&ask).await.status, code, "{:?}", ask.headers);
+    }
+    advance(Duration::from_hours(1)).await;
+    *bad.lock() = Some(503);
+    assert_eq!(house.get(&both).await.status, 503, "too old");
+    *bad.lock() = None;
+    assert_eq!(x_cache(&house.get(&both).await), "MISS");
 }

@@ -4,18 +4,20 @@
 //! next version. One lives for a day at least, so that prompts stay the same for the provider's cache, unless an operator
 //! cannot wait, or a rule does harm.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::word::Word;
-use crate::compressor::{Kind, Lesson, Lessons, Role, Rule, Skips, Unit};
+use crate::compressor::{Kind, Lessons, Rule, Skips};
 
 use rows::{File, RuleRow, SkipRow};
 
+pub use entry::{Before, Entry, Skip, Span, State, id, pair_of};
+pub(super) use entry::{digest, hex, pair};
+
+mod entry;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -33,8 +35,9 @@ const HEAD: &str = "\
 #
 # A rule puts `with` where `text` stands byte for byte: as a whole message (unit = \"text\"), between blank lines
 # (\"paragraph\") or as a sentence (\"phrase\") of its role. state: proposed, approved, denied (by an operator) or stopped (by
-# the hold-out). It is in the versions from `from` on, and before `until`. A skip leaves out a rule of the compressor in
-# lines of a kind in which it never paid here.
+# the hold-out). It is in the versions from `from` on, and before `until`; `before` is the shorter text that it takes the
+# place of, in the versions before that. A skip leaves out a rule of the compressor in lines of a kind in which it never
+# paid here.
 
 ";
 
@@ -51,99 +54,12 @@ pub struct Book {
     pub skips: Vec<Skip>,
 }
 
-/// A shorter text, and what was decided about it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
-    /// The text and the shorter one.
-    pub lesson: Lesson,
-    /// What was decided.
-    pub state: State,
-    /// The hold-out does not stop it.
-    pub is_pinned: bool,
-    /// When it has its effect.
-    pub span: Span,
-    /// Why it stands as it does, for people.
-    pub note: Option<String>,
-}
-
-/// A rule of the compressor that is not tried in lines of a kind.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Skip {
-    /// Which rule.
-    pub rule: Rule,
-    /// In what.
-    pub kind: Kind,
-    /// Approved: it is left out; denied: it never is.
-    pub state: State,
-    /// It is not tried again by itself.
-    pub is_pinned: bool,
-    /// When it has its effect.
-    pub span: Span,
-    /// When it was left out.
-    pub since: Option<Timestamp>,
-    /// Why, for people.
-    pub note: Option<String>,
-}
-
-/// What was decided about a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Nothing yet.
-    Proposed,
-    /// It is to be applied.
-    Approved,
-    /// An operator does not want it.
-    Denied,
-    /// The hold-out did better without it.
-    Stopped,
-}
-
-/// From which version on something is in force, and from which one on it is not any more.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Span {
-    /// The first version.
-    pub from: Option<u32>,
-    /// The first version without it.
-    pub until: Option<u32>,
-}
-
 /// Why a file is none of rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
 pub struct Broken {
     line: usize,
     what: String,
-}
-
-/// What a comparison with the hold-out is about: a text and the shorter one. The comparison goes on through versions that
-/// have both.
-pub(super) fn pair(role: Role, unit: Unit, text: &str, with: &str) -> String {
-    let with = digest(role, unit, with);
-    format!("{}-{}", id(&digest(role, unit, text)), hex(&with[..4]))
-}
-
-/// What tells a text of a role from all others.
-pub(super) fn digest(role: Role, unit: Unit, text: &str) -> [u8; 32] {
-    let mut digest = Sha256::new();
-    for part in [role.as_str(), unit.as_str(), text] {
-        digest.update((part.len() as u64).to_le_bytes());
-        digest.update(part);
-    }
-    digest.finalize().into()
-}
-
-/// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut digits, byte| {
-        // A string takes whatever is written to it.
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
-}
-
-/// The name of a rule: the beginning of the digest of what it is about.
-pub fn id(digest: &[u8]) -> String {
-    hex(&digest[..digest.len().min(6)])
 }
 
 // === impl Book ===
@@ -244,22 +160,25 @@ impl Book {
         for skip in self.skips.iter().filter(|skip| skip.span.has(version)) {
             skips.add(skip.rule, skip.kind);
         }
-        let rules = self.rules.iter().filter(|entry| entry.span.has(version));
+        let rules = self.rules.iter();
+        let rules = rules.filter_map(|entry| entry.lesson_in(version));
         // What cannot be used was in force before somebody edited it; it is not any more.
-        let usable = rules.filter(|entry| entry.lesson.check().is_ok());
-        Lessons::new(usable.map(|entry| entry.lesson.clone()).collect(), skips)
+        let usable = rules.filter(|lesson| lesson.check().is_ok());
+        Lessons::new(usable.collect(), skips)
     }
 
     /// Begins the next version, if it would be another one, because of what was decided or because a rule in force
     /// `is_edited`, and the time has come or nobody can wait. Whether it did.
     pub fn advance(&mut self, now: Timestamp, is_edited: bool, cannot_wait: bool) -> bool {
         let next = self.version.saturating_add(1);
-        let changes = |span: &Span| span.has(self.version) != span.has(next);
-        let rules = self.rules.iter().map(|entry| &entry.span);
-        let mut spans = rules.chain(self.skips.iter().map(|skip| &skip.span));
+        let changes = |(_, span): (State, Span)| span.has(self.version) != span.has(next);
         let is_due = cannot_wait || self.due().is_none_or(|due| due <= now);
-        if !is_due || !(is_edited || spans.any(changes)) {
+        if !is_due || !(is_edited || self.decided().any(changes)) {
             return false;
+        }
+        let is_over = |before: &Before| !before.span.has(self.version);
+        for entry in &mut self.rules {
+            entry.before = entry.before.take().filter(|before| !is_over(before));
         }
         self.version = next;
         self.since = Some(now);
@@ -268,12 +187,20 @@ impl Book {
 
     /// Whether a version since this one does without something that it had because that was denied or did harm.
     pub fn has_ended_since(&self, version: u32) -> bool {
-        let rules = self.rules.iter().map(|entry| (entry.state, entry.span));
-        let skips = self.skips.iter().map(|skip| (skip.state, skip.span));
-        let mut ended = rules.chain(skips).filter(|(state, span)| {
+        let mut ended = self.decided().filter(|(state, span)| {
             matches!(state, State::Denied | State::Stopped) && span.has(version)
         });
         ended.any(|(_, span)| !span.has(self.version))
+    }
+
+    /// All that was decided, and when it has its effect.
+    fn decided(&self) -> impl Iterator<Item = (State, Span)> {
+        let rules = self.rules.iter().flat_map(|entry| {
+            let before = entry.before.as_ref();
+            let before = before.map(|before| (before.state, before.span));
+            before.into_iter().chain([(entry.state, entry.span)])
+        });
+        rules.chain(self.skips.iter().map(|skip| (skip.state, skip.span)))
     }
 
     /// When the next version may begin; `None`: at once.
@@ -309,10 +236,14 @@ impl Book {
         skips.find(|skip| (skip.rule, skip.kind) == (rule, kind))
     }
 
-    /// Takes a rule in, in the place of the one about the same text.
-    pub fn put(&mut self, entry: Entry) {
+    /// Takes a rule in, in the place of the one about the same text. What is in force of that stays so until the next version.
+    pub fn put(&mut self, mut entry: Entry) {
+        let version = self.version;
         match self.find_mut(&entry.id()) {
-            Some(known) => *known = entry,
+            Some(known) => {
+                entry.take_over(known, version);
+                *known = entry;
+            }
             None => self.rules.push(entry),
         }
     }
@@ -325,69 +256,5 @@ impl Book {
                 .iter_mut()
                 .map(|skip| (skip.state, &mut skip.span)),
         )
-    }
-}
-
-// === impl Entry ===
-
-impl Entry {
-    /// What a comparison with the hold-out says that it is about.
-    pub fn pair(&self) -> String {
-        let Lesson {
-            role,
-            unit,
-            text,
-            with,
-        } = &self.lesson;
-        pair(*role, *unit, text, with)
-    }
-
-    /// Its name.
-    pub fn id(&self) -> String {
-        let Lesson {
-            role, unit, text, ..
-        } = &self.lesson;
-        id(&digest(*role, *unit, text))
-    }
-}
-
-// === impl Span ===
-
-impl Span {
-    /// Whether it holds in a version.
-    pub fn has(self, version: u32) -> bool {
-        self.from.is_some_and(|from| from <= version)
-            && self.until.is_none_or(|until| version < until)
-    }
-
-    /// It begins with the version after this one.
-    pub fn begin_after(version: u32) -> Self {
-        Self {
-            from: Some(version.saturating_add(1)),
-            until: None,
-        }
-    }
-
-    /// It ends with this version; what had not begun never does.
-    pub fn end_after(&mut self, version: u32) {
-        if self.from.is_some_and(|from| from > version) {
-            *self = Self::default();
-        } else if self.has(version) {
-            self.until = Some(version.saturating_add(1));
-        }
-    }
-}
-
-// === impl State ===
-
-impl State {
-    /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Proposed => "proposed",
-            Self::Approved => "approved",
-            Self::Denied => "denied",
-            Self::Stopped => "stopped",
-        }
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::Mode;
-use super::book::{Book, Entry, Skip, Span, State};
+use super::book::{Book, Entry, Skip, Span, State, pair_of};
 use super::kinds::REVIEW;
 use super::student::Student;
 use super::trial::{Harm, Trial};
@@ -102,7 +102,11 @@ impl Student {
         let id = self.note_version(&describe(&before), &after, evidence);
         self.told.version = Some((book.version, id));
         let version = book.version;
-        let pairs: Vec<_> = book.rules.iter().map(Entry::pair).collect();
+        let pairs: Vec<_> = book
+            .rules
+            .iter()
+            .map(|entry| pair_of(&entry.lesson))
+            .collect();
         self.trials.retain(|(of, pair), _| match pair {
             Some(pair) => pairs.contains(pair),
             None => of.saturating_add(1) >= version,
@@ -114,7 +118,7 @@ impl Student {
     pub(super) fn begin_trials(&mut self, book: &Book, before: u32) {
         let is_new = |span: &Span| span.has(book.version) && !span.has(before);
         for entry in book.rules.iter().filter(|entry| is_new(&entry.span)) {
-            self.trials.remove(&(0, Some(entry.pair())));
+            self.trials.remove(&(0, Some(pair_of(&entry.lesson))));
         }
     }
 
@@ -244,11 +248,14 @@ impl Student {
         if let Some((trial, harm)) = trial.and_then(|trial| Some((trial, trial.harm()?))) {
             self.warn(trial, harm);
         }
-        let is_on = |entry: &&Entry| {
-            entry.state == State::Approved && !entry.is_pinned && entry.span.has(book.version)
-        };
+        let is_on = |entry: &&Entry| entry.state == State::Approved && !entry.is_pinned;
         for entry in book.rules.iter().filter(is_on) {
-            let trial = self.trials.get(&(0, Some(entry.pair()))).copied();
+            let Some(lesson) = entry.lesson_in(book.version) else {
+                continue;
+            };
+            // Another one that was approved since comes at once instead.
+            let is_replaced = lesson != entry.lesson;
+            let trial = self.trials.get(&(0, Some(pair_of(&lesson)))).copied();
             let Some((trial, harm)) = trial.and_then(|trial| Some((trial, trial.harm()?))) else {
                 continue;
             };
@@ -262,7 +269,12 @@ impl Student {
                 subject: format!("{SUBJECT} (rule {rule})").into(),
                 action: Action::RolledBack,
                 before: "the shorter text".into(),
-                after: "the text as it comes, also in conversations under way".into(),
+                after: if is_replaced {
+                    "the shorter text that was approved in its place, also in conversations under way"
+                } else {
+                    "the text as it comes, also in conversations under way"
+                }
+                .into(),
                 evidence: evidence.clone().into(),
                 expected: Some(gain),
             });
@@ -271,9 +283,7 @@ impl Student {
                 let entry = book.find_mut(&rule);
                 // Harm is not borne for a day.
                 entry.is_some_and(|entry| {
-                    entry.state = State::Stopped;
-                    entry.span.end_after(version);
-                    entry.note = Some(evidence);
+                    entry.stop(version, evidence);
                     true
                 })
             });

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::book::{digest, pair};
+use super::book::{digest, pair_of};
 use super::*;
 use crate::compressor::{self, Compressor, Kind, Level, Rule, Unit};
 use crate::tuning::journal::Action;
@@ -85,6 +85,7 @@ impl School {
                 state: State::Approved,
                 is_pinned: false,
                 span: Span::begin_after(book.version),
+                before: None,
                 note: None,
             });
         };
@@ -385,7 +386,7 @@ fn a_rule_that_does_no_harm_stays_and_its_gain_is_told() {
         again
             .student
             .trials
-            .contains_key(&(0, Some(pair(Role::System, Unit::Text, LONG, SHORT))))
+            .contains_key(&(0, Some(pair_of(&lesson()))))
     );
 }
 

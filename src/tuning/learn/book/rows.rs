@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::{Entry, Skip, Span, State};
+use super::{Before, Entry, Skip, Span, State};
 use crate::compressor::{Kind, Lesson, Role, Rule, Unit};
 use crate::tuning::learn::word::{Named, Word};
 
@@ -41,6 +41,18 @@ pub(super) struct RuleRow {
     note: Option<String>,
     text: String,
     with: String,
+    /// Last: it is a table of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<BeforeRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BeforeRow {
+    with: String,
+    state: Word<State>,
+    from: u32,
+    until: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,6 +93,7 @@ impl From<&Entry> for RuleRow {
             note: entry.note.clone(),
             text: entry.lesson.text.to_string(),
             with: entry.lesson.with.to_string(),
+            before: entry.before.as_ref().and_then(BeforeRow::of),
         }
     }
 }
@@ -100,7 +113,34 @@ impl From<RuleRow> for Entry {
                 from: row.from,
                 until: row.until,
             },
+            before: row.before.map(Before::from),
             note: row.note,
+        }
+    }
+}
+
+// === impl BeforeRow ===
+
+impl BeforeRow {
+    fn of(before: &Before) -> Option<Self> {
+        Some(Self {
+            with: before.with.to_string(),
+            state: Word(before.state),
+            from: before.span.from?,
+            until: before.span.until?,
+        })
+    }
+}
+
+impl From<BeforeRow> for Before {
+    fn from(row: BeforeRow) -> Self {
+        Self {
+            with: row.with.into(),
+            state: row.state.0,
+            span: Span {
+                from: Some(row.from),
+                until: Some(row.until),
+            },
         }
     }
 }

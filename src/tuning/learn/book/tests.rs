@@ -1,4 +1,5 @@
 use super::*;
+use crate::compressor::{Lesson, Role, Unit};
 
 const TEXT: &str =
     "It is your task to help all of the people who write letters to the company that you work for.";
@@ -14,8 +15,25 @@ fn entry(state: State, span: Span) -> Entry {
         state,
         is_pinned: false,
         span,
+        before: None,
         note: Some("it's \"quoted\"\nover two lines".into()),
     }
+}
+
+fn approved(with: &str, version: u32) -> Entry {
+    let mut approved = entry(State::Approved, Span::begin_after(version));
+    approved.lesson.with = with.into();
+    approved
+}
+
+/// The shorter text that is in force in a version.
+fn with(book: &Book, version: u32) -> Option<String> {
+    let lesson = book.rules[0].lesson_in(version)?;
+    assert_eq!(
+        book.lessons(version).digest(),
+        Lessons::new(vec![lesson.clone()], Skips::default()).digest()
+    );
+    Some(lesson.with.to_string())
 }
 
 fn skip(span: Span) -> Skip {
@@ -193,4 +211,62 @@ fn what_has_not_begun_never_does_when_it_is_denied() {
     };
     span.end_after(5);
     assert_eq!(span.until, Some(3));
+}
+
+#[test]
+fn another_text_approved_in_the_place_of_one_waits_for_its_version_through_a_restart() {
+    let (one, two) = ("Help all who write.", "Help all who write to the company.");
+    let mut book = Book::default();
+    book.put(approved(one, 0));
+    assert!(book.advance(hours(0), false, false));
+    book.put(approved(two, 1));
+    assert!(!book.advance(hours(23), false, false));
+    let mut book = Book::parse(&book.write()).unwrap();
+    assert_eq!(with(&book, 1).as_deref(), Some(one));
+    // A third one before the second had its effect takes that one's place.
+    book.put(approved("Help who writes.", 1));
+    book.put(approved(two, 1));
+    assert!(book.advance(hours(24), false, false));
+    let mut book = Book::parse(&book.write()).unwrap();
+    assert_eq!(with(&book, 2).as_deref(), Some(two));
+    assert_eq!(
+        with(&book, 1).as_deref(),
+        Some(one),
+        "conversations go on with it"
+    );
+    assert!(!book.has_ended_since(1));
+    book.skips.push(skip(Span::begin_after(2)));
+    assert!(book.advance(hours(48), false, false));
+    assert_eq!(book.rules[0].before, None, "nobody has it any more");
+}
+
+#[test]
+fn what_takes_the_place_of_another_can_be_taken_back_denied_and_judged() {
+    let (one, two) = ("Help all who write.", "Help all who write to the company.");
+    let mut book = Book::default();
+    book.put(approved(one, 0));
+    assert!(book.advance(hours(0), false, false));
+    let before = book.clone();
+    book.put(approved(two, 1));
+    let replaced = book.clone();
+    book.put(approved(one, 1));
+    assert_eq!(book, before, "as if nothing had been said");
+
+    let mut book = replaced.clone();
+    let mut denied = book.rules[0].clone();
+    denied.state = State::Denied;
+    denied.span.end_after(1);
+    book.put(denied);
+    assert_eq!(with(&book, 1).as_deref(), Some(one));
+    assert!(book.advance(hours(1), false, true));
+    assert_eq!(with(&book, 2), None);
+
+    let mut book = replaced;
+    book.rules[0].stop(1, "it did harm".into());
+    assert!(book.advance(hours(1), false, true));
+    assert!(book.has_ended_since(1), "also in conversations under way");
+    assert_eq!(
+        (with(&book, 2).as_deref(), book.rules[0].state),
+        (Some(two), State::Approved)
+    );
 }
