@@ -101,6 +101,12 @@ impl Entry {
 
     /// How long ago it was made.
     pub fn age(&self) -> Duration {
-        self.age_at_arrival.saturating_add(self.arrived.elapsed())
+        self.age_at(Instant::now())
+    }
+
+    /// How long before `now` it was made.
+    pub fn age_at(&self, now: Instant) -> Duration {
+        let since = now.saturating_duration_since(self.arrived);
+        self.age_at_arrival.saturating_add(since)
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use tokio::time::Instant;
 use tower::Service;
 
 use crate::chat::{self, Quality};
@@ -162,9 +161,7 @@ impl Upstream {
         if request.parts().refuses_overflow {
             refuse_overflow(&request, metrics)?;
         }
-        let asked = Instant::now();
-        let permit = sockets.acquire(deadline).await?;
-        let queued = asked.elapsed();
+        let (permit, is_late) = sockets.acquire(deadline).await?;
         metrics.attempts.add(1);
         request.parts().account.attempted();
         let limits = Limits {
@@ -174,7 +171,6 @@ impl Upstream {
             max_bytes: config.max_response_bytes,
         };
         // A call that spent its time in the queue says nothing about the upstream when the rest is too short.
-        let is_late = queued > (deadline - asked) / 2;
         let overloaded = |error| match error {
             ProxyError::Timeout(Slow::Total) if is_late => sockets.busy(),
             error => error,

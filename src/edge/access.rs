@@ -178,18 +178,21 @@ impl Context {
         self.account().note(|row| row.model = model);
     }
 
-    /// Notes what the log should say of a reply, and how long its head took without the upstream's share.
+    /// Notes what the log should say of a reply, and how long its head, which is there `now`, took without the upstream's
+    /// share.
     pub(super) fn note_reply(
         &self,
         model: Option<Arc<str>>,
         provenance: Provenance,
         upstream: Duration,
+        now: Instant,
     ) {
+        let took = now.saturating_duration_since(self.begun());
         self.account().note(|row| {
             row.model.clone_from(&model);
             row.source = provenance.into();
             row.took.upstream = micros(upstream);
-            row.took.added = micros(self.begun().elapsed().saturating_sub(upstream));
+            row.took.added = micros(took.saturating_sub(upstream));
         });
         let mut notes = self.story.notes.lock();
         notes.model = model;
@@ -326,7 +329,8 @@ impl Drop for Line {
         } = self;
         let story = &*context.story;
         let notes = story.notes.lock();
-        let ms = story.begun.elapsed().as_secs_f64() * 1_000.0;
+        let total = story.begun.elapsed();
+        let ms = total.as_secs_f64() * 1_000.0;
         let ms = (ms * 1_000.0).round() / 1_000.0;
         let (error, detail) = match &notes.error {
             Some((code, detail)) => (Some(*code), Some(detail.as_str())),
@@ -366,7 +370,7 @@ impl Drop for Line {
             row.status = status.unwrap_or(0);
             row.error = error;
             row.is_aborted = is_aborted;
-            row.took.total = micros(story.begun.elapsed());
+            row.took.total = micros(total);
         });
         if let Some(span) = span.take() {
             served::tell(&span, story, &notes, *status, !is_aborted);

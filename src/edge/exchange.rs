@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
 
 use super::Edge;
 use super::access::Context;
@@ -67,7 +68,7 @@ impl Exchange {
         }
         let provenance = reply.head().provenance;
         let upstream = request.timings().of(Stage::Upstream);
-        context.note_reply(request.model_name(), provenance, upstream);
+        context.note_reply(request.model_name(), provenance, upstream, Instant::now());
         let exchange = Self {
             edge: edge.clone(),
             context: context.clone(),
@@ -84,7 +85,8 @@ impl Exchange {
         metrics.requests.add(1);
         metrics.replied(provenance);
         context.note_model(self.request.model_name());
-        context.note_reply(self.request.model_name(), provenance, Duration::ZERO);
+        let now = Instant::now();
+        context.note_reply(self.request.model_name(), provenance, Duration::ZERO, now);
         Self {
             context: context.clone(),
             provenance,
@@ -128,7 +130,7 @@ impl Exchange {
             self.request.timings(),
             self.provenance,
             tokens_saved,
-            self.context.begun(),
+            self.context.begun().elapsed(),
         );
         head
     }

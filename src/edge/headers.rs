@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use tokio::time::Instant;
 
 use crate::compressor::Level;
 use crate::error::ProxyError;
@@ -89,7 +88,7 @@ pub(super) fn tell(
     timings: &Timings,
     provenance: Provenance,
     tokens_saved: u64,
-    begun: Instant,
+    total: Duration,
 ) {
     headers.insert(X_CACHE, HeaderValue::from_static(provenance.x_cache()));
     let mut text = String::with_capacity(MAX_TIMING);
@@ -107,7 +106,7 @@ pub(super) fn tell(
         text,
         &STAGES.map(|stage| timings.of(stage)),
         tokens_saved,
-        begun,
+        total,
     );
 }
 
@@ -116,14 +115,14 @@ pub(super) fn tell_batch(
     headers: &mut HeaderMap,
     took: &[Duration; 3],
     tokens_saved: u64,
-    begun: Instant,
+    total: Duration,
 ) {
     tell_figures(
         headers,
         String::with_capacity(MAX_TIMING),
         took,
         tokens_saved,
-        begun,
+        total,
     );
 }
 
@@ -132,7 +131,7 @@ fn tell_figures(
     mut text: String,
     took: &[Duration; 3],
     tokens_saved: u64,
-    begun: Instant,
+    total: Duration,
 ) {
     headers.insert(TOKENS_SAVED, tokens_saved.into());
     let [compress, cache, upstream] = *took;
@@ -140,7 +139,7 @@ fn tell_figures(
         ("compress;dur=", compress),
         (", cache;dur=", cache),
         (", upstream;dur=", upstream),
-        (", total;dur=", begun.elapsed()),
+        (", total;dur=", total),
     ] {
         text.push_str(name);
         push_millis(&mut text, duration);

@@ -27,7 +27,7 @@ impl Edge {
     ) -> Option<Answer> {
         let stack = &self.shared.stack;
         let begun = Instant::now();
-        let repeat = stack.repeats.as_ref()?.find(alias, route)?;
+        let repeat = stack.repeats.as_ref()?.find(alias, route, begun)?;
         // What is kept in gzip costs such a client's hit no more than any other's.
         let is_wanted = repeat.whole.body.len() >= COMPRESS_ABOVE.into() && takes_gzip(incoming);
         let gzip = is_wanted.then(|| repeat.gzip()).flatten();
@@ -38,13 +38,14 @@ impl Edge {
             user,
             ..
         } = repeat;
+        let now = Instant::now();
         let timings = Timings::default();
-        timings.add(Stage::Cache, begun.elapsed());
+        timings.add(Stage::Cache, now.saturating_duration_since(begun));
         let provenance = whole.head.provenance;
         LookUp::since(begun, context.trace()).found(provenance);
         stack.metrics.requests.add(1);
         stack.metrics.replied(provenance);
-        context.note_reply(Some(Arc::clone(&model)), provenance, Duration::ZERO);
+        context.note_reply(Some(Arc::clone(&model)), provenance, Duration::ZERO, now);
         context.note_user(user.as_ref());
         let worth = whole.answer.unwrap_or_default();
         let bill = settle(&stack.metrics, context, &model, provenance, &worth, &saved);
@@ -55,7 +56,7 @@ impl Edge {
             &timings,
             provenance,
             bill.tokens_saved,
-            context.begun(),
+            now.saturating_duration_since(context.begun()),
         );
         if gzip.is_some() {
             encoding::label(&mut head);

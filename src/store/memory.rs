@@ -13,6 +13,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use self::books::{Books, Cause};
 use self::shelf::Shelf;
@@ -184,8 +185,21 @@ impl Memory {
 
     /// The entry of a request, as long as it is of any use.
     pub fn find(&self, fingerprint: Fingerprint) -> Option<SharedEntry> {
+        self.kept(fingerprint, Entry::age)
+    }
+
+    /// The same for who knows what time it is.
+    pub fn find_at(&self, fingerprint: Fingerprint, now: Instant) -> Option<SharedEntry> {
+        self.kept(fingerprint, |entry| entry.age_at(now))
+    }
+
+    fn kept(
+        &self,
+        fingerprint: Fingerprint,
+        age: impl FnOnce(&Entry) -> Duration,
+    ) -> Option<SharedEntry> {
         let entry = self.shared.entries.get(fingerprint)?;
-        (entry.age() <= self.shared.limits.life).then_some(entry)
+        (age(&entry) <= self.shared.limits.life).then_some(entry)
     }
 
     /// All entries, in no order.

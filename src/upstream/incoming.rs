@@ -101,13 +101,20 @@ impl Incoming {
 
     /// The next decoded piece of the body.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ProxyError> {
-        let silence = Instant::now() + self.limits.read_timeout;
-        self.alarm.set(self.limits.deadline.min(silence));
         let (limits, alarm) = (self.limits, &mut self.alarm);
+        // What is there already needs no alarm.
+        let mut silence = None;
         let mut step = pin!(self.body.chunk());
-        let chunk = poll_fn(|cx| match step.as_mut().poll(cx) {
-            Poll::Ready(chunk) => Poll::Ready(chunk),
-            Poll::Pending => alarm.poll(cx).map(|()| Err(limits.late(silence))),
+        let chunk = poll_fn(|cx| {
+            if let Poll::Ready(chunk) = step.as_mut().poll(cx) {
+                return Poll::Ready(chunk);
+            }
+            let silence = *silence.get_or_insert_with(|| {
+                let silence = Instant::now() + limits.read_timeout;
+                alarm.set(limits.deadline.min(silence));
+                silence
+            });
+            alarm.poll(cx).map(|()| Err(limits.late(silence)))
         })
         .await?;
         self.received += chunk.as_ref().map_or(0, Bytes::len);

@@ -77,20 +77,26 @@ impl Sockets {
         }
     }
 
-    /// Waits in line for a socket, until the deadline.
-    pub(super) async fn acquire(&self, deadline: Instant) -> Result<SocketPermit, ProxyError> {
-        let permit = if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
-            permit
+    /// Waits in line for a socket, until the deadline; and whether that took most of the time there was.
+    pub(super) async fn acquire(
+        &self,
+        deadline: Instant,
+    ) -> Result<(SocketPermit, bool), ProxyError> {
+        let (permit, is_late) = if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
+            (permit, false)
         } else {
             let _turn = Turn::take(&self.waiting);
+            let asked = Instant::now();
             let queued = timeout_at(deadline, Arc::clone(&self.free).acquire_owned()).await;
-            queued.map_err(|_| self.busy())?.map_err(|_| self.busy())?
+            let permit = queued.map_err(|_| self.busy())?.map_err(|_| self.busy())?;
+            (permit, asked.elapsed() > (deadline - asked) / 2)
         };
-        Ok(SocketPermit {
+        let permit = SocketPermit {
             permit: Some(permit),
             settle: self.settle,
             scarce: self.cap / 2,
-        })
+        };
+        Ok((permit, is_late))
     }
 }
 

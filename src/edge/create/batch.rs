@@ -128,14 +128,24 @@ async fn whole(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
-    headers::tell_batch(head, sum.took(), sum.tokens_saved(), context.begun());
+    headers::tell_batch(
+        head,
+        sum.took(),
+        sum.tokens_saved(),
+        context.begun().elapsed(),
+    );
     response
 }
 
 /// Each answer when it is ready.
 fn stream(context: &Context, round: Round, ignored: Vec<String>) -> Response {
     let mut head = HeaderMap::new();
-    headers::tell_batch(&mut head, &[Duration::ZERO; 3], 0, context.begun());
+    headers::tell_batch(
+        &mut head,
+        &[Duration::ZERO; 3],
+        0,
+        context.begun().elapsed(),
+    );
     let teller = Teller {
         context: context.clone(),
         round,

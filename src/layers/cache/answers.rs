@@ -139,15 +139,14 @@ impl Answers {
         Some(entry)
     }
 
-    /// Whether an entry answers a request.
+    /// Whether an entry of this age answers a request.
     pub(super) fn weigh(
         &self,
         control: CacheControl,
         ttl: Duration,
-        entry: &Entry,
+        age: Duration,
         tier: Tier,
     ) -> Look {
-        let age = entry.age();
         let stale = |expired_for, excuse| Provenance::Stale {
             age,
             expired_for,
@@ -172,7 +171,7 @@ impl Answers {
     /// The same for the request's own wishes.
     pub(super) fn weigh_for(&self, request: &ProxyRequest, entry: &Entry, tier: Tier) -> Look {
         let parts = request.parts();
-        self.weigh(parts.cache_control, parts.ttl, entry, tier)
+        self.weigh(parts.cache_control, parts.ttl, entry.age(), tier)
     }
 
     /// Looks in Redis and then asks the upstream; `reserve` stands in if that fails.
@@ -211,9 +210,9 @@ impl Answers {
         }
         span.missed();
         self.tell_asked(&request, None);
-        let asked = Instant::now();
+        let asked = self.feed.is_some().then(Instant::now);
         let result = forward(inner, request.clone()).await;
-        if let Some(feed) = &self.feed
+        if let (Some(feed), Some(asked)) = (&self.feed, asked)
             && matches!(&result, Ok(reply) if reply.head().provenance.is_paid() && reply.head().status.is_success())
             && let Some(id) = request.fingerprint()
         {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
+use tokio::time::Instant;
 
 use super::answers::{Answers, Look, whole};
 use crate::compressor::{Level, Memo};
@@ -112,18 +113,21 @@ impl Repeats {
         )
     }
 
-    /// The answer to a repeat of a request that made no demands of the cache, and wants it whole.
-    pub fn find(&self, alias: Fingerprint, route: Route) -> Option<Repeat<'_>> {
+    /// The answer, as it is `now`, to a repeat of a request that made no demands of the cache, and wants it whole.
+    pub fn find(&self, alias: Fingerprint, route: Route, now: Instant) -> Option<Repeat<'_>> {
         let ttl = self.times.of(route);
         if ttl.is_zero() || self.answers.deals() {
             return None;
         }
         let memory = &self.answers.store.memory;
         let known = memory.resolve(alias).filter(|known| !known.wants_stream)?;
-        let entry = memory.find(known.question)?;
-        let look = self
-            .answers
-            .weigh(CacheControl::default(), ttl, &entry, Tier::Memory);
+        let entry = memory.find_at(known.question, now)?;
+        let look = self.answers.weigh(
+            CacheControl::default(),
+            ttl,
+            entry.age_at(now),
+            Tier::Memory,
+        );
         match look {
             Look::Answer(provenance) => Some({
                 self.answers.note_asked(known.question, route);

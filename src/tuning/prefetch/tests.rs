@@ -492,7 +492,11 @@ async fn repeats_that_no_layer_sees_are_heard_of_and_off_there_is_nothing() {
     let repeats = house.stack.repeats.clone().unwrap();
     for _ in 0..8 {
         pass(10).await;
-        assert!(repeats.find(alias, Route::ChatCompletions).is_some());
+        assert!(
+            repeats
+                .find(alias, Route::ChatCompletions, Instant::now())
+                .is_some()
+        );
         settle().await;
     }
     pass(18).await;
