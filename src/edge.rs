@@ -160,9 +160,13 @@ impl Edge {
         })
     }
 
-    /// The answer limits where clients give none, unless they are as set.
-    fn limits(&self) -> Option<&Limits> {
-        self.shared.stack.optimizer.as_ref().map(Optimizer::limits)
+    /// The answer limits where clients give none, unless they are as set: so they are for whom the upstream would say the
+    /// same again, since an answer that is cut off could not be asked for once more.
+    fn limits(&self, incoming: &HeaderMap) -> Option<&Limits> {
+        let optimizer = self.shared.stack.optimizer.as_ref();
+        optimizer
+            .filter(|_| !incoming.contains_key(headers::IDEMPOTENCY_KEY))
+            .map(Optimizer::limits)
     }
 
     /// One more place for a batch that has one, as long as others find enough: whoever has many requests in hand is not to

@@ -1,7 +1,9 @@
 //! `pegasus-nest estimate`: what the service would have saved on a log of requests.
 
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, IsTerminal as _, Read, Write};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -63,13 +65,25 @@ fn rate(text: &str) -> Result<f64, String> {
         .ok_or_else(wrong)
 }
 
+/// Where the page goes.
+struct Page<'p> {
+    path: &'p Path,
+    file: File,
+    /// It was not there before.
+    is_new: bool,
+}
+
 /// Replays the log and writes the report to standard output.
 pub fn run(args: &EstimateArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let progress = Arc::new(Progress::default());
     stop_on_interrupt(&progress);
     let (source, length) = open(&args.file)?;
     // Before the work: a page that cannot be written must not cost an hour.
-    let page = args.html.as_deref().map(create).transpose()?;
+    let page = args
+        .html
+        .as_deref()
+        .map(|path| Page::open(path, &args.file));
+    let page = page.transpose()?;
     let options = Options {
         rate: args.rate,
         limit: args.limit,
@@ -87,10 +101,8 @@ pub fn run(args: &EstimateArgs, config: &Config) -> anyhow::Result<ExitCode> {
     );
     drop(bar);
     let report = report.with_context(|| format!("cannot replay {}", name(&args.file)))?;
-    if let Some(mut page) = page {
-        let text = html::page(&report, &name(&args.file));
-        let written = page.write_all(text.as_bytes()).and_then(|()| page.flush());
-        written.context("cannot write the page")?;
+    if let Some(page) = page {
+        page.finish(&report, &args.file)?;
     }
     print(&report, args)?;
     Ok(if report.requests() > 0 {
@@ -98,6 +110,55 @@ pub fn run(args: &EstimateArgs, config: &Config) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::from(BAD_CONFIGURATION)
     })
+}
+
+// === impl Page ===
+
+impl<'p> Page<'p> {
+    /// Opens the file for the page, and leaves what is in it: it may be the log.
+    fn open(path: &'p Path, log: &Path) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            path.as_os_str() != "-",
+            "the page needs a file: standard output is where the report goes"
+        );
+        let is_new = !path.exists();
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).open(path);
+        let file = file.with_context(|| format!("cannot write {}", name(path)))?;
+        let read = if log.as_os_str() == "-" {
+            io::stdin().as_fd().try_clone_to_owned().map(File::from)
+        } else {
+            File::open(log)
+        };
+        let place = |file: File| file.metadata().map(|facts| (facts.dev(), facts.ino()));
+        let of_log = read.and_then(place).ok();
+        let is_log = of_log.is_some() && of_log == file.try_clone().and_then(place).ok();
+        anyhow::ensure!(
+            !is_log || !file.metadata().is_ok_and(|facts| facts.is_file()),
+            "{} is the log itself: give the page another file",
+            name(path)
+        );
+        Ok(Self { path, file, is_new })
+    }
+
+    /// Writes the page; of no request there is none, and what stood there stays.
+    fn finish(mut self, report: &Report, log: &Path) -> anyhow::Result<()> {
+        if report.requests() == 0 {
+            if self.is_new {
+                // Nothing is in it.
+                let _ = fs::remove_file(self.path);
+            }
+            return Ok(());
+        }
+        let text = html::page(report, &name(log));
+        let file = &mut self.file;
+        let is_file = file.metadata().is_ok_and(|facts| facts.is_file());
+        let emptied = if is_file { file.set_len(0) } else { Ok(()) };
+        let written = emptied
+            .and_then(|()| file.write_all(text.as_bytes()))
+            .and_then(|()| file.flush());
+        written.with_context(|| format!("cannot write {}", name(self.path)))
+    }
 }
 
 fn print(report: &Report, args: &EstimateArgs) -> anyhow::Result<()> {
@@ -126,10 +187,6 @@ fn open(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
     );
     let length = facts.is_file().then_some(facts.len());
     Ok((Box::new(file), length))
-}
-
-fn create(path: &Path) -> anyhow::Result<File> {
-    File::create(path).with_context(|| format!("cannot write {}", name(path)))
 }
 
 /// A file's name for people, with nothing in it that could drive the terminal.

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::compressor::{Kind, Lesson, Rule, Unit};
 use crate::config::Config;
 use crate::tuning::learn::{Book, Entry, Mode, Passage, Shelf, Skip, Span, State, Statistics};
+use crate::words::some;
 
 mod approve;
 mod costly;
@@ -237,7 +238,7 @@ impl Desk<'_> {
     fn import(&self, file: &Path, when: When) -> anyhow::Result<()> {
         let other = Book::parse(&read(file)?).with_context(|| format!("{}", file.display()))?;
         let (count, book) = self.shelf.change(|book| {
-            let mut count = 0;
+            let mut count = 0_u64;
             for mut entry in other.rules {
                 let known = book.find(&entry.id()).cloned();
                 let is_same =
@@ -264,9 +265,24 @@ impl Desk<'_> {
             book.advance(Timestamp::now(), false, when.now);
             count
         })?;
-        let told =
-            format!("{count} rules taken over; skips are learned by each service for itself");
+        let told = format!(
+            "{} taken over into {}; skips are learned by each service for itself",
+            some(count, "rule"),
+            self.place()
+        );
         self.confirm(&told, &book)
+    }
+
+    /// Where the rules are, and whether the file is there: a relative path is another one elsewhere.
+    fn place(&self) -> String {
+        let path = self.shelf.path();
+        let shown = path.display().to_string();
+        let shown: String = shown.chars().filter(|c| !c.is_control()).collect();
+        if path.exists() {
+            shown
+        } else {
+            format!("{shown}, which is not there (compression.rules.file)")
+        }
     }
 
     /// Says what was done, and when it has its effect.

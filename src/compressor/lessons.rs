@@ -181,7 +181,7 @@ impl Lessons {
         } {
             let found = self.find(&text[at.clone()], role, Unit::Paragraph);
             if let Some((before, with)) = found
-                && (role != Role::User || is_said(document, &at))
+                && is_said(document, &at)
             {
                 places.push((at, Unit::Paragraph, before, with));
             }
@@ -211,13 +211,16 @@ impl Lessons {
     }
 }
 
-/// Whether a person says it themselves, as far as can be seen: no quotation, no demonstration.
+/// Whether it is said, as far as can be seen: no code, no data, no quotation, no demonstration.
 fn is_said(document: &Document<'_>, at: &Range<usize>) -> bool {
     let lines = document.line_at(at.start)..=document.line_at(at.end.max(1) - 1);
     let kinds = &document.kinds[lines];
-    !kinds
-        .iter()
-        .any(|kind| matches!(kind, Kind::Example | Kind::Quote | Kind::Fence | Kind::Diff))
+    !kinds.iter().any(|kind| {
+        matches!(
+            kind,
+            Kind::Example | Kind::Quote | Kind::Fence | Kind::Code | Kind::Diff | Kind::Json
+        )
+    })
 }
 
 /// A sentence with the blanks that would be left over when it goes; `None` where it is all that its line says, and other

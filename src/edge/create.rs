@@ -105,7 +105,7 @@ async fn create(
     let bytes = edge.body(&incoming, body).await?;
     // Not before the body is here: slow senders must not take the places of others.
     let place = edge.admit(&mut caller)?;
-    let limits = edge.limits();
+    let limits = edge.limits(&incoming);
     let form = Form::read(&bytes, endpoint, &edge.shared.config, limits)?;
     context.note_user(form.user.as_ref());
     let chat = form.completion.into_chat()?;

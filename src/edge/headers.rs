@@ -23,6 +23,8 @@ const ALLOWED: [&str; 8] = [
 ];
 const ALLOWED_PREFIXES: [&str; 4] = ["openai-", "anthropic-", "x-stainless-", "x-openrouter-"];
 
+/// By it an upstream knows a call that is sent again, and gives the same answer.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const COMPRESSION: HeaderName = HeaderName::from_static("x-pegasus-compression");
 const TOKENS_SAVED: HeaderName = HeaderName::from_static("x-pegasus-tokens-saved");
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");

@@ -162,6 +162,7 @@ pub(super) async fn freeze(
 #[utoipa::path(post, path = "/api/tuning/reset", tag = "operations", operation_id = "tuning_reset",
     responses(
         (status = 200, description = "How things stand from now on.", body = Report),
+        (status = 400, description = "There is a body, and something in it.", body = Fault<'static>),
         (status = 409, description = "Tuning is switched off.", body = Fault<'static>),
         Guarded,
     ))]
@@ -169,15 +170,25 @@ pub(super) async fn reset(
     State(edge): State<Edge>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
+    body: Body,
 ) -> Response {
-    let done = edge.let_in(&headers, peer).and_then(|()| edge.optimizer());
-    match done {
-        Ok(optimizer) => {
-            optimizer.reset();
-            Json(report(&edge)).into_response()
+    let answer = async {
+        edge.let_in(&headers, peer)?;
+        let optimizer = edge.optimizer()?;
+        let body = edge.body(&headers, body).await?;
+        // Whoever names a setting in it would think that the others stay.
+        if !matches!(body.trim_ascii(), b"" | b"{}") {
+            let message = "all settings are reset, and nothing else can be: send no body";
+            return Err(ProxyError::reject_field(
+                StatusCode::BAD_REQUEST,
+                "",
+                message,
+            ));
         }
-        Err(error) => failure(&error),
-    }
+        optimizer.reset();
+        Ok(Json(report(&edge)).into_response())
+    };
+    answer.await.unwrap_or_else(|error| failure(&error))
 }
 
 impl Edge {

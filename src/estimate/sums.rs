@@ -62,7 +62,8 @@ impl Part {
 
     /// What the proxy saved, in nano-dollars; what the provider's own cache does, it does without a proxy as well.
     pub(super) fn saved(&self) -> u64 {
-        self.tally.saved() - self.tally.get(Figure::SavedByProviderCache)
+        let saved = self.tally.saved();
+        saved.saturating_sub(self.tally.get(Figure::SavedByProviderCache))
     }
 
     /// What would have been paid without the proxy, in nano-dollars.

@@ -236,11 +236,6 @@ impl Drop for Account {
 // === impl Row ===
 
 impl Row {
-    /// What all of it would have cost without the proxy and the provider's cache, in nano-dollars.
-    pub fn would_have_cost(&self) -> u64 {
-        self.cost.saturating_add(self.saved.total())
-    }
-
     /// The tokens of its answer, whoever paid for them; `None` where there is none, or it was not counted.
     pub fn usage(&self) -> Option<Usage> {
         self.given.or(self.bought)

@@ -9,7 +9,7 @@ use crate::chat::Certainty;
 
 /// Sums over any number of requests. Tokens are counts, money is nano-dollars, times are microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally(pub(super) [u64; Self::FIGURES.len()]);
+pub struct Tally(pub(super) [u64; Self::FIGURES.len() + 1]);
 
 /// One of the sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub enum Figure {
     Time,
     /// How long the longest took; the one that is no sum.
     Longest,
+    /// What was paid for answers that nobody had asked for yet. Ledgers keep no sum of it: it is told by the source.
+    Ahead,
 }
 
 /// What some requests were, cost and saved.
@@ -121,7 +123,7 @@ struct Latency {
 }
 
 impl Tally {
-    /// All of them, with their names in the ledger.
+    /// Those that ledgers keep, with their names there.
     pub const FIGURES: [(Figure, &'static str); 24] = [
         (Figure::Requests, "requests"),
         (Figure::Errors, "errors"),
@@ -196,6 +198,14 @@ impl Tally {
             (Figure::Attempts, row.attempts.into()),
             (Figure::Time, row.took.total),
             (Figure::Longest, row.took.total),
+            (
+                Figure::Ahead,
+                if row.source == Source::Prefetch {
+                    row.cost
+                } else {
+                    0
+                },
+            ),
         ] {
             tally.0[figure as usize] = amount;
         }
@@ -239,16 +249,28 @@ impl Tally {
         ]
     }
 
-    /// All savings together.
+    /// Those that ledgers keep.
+    pub(super) fn kept(&self) -> impl Iterator<Item = u64> {
+        self.0.into_iter().take(Self::FIGURES.len())
+    }
+
+    /// All savings together, less what was paid before anybody asked: the first answer that this gave was saved with it.
     pub fn saved(&self) -> u64 {
+        self.by_layers().saturating_sub(self.get(Figure::Ahead))
+    }
+
+    /// What all of it would have cost without the proxy and the provider's cache. Nobody would have fetched ahead.
+    pub fn would_have_cost(&self) -> u64 {
+        let asked = self
+            .get(Figure::Cost)
+            .saturating_sub(self.get(Figure::Ahead));
+        asked.saturating_add(self.by_layers())
+    }
+
+    fn by_layers(&self) -> u64 {
         self.savings()
             .iter()
             .fold(0, |sum, (_, saved)| sum.saturating_add(*saved))
-    }
-
-    /// What all of it would have cost without the proxy and the provider's cache.
-    pub fn would_have_cost(&self) -> u64 {
-        self.get(Figure::Cost).saturating_add(self.saved())
     }
 
     /// The figures as reports show them.
@@ -378,6 +400,20 @@ mod tests {
                 "{source:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_paid_before_anybody_asked_is_no_saving_and_would_not_have_been_paid() {
+        let mut sum = Tally::of(&row(Source::Upstream));
+        let (would, saved) = (sum.would_have_cost(), sum.saved());
+        let mut ahead = row(Source::Prefetch);
+        ahead.saved = Savings::default();
+        sum.add(&Tally::of(&ahead));
+        assert_eq!((sum.get(Figure::Cost), sum.get(Figure::Ahead)), (14, 7));
+        assert_eq!((sum.would_have_cost(), sum.saved()), (would, saved - 7));
+        // What was fetched for nobody is a loss: more was paid than it would have cost.
+        let alone = Tally::of(&ahead);
+        assert_eq!((alone.would_have_cost(), alone.saved()), (0, 0));
     }
 
     #[test]

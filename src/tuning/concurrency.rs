@@ -23,6 +23,8 @@ const MOST_MODELS: usize = 64;
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Of fewer calls nothing is concluded.
 const LEAST_CALLS: u64 = 50;
+/// Where fewer than this share are too many, a limit does what it is there for.
+const FEW: f64 = 0.05;
 /// A limit is to take away so much of what was refused, at least: whoever waits for nothing is worse off than before.
 const LEAST_GAIN: f64 = 0.1;
 /// A wait that is more than this part of the time that a call then had is to blame if that was not enough.
@@ -256,7 +258,7 @@ impl Gate {
         }
     }
 
-    fn leave(&self, outcome: Outcome, permit: Option<OwnedSemaphorePermit>) {
+    fn leave(&self, outcome: Outcome, begun: Instant, permit: Option<OwnedSemaphorePermit>) {
         let mut state = self.state.lock();
         state.seen.calls += 1;
         state.seen.overloads += u64::from(outcome == Outcome::Overload);
@@ -264,7 +266,8 @@ impl Gate {
         state.in_flight = in_flight.saturating_sub(1);
         let is_held = state.held_until.is_some_and(|until| now < until);
         if !state.is_frozen && !is_held {
-            state.window.ended(outcome, in_flight, now);
+            let took = now.saturating_duration_since(begun);
+            state.window.ended(outcome, in_flight, took, now);
         }
         if let Some(permit) = permit
             && state.owed > 0
@@ -296,9 +299,9 @@ impl Gate {
                 let unit = Unit::CallsPerThousand;
                 journal.measured(id, Gain { amount, unit });
             }
-            if amount < narrowed.before * LEAST_GAIN * 1_000.0 {
+            if share > FEW && amount < narrowed.before * LEAST_GAIN * 1_000.0 {
                 let evidence = format!(
-                    "With {limit} calls at once {} of {} were refused as too many, ran out of time or waited here in vain, and {} before: \
+                    "With some {limit} calls at once {} of {} were refused as too many, ran out of time or waited here in vain, and {} before: \
                      their number is not what the upstream minds. It is not tried again for an hour.",
                     percent(share),
                     count(seen.all()),
@@ -412,7 +415,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.gate.leave(self.outcome, self.permit.take());
+        self.gate
+            .leave(self.outcome, self.begun, self.permit.take());
     }
 }
 

@@ -13,8 +13,13 @@ use tokio::time::Instant;
 const DECREASE: f64 = 0.75;
 /// What is left of it where the upstream has become slow.
 const EASE: f64 = 0.9;
-/// Calls that were under way together tell of one overload, not of many.
+/// Calls that were under way together tell of one overload, not of many: there is one sign in the time that a call takes,
+/// and in so much at most.
 const PAUSE: Duration = Duration::from_secs(1);
+/// And in so much at least.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+/// Within one place of where it last was too much, the limit grows by so much of what it grows by otherwise.
+const CAREFUL: f64 = 0.1;
 /// So many times as slow as usual is a sign.
 const SLOW: f64 = 2.0;
 /// With so few calls nothing is usual yet.
@@ -29,6 +34,10 @@ pub(super) struct Window {
     most: f64,
     limit: f64,
     decreased: Option<Instant>,
+    /// Where it was too much last.
+    ceiling: f64,
+    /// How long calls take that go well.
+    time: Time,
     /// Of whole answers, and of streams.
     pace: [Pace; 2],
 }
@@ -39,6 +48,13 @@ struct Pace {
     calls: u32,
     now: f64,
     usual: f64,
+}
+
+/// How long calls take, in seconds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Time {
+    calls: u32,
+    mean: f64,
 }
 
 /// How a call ended.
@@ -60,6 +76,8 @@ impl Window {
             most,
             limit: most,
             decreased: None,
+            ceiling: most,
+            time: Time::default(),
             pace: [Pace::default(); 2],
         }
     }
@@ -82,36 +100,68 @@ impl Window {
 
     /// All places are there again.
     pub(super) fn open(&mut self) {
-        self.limit = self.most;
+        (self.limit, self.ceiling) = (self.most, self.most);
     }
 
-    /// A call ended, of so many that were under way with it.
-    pub(super) fn ended(&mut self, outcome: Outcome, in_flight: usize, now: Instant) {
+    /// A call ended that took so long, of so many that were under way with it.
+    pub(super) fn ended(
+        &mut self,
+        outcome: Outcome,
+        in_flight: usize,
+        took: Duration,
+        now: Instant,
+    ) {
         match outcome {
-            Outcome::Overload => self.decrease(DECREASE, now),
+            Outcome::Overload => {
+                let before = self.limit;
+                if self.decrease(DECREASE, self.time.pause(), now) {
+                    self.ceiling = before;
+                }
+            }
             Outcome::Well { seconds, is_stream } => {
+                self.time.note(took);
                 let [whole, stream] = &mut self.pace;
                 let pace = if is_stream { stream } else { whole };
                 if pace.note(seconds) {
-                    self.decrease(EASE, now);
+                    self.decrease(EASE, PAUSE, now);
                 } else if float(in_flight) >= self.limit * BUSY {
-                    self.limit = (self.limit + 1.0 / self.limit).min(self.most);
+                    let is_near = (self.limit - self.ceiling).abs() < 1.0;
+                    let more = if is_near { CAREFUL } else { 1.0 };
+                    self.limit = (self.limit + more / self.limit).min(self.most);
                 }
             }
             Outcome::Otherwise => {}
         }
     }
 
-    fn decrease(&mut self, factor: f64, now: Instant) {
+    /// Lowers the limit, unless that was done within `pause`; says whether.
+    fn decrease(&mut self, factor: f64, pause: Duration, now: Instant) -> bool {
         let is_same = self
             .decreased
-            .is_some_and(|at| now.saturating_duration_since(at) < PAUSE);
+            .is_some_and(|at| now.saturating_duration_since(at) < pause);
         if is_same {
-            return;
+            return false;
         }
         self.decreased = Some(now);
         // Of the limit, not of the calls under way: one refusal among few calls says little about many.
         self.limit = (self.limit * factor).max(self.least);
+        true
+    }
+}
+
+impl Time {
+    fn note(&mut self, took: Duration) {
+        self.calls = self.calls.saturating_add(1);
+        self.mean += (took.as_secs_f64() - self.mean) / f64::from(self.calls).min(32.0);
+    }
+
+    /// In which there is one sign of overload.
+    fn pause(&self) -> Duration {
+        if self.calls == 0 {
+            return PAUSE;
+        }
+        let mean = Duration::try_from_secs_f64(self.mean).unwrap_or(PAUSE);
+        mean.clamp(SHORTEST_PAUSE, PAUSE)
     }
 }
 
@@ -149,6 +199,11 @@ mod tests {
     /// An upstream that stands so many calls at once, asked by more: how the limit ends, and the share of the calls
     /// that were too many, in the first rounds and in the last.
     fn simulate(capacity: usize) -> (usize, f64, f64) {
+        simulate_calls_of(Duration::from_secs(2), capacity)
+    }
+
+    /// The same where each call that goes well takes so long.
+    fn simulate_calls_of(time: Duration, capacity: usize) -> (usize, f64, f64) {
         let mut window = Window::new(4, 100);
         let mut now = Instant::now();
         let mut shares = Vec::new();
@@ -160,10 +215,10 @@ mod tests {
                 } else {
                     Outcome::Overload
                 };
-                window.ended(outcome, calls, now);
+                window.ended(outcome, calls, time, now);
             }
             shares.push(float(calls.saturating_sub(capacity)) / float(calls));
-            now += Duration::from_secs(2);
+            now += time;
         }
         let mean = |shares: &[f64]| shares.iter().sum::<f64>() / float(shares.len());
         (window.limit(), mean(&shares[..5]), mean(&shares[200..]))
@@ -178,6 +233,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn it_does_so_too_where_calls_are_short_and_places_few() {
+        for capacity in [6, 20] {
+            let (limit, _, last) = simulate_calls_of(Duration::from_millis(50), capacity);
+            assert!(
+                (capacity * 2 / 3..=capacity + 1).contains(&limit),
+                "{limit}"
+            );
+            assert!(last < 0.03, "{last}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_upstream_that_stands_everything_is_not_held_back() {
         assert_eq!(simulate(1_000).0, 100);
     }
@@ -187,15 +254,15 @@ mod tests {
         let mut window = Window::new(4, 100);
         let now = Instant::now();
         for _ in 0..50 {
-            window.ended(Outcome::Overload, 100, now);
+            window.ended(Outcome::Overload, 100, PAUSE, now);
         }
         assert_eq!(window.limit(), 75);
         for n in 1..50 {
-            window.ended(Outcome::Overload, 75, now + PAUSE * n);
+            window.ended(Outcome::Overload, 75, PAUSE, now + PAUSE * n);
         }
         assert_eq!(window.limit(), 4);
         assert!(window.is_narrow());
-        window.ended(Outcome::Otherwise, 4, now + PAUSE * 60);
+        window.ended(Outcome::Otherwise, 4, PAUSE, now + PAUSE * 60);
         assert_eq!(window.limit(), 4);
         window.open();
         assert_eq!(window.limit(), 100);
@@ -204,7 +271,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_refusal_among_few_calls_costs_a_quarter() {
         let mut window = Window::new(4, 100);
-        window.ended(Outcome::Overload, 1, Instant::now());
+        window.ended(Outcome::Overload, 1, PAUSE, Instant::now());
         assert_eq!(window.limit(), 75);
     }
 
@@ -218,7 +285,7 @@ mod tests {
                 seconds,
                 is_stream: true,
             };
-            window.ended(outcome, 100, now);
+            window.ended(outcome, 100, PAUSE, now);
             window.limit()
         };
         for _ in 0..1_000 {

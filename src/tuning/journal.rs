@@ -105,10 +105,13 @@ impl Journal {
         let at = Timestamp::now();
         let mut pages = self.pages.lock();
         pages.changes += 1;
+        let newest = Id(pages.last);
         let last = pages.entries.iter_mut().rev();
         let mut last = last.filter(|entry| entry.decision.subject == decision.subject);
         if let Some(entry) = last.next()
             && entry.decision.is_same(&decision)
+            // What was done since it was ordered last is in between.
+            && (decision.action == Action::Proposed || entry.id == newest)
         {
             entry.at = at;
             entry.times = entry.times.saturating_add(1);
@@ -163,8 +166,8 @@ impl Journal {
 impl Decision {
     /// Whether another one about the same subject says the same. What was done was done each time.
     fn is_same(&self, other: &Self) -> bool {
-        self.action == Action::Proposed
-            && other.action == Action::Proposed
+        self.action == other.action
+            && matches!(self.action, Action::Proposed | Action::Ordered)
             && self.before == other.before
             && self.after == other.after
     }

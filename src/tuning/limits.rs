@@ -146,12 +146,12 @@ impl Limits {
         }
     }
 
-    /// With how much more room an answer is to be asked for again that was cut off at this limit, if it is.
+    /// With how much more room an answer is to be asked for again that was cut off at this limit, if it is: with all that is
+    /// set at least, so that no answer is shorter than it would be if nothing were tuned.
     pub fn more_room(&self, given: Given) -> Option<u32> {
-        let more = given
-            .tokens
-            .saturating_mul(MORE_ROOM)
-            .min(self.shared.bounds.1);
+        let configured = self.shared.configured.of(given.size);
+        let more = given.tokens.saturating_mul(MORE_ROOM);
+        let more = more.min(self.shared.bounds.1).max(configured);
         (self.shared.acts && more > given.tokens).then_some(more)
     }
 
@@ -358,6 +358,32 @@ mod tests {
         answers(&limits, u64::MAX, 300);
         limits.look(&journal, Instant::now() + HELD);
         assert!(limits.of(MODEL, Size::Simple, false) < 2_000);
+    }
+
+    #[test]
+    fn whoever_is_asked_again_gets_all_that_is_set_at_least() {
+        let mut config = Config::default();
+        config.tuning.max_tokens = 1_000;
+        let limits = Limits::new(&config, true);
+        let room = |tokens| {
+            limits.more_room(Given {
+                size: Size::Simple,
+                tokens,
+            })
+        };
+        assert_eq!(room(256), Some(2_000));
+        assert_eq!(room(2_000), None, "more than may be set");
+        let usual = Limits::new(&Config::default(), true);
+        let room = |tokens| {
+            usual.more_room(Given {
+                size: Size::Simple,
+                tokens,
+            })
+        };
+        assert_eq!(
+            (room(300), room(600), room(2_000)),
+            (Some(2_000), Some(2_400), Some(8_000))
+        );
     }
 
     #[tokio::test(start_paused = true)]

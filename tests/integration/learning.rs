@@ -378,7 +378,10 @@ async fn approve(house: &House, text: &str, with: &str) {
     std::fs::write(&path, file.to_string()).unwrap();
     let told = house.told(&["import", path.to_str().unwrap()]).await;
     assert!(
-        told["done"].as_str().unwrap().starts_with("1 rules"),
+        told["done"]
+            .as_str()
+            .unwrap()
+            .starts_with("1 rule taken over"),
         "{told}"
     );
     std::fs::remove_file(path).unwrap();

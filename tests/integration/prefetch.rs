@@ -58,6 +58,19 @@ async fn calls_ahead_are_counted_paid_for_and_explained_apart_from_those_of_clie
     let savings = proxy.get("/api/usage/savings").await.json();
     let paid = savings["prefetchSpentNanoUsd"].as_u64().unwrap();
     assert!(paid > 0 && paid < savings["spentNanoUsd"].as_u64().unwrap());
+    // Nobody would have paid for it without the proxy.
+    let figure = |name: &str| savings[name].as_u64().unwrap();
+    let layers = savings["layers"].as_array().unwrap().iter();
+    let layers: u64 = layers
+        .map(|layer| layer["savedNanoUsd"].as_u64().unwrap())
+        .sum();
+    assert_eq!(
+        (
+            figure("wouldHaveCostNanoUsd") + paid,
+            figure("savedNanoUsd") + paid
+        ),
+        (figure("spentNanoUsd") + layers, layers)
+    );
     let metrics = proxy.get("/metrics").await;
     let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
     for beginning in [

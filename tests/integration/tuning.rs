@@ -109,6 +109,18 @@ async fn whoever_acts_does_it_and_measures_what_it_brought() {
         .json();
     assert_eq!(report["settings"][0]["inForce"], "100");
     assert_eq!(report["decisions"][0]["action"], "ordered");
+    // Again and again it fills no pages, and is about all of them.
+    let known = report["decisions"].as_array().unwrap().len();
+    let again = proxy.post("/api/tuning/reset", &json!({}), &[]).await;
+    let again = again.json()["decisions"].clone();
+    assert_eq!(
+        (again.as_array().unwrap().len(), &again[0]["times"]),
+        (known, &json!(2))
+    );
+    let one = json!({"setting": "cache.ttl"});
+    let one = proxy.post("/api/tuning/reset", &one, &[]).await;
+    let why = one.json()["error"].as_str().unwrap().to_owned();
+    assert_eq!((one.status, why.contains("send no body")), (400, true));
     let stats = proxy.get("/api/optimization-stats").await.json();
     assert!(stats["performance"]["cacheSize"].as_u64().unwrap() <= 100);
 }

@@ -62,7 +62,8 @@ fn show(desk: &Desk<'_>, book: &Book, costly: &[&Passage], days: f64, full: bool
         let _ = writeln!(
             out,
             "no text is known that came again and again: it takes {callers} callers (compression.learn_callers) and three \
-             times, and a service that runs writes down once a minute what it has counted"
+             times, and a service that runs writes down once a minute what it has counted, beside {}",
+            desk.place()
         );
         return out;
     }

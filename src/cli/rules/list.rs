@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Desk, say};
 use crate::tokens::Vocabulary;
-use crate::tuning::learn::{Before, Book, Entry, Harm, Span, Trial, pair_of};
+use crate::tuning::learn::{Before, Book, Entry, Harm, Mode, Span, Trial, pair_of};
 
 pub(super) fn run(desk: &Desk<'_>) -> anyhow::Result<()> {
     let book = desk.shelf.read()?;
@@ -87,8 +87,16 @@ fn figures(trial: &Trial) -> Value {
 fn show(desk: &Desk<'_>, book: &Book) -> String {
     let mut out = match book.since.filter(|_| book.version > 0) {
         Some(since) => format!("version {}, in force since {since:.0}\n", book.version),
-        None => "no version is in force yet\n".to_owned(),
+        None => format!("no version is in force yet in {}\n", desk.place()),
     };
+    let mode = desk.config.compression.learning.mode;
+    if mode != Mode::Act && !book.rules.is_empty() {
+        let mode = mode.as_str();
+        let _ = writeln!(
+            out,
+            "nothing of it is applied while compression.learn is {mode}: set it to \"act\""
+        );
+    }
     if let Some(trial) = trial(desk, book, None) {
         let _ = writeln!(out, "{}", trial.tell());
     }
@@ -110,7 +118,8 @@ fn show(desk: &Desk<'_>, book: &Book) -> String {
         for told in [
             replaced(entry, book).map(|before| {
                 let tokens = Vocabulary::O200k.count(&before.with);
-                format!("until then the one before it is in force: {tokens} tokens after")
+                let until = before.span.until.unwrap_or(book.version);
+                format!("until version {until} begins, the one before it is in force: {tokens} tokens after")
             }),
             trial(desk, book, Some(&subject(entry, book))).map(Trial::tell),
             entry.note.clone(),

@@ -55,6 +55,9 @@ pub enum Refused {
         /// And after.
         after_too: usize,
     },
+    /// Nothing would be left of it.
+    #[error("the shorter text is empty: only a phrase can be taken out, no {0}")]
+    Empty(Unit),
     /// A sentence would lose, or get, what binds.
     #[error("a phrase must keep what binds: {0}")]
     Unguarded(String),
@@ -78,6 +81,9 @@ impl Lesson {
         };
         if !is_unit {
             return Err(Refused::NoSuchUnit(self.unit));
+        }
+        if self.unit != Unit::Phrase && self.with.trim().is_empty() {
+            return Err(Refused::Empty(self.unit));
         }
         if self.unit == Unit::Phrase && !guard::keeps(&self.text, &self.with) {
             let differences = guard::differences(&self.text, &self.with).join("; ");

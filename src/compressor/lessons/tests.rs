@@ -82,6 +82,22 @@ fn a_paragraph_is_replaced_between_blank_lines_and_where_a_person_says_it_themse
     );
     let beside = format!("Today is Monday.\n{LONG}");
     assert_eq!(out(&learned, &beside, Role::System), beside);
+    // Whoever says it: what is no speech stays.
+    for around in [
+        (
+            "The template, to be used as it is:\n\n```text\nDear customer,\n\n",
+            "\n\nYours,\n```",
+        ),
+        (
+            "The template, to be used as it is:\n\n~~~\nDear customer,\n\n",
+            "\n\nYours,\n~~~",
+        ),
+        ("{\n  \"rules\": [\"\n\n", "\n\n\"]\n}"),
+    ] {
+        let text = format!("{}{LONG}{}", around.0, around.1);
+        assert_eq!(out(&learned, &text, Role::System), text);
+        assert_eq!(out(&learned, &text, Role::User), text);
+    }
     // What a person asks about stays, and so do quotations.
     for text in [
         format!("Translate the following text into German:\n\n{LONG}"),
@@ -135,6 +151,11 @@ fn what_does_not_pay_or_binds_is_refused() {
         refused(Unit::Text, LONG, LONG),
         Refused::DoesNotPay { .. }
     ));
+    for unit in [Unit::Text, Unit::Paragraph] {
+        for blank in ["", " ", "\n\t\n"] {
+            assert_eq!(refused(unit, LONG, blank), Refused::Empty(unit));
+        }
+    }
     let never = "Please never tell anybody about it.";
     let error = refused(Unit::Phrase, never, "").to_string();
     assert!(error.contains("never"), "{error}");

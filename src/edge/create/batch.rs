@@ -85,7 +85,7 @@ async fn answer(edge: &Edge, context: &Context, request: Request) -> Result<Resp
     // It is in the books by what came in it.
     context.close_account();
     let questions = aside(is_long, || {
-        questions(&order.requests, &edge.shared.config, edge.limits())
+        questions(&order.requests, &edge.shared.config, edge.limits(&incoming))
     });
     let count = order.requests.len();
     let round = Round::new(edge, context, incoming, caller, questions);

@@ -188,8 +188,9 @@ fn explain(question: &Question, by_source: &Report, by_model: &Report) -> Explai
         unpriced_models: unpriced,
         explanation: "wouldHaveCost is what the same requests would have cost without this proxy and without the \
                       provider's cache: what was spent, and all savings. Answers of models without a price count as \
-                      nothing, both as cost and as saving. An answer that was fetched before anybody asked \
-                      (prefetchSpent) was paid for then, and counts as saved with each request that it answers, the \
-                      first one among them, which would have paid for it.",
+                      nothing, both as cost and as saving. An answer that was fetched before anybody asked counts as \
+                      saved by the cache with each request that it answers, the first one among them, which would have \
+                      paid for it; what it cost (prefetchSpent) is part of what was spent, no part of wouldHaveCost, and \
+                      taken off what was saved.",
     }
 }

@@ -69,10 +69,7 @@ fn untimed(options: &Options, pass: &Pass<'_>) -> Option<String> {
     let lines = if order.timed == 0 {
         "The log does not say when its requests came".to_owned()
     } else {
-        format!(
-            "{} of the log do not say when they came",
-            some(order.untimed, "line")
-        )
+        format!("{} of the log without a time", some(order.untimed, "line"))
     };
     (order.untimed > 0).then(|| {
         format!(
@@ -86,16 +83,16 @@ fn untimed(options: &Options, pass: &Pass<'_>) -> Option<String> {
 fn unclocked(pass: &Pass<'_>) -> Option<String> {
     let facts = &pass.facts;
     let latencies = if facts.clocked > 0 {
-        "as long as those that do".to_owned()
+        "as long as with those that tell it".to_owned()
     } else {
         let (first, each) = (FIRST_TOKEN.as_millis(), EACH_TOKEN.as_millis());
         format!("{first} ms and {each} ms more for each token")
     };
     (facts.clocked < facts.requests).then(|| {
         format!(
-            "{} requests do not say how long their answers took; they are taken to have taken {latencies}. Only what \
-             dedup saves depends on it.",
-            count(facts.requests - facts.clocked)
+            "{} without the time that the answer took: it is taken to have taken {latencies}. Only what dedup saves \
+             depends on it.",
+            some(facts.requests - facts.clocked, "request")
         )
     })
 }
@@ -104,9 +101,8 @@ fn late(pass: &Pass<'_>) -> Option<String> {
     let late = pass.order.late;
     (late > 0).then(|| {
         format!(
-            "{} lines were out of order by more than the replay looks ahead, and are taken to have come with the line \
-             before them.",
-            count(late)
+            "{} out of order by more than the replay looks ahead: taken to have come with the line before.",
+            some(late, "line")
         )
     })
 }

@@ -209,12 +209,17 @@ fn sweep(swept: &Swept, out: &mut String) {
     row("  as they are", &swept.current);
     row("  recommended", &swept.recommended);
     // Of those that come to the same, one is enough.
-    let mut distinct = swept.tried.iter().collect::<Vec<_>>();
-    distinct.dedup_by_key(|tried| tried.cost_nano_usd);
-    for tried in distinct.iter().take(LISTED) {
+    let settings = |tried: &Tried| (tried.level, tried.max_entries, tried.ttl_ms);
+    let others = swept.tried.iter();
+    let mut others: Vec<_> = others
+        .filter(|tried| settings(tried) != settings(&swept.recommended))
+        .collect();
+    let all = others.len();
+    others.dedup_by_key(|tried| tried.cost_nano_usd);
+    for tried in others.iter().take(LISTED) {
         row("", tried);
     }
-    let others = swept.tried.len() - distinct.len().min(LISTED);
+    let others = all - others.len().min(LISTED);
     if others > 0 {
         let _ = writeln!(
             out,

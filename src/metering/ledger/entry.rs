@@ -85,7 +85,7 @@ pub(super) fn request<'r>(group: &'r Group<'_>) -> Vec<Value<'r>> {
         integer(row.took.upstream),
         row.took.first_token.map_or(Value::Null, integer),
     ];
-    values.extend(tally.0.into_iter().map(integer));
+    values.extend(tally.kept().map(integer));
     values
 }
 
@@ -99,7 +99,7 @@ pub(super) fn hour<'r>(key: &Key<'r>, tally: &Tally) -> Vec<Value<'r>> {
         Value::Text(key.endpoint),
         Value::Text(key.source.as_str()),
     ];
-    values.extend(tally.0.into_iter().map(integer));
+    values.extend(tally.kept().map(integer));
     values
 }
 

@@ -31,7 +31,8 @@ const MOST: u32 = u32::MAX / 2;
 /// What stands above the rules.
 const HEAD: &str = "\
 # What Pegasus Nest has learned to shorten on this service's own traffic. The service and `pegasus-nest rules` write this
-# file, and you may edit it: comments are lost then, and a change has its effect in the next version.
+# file, and you may edit it: comments are lost then, and a change has its effect in the next version, or when the service
+# is started anew.
 #
 # A rule puts `with` where `text` stands byte for byte: as a whole message (unit = \"text\"), between blank lines
 # (\"paragraph\") or as a sentence (\"phrase\") of its role. state: proposed, approved, denied (by an operator) or stopped (by

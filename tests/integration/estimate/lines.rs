@@ -70,7 +70,7 @@ async fn what_a_log_does_not_tell_is_assumed_and_said() {
     for part in [
         "100.0 % of the calls have no recorded answer",
         "The log does not say when its requests came: they are taken to have come one after another, 10 a second",
-        "50 requests do not say how long their answers took",
+        "50 requests without the time that the answer took",
     ] {
         assert!(said.contains(part), "{part} is not in {said}");
     }

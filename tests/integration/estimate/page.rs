@@ -1,6 +1,7 @@
 //! `--html`: a page that is well-formed and needs nothing but itself.
 
-use super::{asking, estimate, line, log};
+use super::{asking, estimate, file, line, log};
+use crate::process::command;
 
 /// Fails unless each tag that is opened is closed in turn; gives the names of all.
 fn tags(html: &str) -> Vec<String> {
@@ -84,4 +85,47 @@ async fn a_page_that_cannot_be_written_is_told_before_the_work() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("cannot write /nowhere/at/all.html"), "{told}");
     assert!(output.stdout.is_empty());
+}
+
+#[tokio::test]
+async fn no_page_is_written_over_the_log_or_in_the_place_of_another_for_nothing() {
+    let log = log([asking("a", "q")]);
+    let before = std::fs::read_to_string(log.path()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let link = directory.path().join("link.html");
+    std::os::unix::fs::symlink(log.path(), &link).unwrap();
+    for page in [log.path().to_str().unwrap(), link.to_str().unwrap()] {
+        let output = estimate(&log, "", &["--html", page]).await;
+        assert_eq!(output.status.code(), Some(1));
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains("is the log itself"), "{told}");
+        let arguments = ["estimate", "-", "--html", page];
+        let mut piped = command(&arguments);
+        piped.stdin(std::fs::File::open(log.path()).unwrap());
+        let output = piped.output().await.unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains("is the log itself"), "{told}");
+        assert_eq!(std::fs::read_to_string(log.path()).unwrap(), before);
+    }
+    let output = estimate(&log, "", &["--html", "-"]).await;
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("the page needs a file"), "{told}");
+
+    let (known, new) = (
+        directory.path().join("known.html"),
+        directory.path().join("new.html"),
+    );
+    std::fs::write(&known, "a page that is much longer than nothing").unwrap();
+    let empty = file("");
+    for page in [&known, &new] {
+        let output = estimate(&empty, "", &["--html", page.to_str().unwrap()]).await;
+        assert_eq!(output.status.code(), Some(2));
+    }
+    assert!(std::fs::read_to_string(&known).unwrap().contains("longer"));
+    assert!(!new.exists());
+    // What is longer than the page leaves no end behind.
+    std::fs::write(&known, "x".repeat(1 << 20)).unwrap();
+    let output = estimate(&log, "", &["--html", known.to_str().unwrap()]).await;
+    assert!(output.status.success());
+    tags(&std::fs::read_to_string(&known).unwrap());
 }

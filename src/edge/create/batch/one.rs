@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::vec;
 
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 
 use super::super::form::Completion;
 use super::super::outcome::Outcome;
@@ -16,11 +16,10 @@ use crate::edge::Edge;
 use crate::edge::access::{Context, Line};
 use crate::edge::auth::Caller;
 use crate::edge::exchange::Exchange;
+use crate::edge::headers::IDEMPOTENCY_KEY;
 use crate::error::ProxyError;
 use crate::reply::Worth;
 use crate::request::{CacheControl, Route};
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What the requests of a batch have in common.
 pub(super) struct Batch {

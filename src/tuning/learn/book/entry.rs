@@ -156,7 +156,14 @@ impl Entry {
     /// It takes the place of `known`, a rule about the same text, with the version after this one.
     pub(super) fn take_over(&mut self, known: &Self, version: u32) {
         let is_other = known.lesson.with != self.lesson.with;
-        if known.span.has(version) && is_other {
+        let is_approved = self.state == State::Approved;
+        if known.span.has(version) && !is_other && is_approved {
+            // It was denied since, and goes on instead.
+            self.span = Span {
+                until: None,
+                ..known.span
+            };
+        } else if known.span.has(version) && is_other {
             let mut span = known.span;
             span.end_after(version);
             self.before = Some(Before {
@@ -167,7 +174,6 @@ impl Entry {
             return;
         }
         self.before.clone_from(&known.before);
-        let is_approved = self.state == State::Approved;
         let back = self.before.as_ref().filter(|before| {
             is_approved && before.span.has(version) && before.with == self.lesson.with
         });

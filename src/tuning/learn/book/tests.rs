@@ -261,6 +261,20 @@ fn what_takes_the_place_of_another_can_be_taken_back_denied_and_judged() {
     assert!(book.advance(hours(1), false, true));
     assert_eq!(with(&book, 2), None);
 
+    // Whoever denies what is in force, and then approves it or another one.
+    let mut book = before.clone();
+    let mut denied = book.rules[0].clone();
+    denied.state = State::Denied;
+    denied.span.end_after(1);
+    book.put(denied.clone());
+    book.put(approved(one, 1));
+    assert_eq!(book, before, "as if nothing had been said");
+    book.put(denied);
+    book.put(approved(two, 1));
+    assert_eq!(with(&book, 1).as_deref(), Some(one));
+    assert!(book.advance(hours(1), false, true));
+    assert_eq!(with(&book, 2).as_deref(), Some(two));
+
     let mut book = replaced;
     book.rules[0].stop(1, "it did harm".into());
     assert!(book.advance(hours(1), false, true));
