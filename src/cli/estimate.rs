@@ -1,6 +1,6 @@
 //! `pegasus-nest estimate`: what the service would have saved on a log of requests.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufReader, IsTerminal as _, Read, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -69,7 +69,7 @@ fn rate(text: &str) -> Result<f64, String> {
 struct Page<'p> {
     path: &'p Path,
     file: File,
-    /// It was not there before.
+    /// It was not there before, and nothing is in it.
     is_new: bool,
 }
 
@@ -121,35 +121,36 @@ impl<'p> Page<'p> {
             path.as_os_str() != "-",
             "the page needs a file: standard output is where the report goes"
         );
-        let is_new = !path.exists();
+        let is_new = fs::symlink_metadata(path).is_err();
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).open(path);
         let file = file.with_context(|| format!("cannot write {}", name(path)))?;
-        let read = if log.as_os_str() == "-" {
-            io::stdin().as_fd().try_clone_to_owned().map(File::from)
+        let page = Self { path, file, is_new };
+        let of_log = if log.as_os_str() == "-" {
+            let input = io::stdin().as_fd().try_clone_to_owned();
+            input.and_then(|input| File::from(input).metadata())
         } else {
-            File::open(log)
+            // Not opened: a pipe has but one reader.
+            fs::metadata(log)
         };
-        let place = |file: File| file.metadata().map(|facts| (facts.dev(), facts.ino()));
-        let of_log = read.and_then(place).ok();
-        let is_log = of_log.is_some() && of_log == file.try_clone().and_then(place).ok();
+        let place = |facts: &Metadata| (facts.dev(), facts.ino());
+        let is_log = page.file.metadata().is_ok_and(|own| {
+            own.is_file() && of_log.is_ok_and(|of_log| place(&of_log) == place(&own))
+        });
         anyhow::ensure!(
-            !is_log || !file.metadata().is_ok_and(|facts| facts.is_file()),
+            !is_log,
             "{} is the log itself: give the page another file",
             name(path)
         );
-        Ok(Self { path, file, is_new })
+        Ok(page)
     }
 
     /// Writes the page; of no request there is none, and what stood there stays.
     fn finish(mut self, report: &Report, log: &Path) -> anyhow::Result<()> {
         if report.requests() == 0 {
-            if self.is_new {
-                // Nothing is in it.
-                let _ = fs::remove_file(self.path);
-            }
             return Ok(());
         }
+        self.is_new = false;
         let text = html::page(report, &name(log));
         let file = &mut self.file;
         let is_file = file.metadata().is_ok_and(|facts| facts.is_file());
@@ -158,6 +159,15 @@ impl<'p> Page<'p> {
             .and_then(|()| file.write_all(text.as_bytes()))
             .and_then(|()| file.flush());
         written.with_context(|| format!("cannot write {}", name(self.path)))
+    }
+}
+
+impl Drop for Page<'_> {
+    /// A file that was made for a page which there is not.
+    fn drop(&mut self) {
+        if self.is_new {
+            let _ = fs::remove_file(self.path);
+        }
     }
 }
 

@@ -243,17 +243,22 @@ impl Desk<'_> {
                 let known = book.find(&entry.id()).cloned();
                 let is_same =
                     |known: &Entry| (&known.lesson, known.state) == (&entry.lesson, entry.state);
-                if known.as_ref().is_some_and(is_same) {
+                // What somebody thought of elsewhere undoes nothing that was approved here.
+                let is_undoing = |known: &Entry| {
+                    (known.state, entry.state) == (State::Approved, State::Proposed)
+                };
+                if known
+                    .as_ref()
+                    .is_some_and(|known| is_same(known) || is_undoing(known))
+                {
                     continue;
                 }
                 entry.before = None;
                 entry.span = match (entry.state, known) {
                     (State::Approved, _) => Span::begin_after(book.version),
+                    // The shorter text that is in force here ends by itself.
+                    (_, Some(known)) if known.lesson != entry.lesson => Span::default(),
                     (_, Some(mut known)) => {
-                        if known.span.has(book.version) {
-                            // It stays what it is until it ends.
-                            entry.lesson = known.lesson;
-                        }
                         known.span.end_after(book.version);
                         known.span
                     }

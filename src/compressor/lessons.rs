@@ -181,7 +181,8 @@ impl Lessons {
         } {
             let found = self.find(&text[at.clone()], role, Unit::Paragraph);
             if let Some((before, with)) = found
-                && is_said(document, &at)
+                && !is_within_a_block(document, &at)
+                && (role != Role::User || is_said(document, &at))
             {
                 places.push((at, Unit::Paragraph, before, with));
             }
@@ -211,16 +212,34 @@ impl Lessons {
     }
 }
 
-/// Whether it is said, as far as can be seen: no code, no data, no quotation, no demonstration.
+/// Whether a paragraph stands within what is no speech: code, data, a quotation. Blank lines within such a block are of its
+/// kind; what the paragraph looks like by itself was seen by whoever approved it.
+fn is_within_a_block(document: &Document<'_>, at: &Range<usize>) -> bool {
+    let (first, last) = (
+        document.line_at(at.start),
+        document.line_at(at.end.max(1) - 1),
+    );
+    let beside = [first.checked_sub(1), Some(last + 1)];
+    let mut beside = beside
+        .into_iter()
+        .flatten()
+        .filter_map(|near| document.kinds.get(near));
+    let own = &document.kinds[first..=last];
+    beside.any(|kind| match kind {
+        Kind::Blank => false,
+        // Between tags there may be sentences, but not where white space counts.
+        Kind::Markup => own.contains(&Kind::Markup),
+        _ => true,
+    })
+}
+
+/// Whether a person says it themselves, as far as can be seen: no quotation, no demonstration.
 fn is_said(document: &Document<'_>, at: &Range<usize>) -> bool {
     let lines = document.line_at(at.start)..=document.line_at(at.end.max(1) - 1);
     let kinds = &document.kinds[lines];
-    !kinds.iter().any(|kind| {
-        matches!(
-            kind,
-            Kind::Example | Kind::Quote | Kind::Fence | Kind::Code | Kind::Diff | Kind::Json
-        )
-    })
+    !kinds
+        .iter()
+        .any(|kind| matches!(kind, Kind::Example | Kind::Quote | Kind::Fence | Kind::Diff))
 }
 
 /// A sentence with the blanks that would be left over when it goes; `None` where it is all that its line says, and other

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::Edge;
@@ -177,7 +177,8 @@ pub(super) async fn reset(
         let optimizer = edge.optimizer()?;
         let body = edge.body(&headers, body).await?;
         // Whoever names a setting in it would think that the others stay.
-        if !matches!(body.trim_ascii(), b"" | b"{}") {
+        let is_empty = serde_json::from_slice::<Map<_, _>>(&body).is_ok_and(|map| map.is_empty());
+        if !is_empty && !body.trim_ascii().is_empty() {
             let message = "all settings are reset, and nothing else can be: send no body";
             return Err(ProxyError::reject_field(
                 StatusCode::BAD_REQUEST,

@@ -108,7 +108,9 @@ where
             limits.note(&model, given, worth.usage.completion_tokens, is_cut);
             let left = request.deadline.saturating_duration_since(Instant::now());
             let room = limits.more_room(given).filter(|_| is_cut);
-            let room = room.and_then(|room| fitting(room, given.tokens, begun.elapsed(), left));
+            let set = limits.configured(given.size);
+            let room =
+                room.and_then(|room| fitting(room, given.tokens, set, begun.elapsed(), left));
             // With the same key the upstream would only say the same again.
             let is_new = !request.parts().headers.contains_key(IDEMPOTENCY_KEY);
             let Some(room) = room.filter(|_| is_new) else {
@@ -123,8 +125,8 @@ where
 }
 
 /// As much of this room as can be filled in the time that is left, at the speed of the first answer and with some to
-/// spare; `None` where that is not worth a second call.
-fn fitting(room: u32, given: u32, took: Duration, left: Duration) -> Option<u32> {
+/// spare; `None` where that is not worth a second call: with less than all that is `set`, it must be a good deal more.
+fn fitting(room: u32, given: u32, set: u32, took: Duration, left: Duration) -> Option<u32> {
     let speed = f64::from(given) / took.as_secs_f64().max(0.001);
     let possible = speed * left.as_secs_f64() * SPARE;
     #[expect(
@@ -134,7 +136,8 @@ fn fitting(room: u32, given: u32, took: Duration, left: Duration) -> Option<u32>
     )]
     let possible = possible as u32;
     let room = room.min(possible);
-    (f64::from(room) >= f64::from(given) * LEAST_ROOM).then_some(room)
+    let is_more = f64::from(room) >= f64::from(given) * LEAST_ROOM;
+    (is_more || set > given && room >= set).then_some(room)
 }
 
 fn is_good(worth: &Worth) -> bool {
@@ -375,8 +378,12 @@ pub(super) mod tests {
             (11, 19, None),
             (29, 1, None),
         ] {
-            assert_eq!(fitting(8_000, 2_000, secs(took), secs(left)), room);
+            let set = 2_000;
+            assert_eq!(fitting(8_000, 2_000, set, secs(took), secs(left)), room);
         }
+        // Little more, but all that is set.
+        let fitting = |set| fitting(4_000, 3_000, set, secs(1), secs(29));
+        assert_eq!((fitting(4_000), fitting(5_000)), (Some(4_000), None));
     }
 
     #[tokio::test(start_paused = true)]

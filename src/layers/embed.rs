@@ -152,14 +152,13 @@ impl Keeper {
             let waited = sent.timings().of(Stage::Upstream);
             request.timings().add(Stage::Upstream, waited);
         }
-        if let Some(excuse) = excuse_of(&result) {
-            let stale = self.all(&request, &known.with_reserve(), Some(excuse));
-            return stale.map_or(result, Ok);
+        if excuse_of(&result).is_some() {
+            return self.excused(result, &request, known);
         }
         let mut whole = match result? {
             Reply::Whole(whole) => whole,
             stream @ Reply::Stream(_) if is_whole => return Ok(stream),
-            Reply::Stream(_) => return inner.oneshot(request).await,
+            Reply::Stream(_) => return self.ask_whole(inner, request, known).await,
         };
         if whole.head.status == StatusCode::OK {
             let is_long = whole.body.len() >= LONG;
@@ -189,9 +188,25 @@ impl Keeper {
         // any call now.
         let is_about_it = whole.head.status.is_success() || is_about_inputs(whole.head.status);
         if !is_whole && is_about_it {
-            return inner.oneshot(request).await;
+            return self.ask_whole(inner, request, known).await;
         }
         Ok(Reply::Whole(whole))
+    }
+
+    /// Asks for all inputs, where an answer to some of them is of no use.
+    async fn ask_whole<S>(&self, inner: S, request: ProxyRequest, known: Known) -> ReplyResult
+    where
+        S: Service<ProxyRequest, Response = Reply, Error = ProxyError>,
+    {
+        let result = inner.oneshot(request.clone()).await;
+        self.excused(result, &request, known)
+    }
+
+    /// What is past its life stands in for an upstream that fails, where there is one for each input.
+    fn excused(&self, result: ReplyResult, request: &ProxyRequest, known: Known) -> ReplyResult {
+        let stale = excuse_of(&result)
+            .and_then(|excuse| self.all(request, &known.with_reserve(), Some(excuse)));
+        stale.map_or(result, Ok)
     }
 
     /// What there is for the inputs of a call, as far as its client takes it.

@@ -32,9 +32,28 @@ mod names;
 #[cfg(test)]
 mod tests;
 
-static BUILT_IN: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-    file::read(include_str!("prices/table.toml")).expect("the built-in prices are valid")
-});
+const TABLE: &str = include_str!("prices/table.toml");
+/// Its lines are read so many at a time: the tree of all of them would be a tenth of what an idle process holds.
+const AT_ONCE: usize = 16;
+
+static BUILT_IN: LazyLock<Vec<Entry>> =
+    LazyLock::new(|| built_in().expect("the built-in prices are valid"));
+
+/// The entries of the table in the binary, which has a model in each line.
+fn built_in() -> Result<Vec<Entry>, BadPrices> {
+    let (head, models) = TABLE.split_once("[models]\n").unwrap_or((TABLE, ""));
+    let mut entries = Vec::new();
+    let mut lines = models.lines();
+    loop {
+        let some: Vec<_> = lines.by_ref().take(AT_ONCE).collect();
+        if some.is_empty() {
+            break;
+        }
+        entries.extend(file::read(&format!("{head}[models]\n{}", some.join("\n")))?);
+    }
+    entries.sort_by(|one: &Entry, other| one.names.first().cmp(&other.names.first()));
+    Ok(entries)
+}
 
 /// Prices by model name; cheap to clone.
 #[derive(Clone, Debug)]

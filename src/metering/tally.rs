@@ -63,7 +63,8 @@ pub enum Figure {
     Time,
     /// How long the longest took; the one that is no sum.
     Longest,
-    /// What was paid for answers that nobody had asked for yet. Ledgers keep no sum of it: it is told by the source.
+    /// What answers cost that nobody had asked for yet, and would have cost without the provider's cache. Ledgers keep no
+    /// sum of it: it is told by the source.
     Ahead,
 }
 
@@ -201,7 +202,7 @@ impl Tally {
             (
                 Figure::Ahead,
                 if row.source == Source::Prefetch {
-                    row.cost
+                    row.cost.saturating_add(saved.provider_cache)
                 } else {
                     0
                 },
@@ -261,10 +262,8 @@ impl Tally {
 
     /// What all of it would have cost without the proxy and the provider's cache. Nobody would have fetched ahead.
     pub fn would_have_cost(&self) -> u64 {
-        let asked = self
-            .get(Figure::Cost)
-            .saturating_sub(self.get(Figure::Ahead));
-        asked.saturating_add(self.by_layers())
+        let all = self.get(Figure::Cost).saturating_add(self.by_layers());
+        all.saturating_sub(self.get(Figure::Ahead))
     }
 
     fn by_layers(&self) -> u64 {
@@ -407,9 +406,13 @@ mod tests {
         let mut sum = Tally::of(&row(Source::Upstream));
         let (would, saved) = (sum.would_have_cost(), sum.saved());
         let mut ahead = row(Source::Prefetch);
-        ahead.saved = Savings::default();
+        // The provider's cache made it cheaper.
+        ahead.saved = Savings {
+            provider_cache: 2,
+            ..Savings::default()
+        };
         sum.add(&Tally::of(&ahead));
-        assert_eq!((sum.get(Figure::Cost), sum.get(Figure::Ahead)), (14, 7));
+        assert_eq!((sum.get(Figure::Cost), sum.get(Figure::Ahead)), (14, 9));
         assert_eq!((sum.would_have_cost(), sum.saved()), (would, saved - 7));
         // What was fetched for nobody is a loss: more was paid than it would have cost.
         let alone = Tally::of(&ahead);

@@ -23,8 +23,12 @@ const MOST_MODELS: usize = 64;
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Of fewer calls nothing is concluded.
 const LEAST_CALLS: u64 = 50;
-/// Where fewer than this share are too many, a limit does what it is there for.
+/// Where fewer than this share are too many, and more were without it, a limit does what it is there for.
 const FEW: f64 = 0.05;
+/// After the first sign of overload so many calls tell how bad it is, while the limit comes down.
+const FIRST: u64 = 100;
+/// From this share on: of fewer it may be chance.
+const BAD: f64 = 0.2;
 /// A limit is to take away so much of what was refused, at least: whoever waits for nothing is worse off than before.
 const LEAST_GAIN: f64 = 0.1;
 /// A wait that is more than this part of the time that a call then had is to blame if that was not enough.
@@ -62,6 +66,10 @@ struct State {
     /// Places that are gone as soon as they are given back.
     owed: usize,
     seen: Seen,
+    /// The first calls since the limit was at its most.
+    first: Seen,
+    /// The share of the calls that were too many while the limit was held at its most.
+    open: f64,
     narrowed: Option<Narrowed>,
     held_until: Option<Instant>,
     is_frozen: bool,
@@ -186,6 +194,8 @@ impl Gate {
                 places,
                 owed: 0,
                 seen: Seen::default(),
+                first: Seen::default(),
+                open: 0.0,
                 narrowed: None,
                 held_until: None,
                 is_frozen: false,
@@ -265,6 +275,12 @@ impl Gate {
         let (in_flight, now) = (state.in_flight, Instant::now());
         state.in_flight = in_flight.saturating_sub(1);
         let is_held = state.held_until.is_some_and(|until| now < until);
+        if !state.window.is_narrow() {
+            state.first = Seen::default();
+        } else if state.first.calls < FIRST {
+            state.first.calls += 1;
+            state.first.overloads += u64::from(outcome == Outcome::Overload);
+        }
         if !state.is_frozen && !is_held {
             let took = now.saturating_duration_since(begun);
             state.window.ended(outcome, in_flight, took, now);
@@ -299,7 +315,8 @@ impl Gate {
                 let unit = Unit::CallsPerThousand;
                 journal.measured(id, Gain { amount, unit });
             }
-            if share > FEW && amount < narrowed.before * LEAST_GAIN * 1_000.0 {
+            let is_enough = share <= FEW && narrowed.before > FEW;
+            if !is_enough && amount < narrowed.before * LEAST_GAIN * 1_000.0 {
                 let evidence = format!(
                     "With some {limit} calls at once {} of {} were refused as too many, ran out of time or waited here in vain, and {} before: \
                      their number is not what the upstream minds. It is not tried again for an hour.",
@@ -327,9 +344,17 @@ impl Gate {
             }
             return;
         }
+        if state.held_until.is_some_and(|until| now < until) {
+            state.open = share;
+            return;
+        }
         if !state.window.is_narrow() || seen.bad() == 0 {
             return;
         }
+        // The limit came down while these calls were made, and is to blame for none of them.
+        let first =
+            Some(state.first.share()).filter(|first| state.first.calls == FIRST && *first >= BAD);
+        let before = share.max(state.open).max(first.unwrap_or(0.0));
         let waiting = if self.acts {
             format!(
                 " {} waited here for a moment, and {} waited in vain.",
@@ -349,11 +374,11 @@ impl Gate {
         } else {
             Action::Proposed
         };
-        let id = journal.note(self.decision(action, (most, limit), evidence, Some(share)));
+        let id = journal.note(self.decision(action, (most, limit), evidence, Some(before)));
         if acts {
             state.narrowed = Some(Narrowed {
                 id: Some(id),
-                before: share,
+                before,
                 told: limit,
             });
         }

@@ -100,7 +100,7 @@ pub enum Unit {
 
 impl Journal {
     /// Writes a decision down. Where the last one about the same says the same, that one is made once more: an advice
-    /// that nobody takes does not fill the journal.
+    /// that nobody takes does not fill the journal, and neither does an order that is given again and again.
     pub fn note(&self, decision: Decision) -> Id {
         let at = Timestamp::now();
         let mut pages = self.pages.lock();
@@ -113,19 +113,15 @@ impl Journal {
             // What was done since it was ordered last is in between.
             && (decision.action == Action::Proposed || entry.id == newest)
         {
+            if decision.action == Action::Ordered {
+                decision.log();
+            }
             entry.at = at;
             entry.times = entry.times.saturating_add(1);
             entry.decision = decision;
             return entry.id;
         }
-        tracing::info!(
-            subject = &*decision.subject,
-            action = decision.action.as_str(),
-            before = &*decision.before,
-            after = &*decision.after,
-            evidence = &*decision.evidence,
-            "tuning"
-        );
+        decision.log();
         pages.last += 1;
         let id = Id(pages.last);
         if pages.entries.len() == KEPT {
@@ -164,7 +160,18 @@ impl Journal {
 // === impl Decision ===
 
 impl Decision {
-    /// Whether another one about the same subject says the same. What was done was done each time.
+    fn log(&self) {
+        tracing::info!(
+            subject = &*self.subject,
+            action = self.action.as_str(),
+            before = &*self.before,
+            after = &*self.after,
+            evidence = &*self.evidence,
+            "tuning"
+        );
+    }
+
+    /// Whether another one about the same subject says the same. What the service did it did each time.
     fn is_same(&self, other: &Self) -> bool {
         self.action == other.action
             && matches!(self.action, Action::Proposed | Action::Ordered)
@@ -234,6 +241,25 @@ mod tests {
         journal.note(decision("c", Action::Applied, "2000"));
         journal.note(decision("c", Action::Applied, "2000"));
         assert_eq!(journal.entries().len(), 5);
+    }
+
+    #[test]
+    fn an_order_that_is_given_again_stands_there_once_until_something_else_was_done() {
+        let journal = Journal::default();
+        let first = journal.note(decision("tuning", Action::Ordered, "as set"));
+        assert_eq!(
+            journal.note(decision("tuning", Action::Ordered, "as set")),
+            first
+        );
+        journal.note(decision("a", Action::Applied, "2000"));
+        let second = journal.note(decision("tuning", Action::Ordered, "as set"));
+        assert_ne!(second, first);
+        let times = journal
+            .entries()
+            .iter()
+            .map(|e| e.times)
+            .collect::<Vec<_>>();
+        assert_eq!(times, [1, 1, 2]);
     }
 
     #[test]

@@ -146,8 +146,13 @@ impl Limits {
         }
     }
 
+    /// The limit that is set.
+    pub fn configured(&self, size: Size) -> u32 {
+        self.shared.configured.of(size)
+    }
+
     /// With how much more room an answer is to be asked for again that was cut off at this limit, if it is: with all that is
-    /// set at least, so that no answer is shorter than it would be if nothing were tuned.
+    /// set at least.
     pub fn more_room(&self, given: Given) -> Option<u32> {
         let configured = self.shared.configured.of(given.size);
         let more = given.tokens.saturating_mul(MORE_ROOM);

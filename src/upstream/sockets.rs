@@ -158,6 +158,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn whoever_waited_for_most_of_their_time_is_late() {
+        for (seconds, late) in [(1, false), (6, true)] {
+            let sockets = Sockets::new(1, Duration::ZERO);
+            let deadline = Instant::now() + Duration::from_secs(10);
+            let (held, is_late) = sockets.acquire(deadline).await.unwrap();
+            assert!(!is_late);
+            let mut second = Box::pin(sockets.acquire(deadline));
+            assert!((&mut second).now_or_never().is_none());
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            drop(held);
+            assert_eq!(second.await.unwrap().1, late, "{seconds}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_line_is_as_long_as_those_who_stand_in_it() {
         let sockets = Sockets::new(1, Duration::ZERO);
         let used = |in_use, waiting| SocketUse {

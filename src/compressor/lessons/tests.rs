@@ -93,11 +93,18 @@ fn a_paragraph_is_replaced_between_blank_lines_and_where_a_person_says_it_themse
             "\n\nYours,\n~~~",
         ),
         ("{\n  \"rules\": [\"\n\n", "\n\n\"]\n}"),
+        ("The template, as it is:\n\n<pre>\n\n", "\n\n</pre>\n"),
+        (
+            "As it is:\n\n\\begin{verbatim}\n\n",
+            "\n\n\\end{verbatim}\n",
+        ),
     ] {
         let text = format!("{}{LONG}{}", around.0, around.1);
         assert_eq!(out(&learned, &text, Role::System), text);
         assert_eq!(out(&learned, &text, Role::User), text);
     }
+    let tagged = |part: &str| format!("<instructions>\n\n{part}\n\n</instructions>");
+    assert_eq!(out(&learned, &tagged(LONG), Role::System), tagged(SHORT));
     // What a person asks about stays, and so do quotations.
     for text in [
         format!("Translate the following text into German:\n\n{LONG}"),
@@ -105,6 +112,25 @@ fn a_paragraph_is_replaced_between_blank_lines_and_where_a_person_says_it_themse
         format!("They wrote:\n\n```\n\n{LONG}\n\n```\n"),
     ] {
         assert_eq!(out(&learned, &text, Role::User), text);
+    }
+}
+
+/// What a paragraph looks like by itself says nothing of where it stands.
+#[test]
+fn long_and_odd_paragraphs_of_a_system_prompt_are_replaced_as_others_are() {
+    let sentence =
+        "When somebody asks you a question about an order, then take a look at its number first.";
+    let some = [sentence; 3].join(" ");
+    for long in [
+        [sentence; 16].join(" "),
+        format!("Follow these rules:\n{some}\n{some} Answer in German."),
+        format!("Assistant: {some}\nUser: {some}"),
+        format!("{some} They say:\n> {some}\n> {some}"),
+        format!("{some} It is called `order` or `number or so. {some}"),
+    ] {
+        let learned = compressor(vec![lesson(Unit::Paragraph, Role::System, &long, SHORT)]);
+        let around = |part: &str| format!("Today is Monday.\n\n{part}\n\nBe polite.");
+        assert_eq!(out(&learned, &around(&long), Role::System), around(SHORT));
     }
 }
 

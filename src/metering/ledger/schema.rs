@@ -134,8 +134,9 @@ pub(super) fn sums(by: &[&str], limit: usize) -> String {
         let comma = if at == 0 { "" } else { ", " };
         let _ = write!(sums, "{comma}CAST(COALESCE({how}({name}), 0) AS BIGINT)");
     }
-    // As they stand in a tally: what was paid before anybody asked comes last.
-    sums += ", CAST(COALESCE(sum(CASE WHEN source = 'prefetch' THEN cost_nano_usd ELSE 0 END), 0) AS BIGINT)";
+    // As they stand in a tally: what was fetched before anybody asked comes last.
+    sums += ", CAST(COALESCE(sum(CASE WHEN source = 'prefetch' \
+             THEN cost_nano_usd + provider_cache_saved_nano_usd ELSE 0 END), 0) AS BIGINT)";
     let group = if by.is_empty() {
         String::new()
     } else {

@@ -356,3 +356,10 @@ proptest! {
         prop_assert_eq!(table(&text).cost("m", None, &tokens(prompt, 0)), u64::try_from(cost).ok());
     }
 }
+
+#[test]
+fn the_table_in_the_binary_is_the_same_read_at_once_and_in_parts() {
+    let whole = file::read(TABLE).unwrap();
+    assert!(whole.len() > 300);
+    assert_eq!(format!("{:?}", built_in().unwrap()), format!("{whole:?}"));
+}

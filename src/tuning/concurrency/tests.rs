@@ -200,6 +200,73 @@ async fn a_limit_that_does_no_good_is_taken_back() {
     assert!(gates.narrow().is_empty(), "it is held for an hour");
 }
 
+/// A few calls in a hundred fail for reasons of their own, which a limit would make wait for nothing.
+#[tokio::test(start_paused = true)]
+async fn refusals_that_have_nothing_to_do_with_how_many_there_are_bring_no_lasting_limit() {
+    let (gates, journal) = (gates(true), Journal::default());
+    let mut calls = 0_u32;
+    let mut one_in_thirty = async |rounds: usize| {
+        for _ in 0..rounds {
+            let mut places = Vec::new();
+            for _ in 0..10 {
+                places.extend(gate(&gates).enter(later()).now_or_never());
+            }
+            for place in places {
+                calls += 1;
+                let mut place = place.unwrap();
+                if calls.is_multiple_of(30) {
+                    place.was_too_much();
+                } else {
+                    place.went_well(Some(100));
+                }
+            }
+            tokio::time::advance(Duration::from_secs(2)).await;
+        }
+    };
+    one_in_thirty(60).await;
+    gates.look(&journal, Instant::now());
+    assert!(!gates.narrow().is_empty());
+    one_in_thirty(60).await;
+    gates.look(&journal, Instant::now());
+    assert!(gates.narrow().is_empty());
+    // Nor an hour later, when it is known how it was without.
+    for hour in 0..2 {
+        one_in_thirty(60).await;
+        gates.look(&journal, Instant::now());
+        assert!(gates.narrow().is_empty(), "{hour}");
+        tokio::time::advance(HELD).await;
+        one_in_thirty(60).await;
+        gates.look(&journal, Instant::now());
+        one_in_thirty(60).await;
+        gates.look(&journal, Instant::now());
+    }
+    assert_eq!(journal.entries()[0].decision.action, Action::RolledBack);
+}
+
+/// By the time that one looks, the limit has long made few of what were many.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_came_down_at_once_is_not_taken_back_for_that() {
+    let (gates, journal) = (gates(true), Journal::default());
+    for _ in 0..4 {
+        for _ in 0..2_000 {
+            round(&gates, 20, 6).await;
+        }
+        gates.look(&journal, Instant::now());
+        let limit = gates.narrow()[0].2;
+        assert!((3..=7).contains(&limit), "{limit}");
+    }
+    let entries = journal.entries();
+    assert!(
+        entries
+            .iter()
+            .all(|entry| entry.decision.action == Action::Applied)
+    );
+    assert!(
+        entries.last().unwrap().measured.unwrap().amount > 200.0,
+        "{entries:?}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn whoever_only_looks_holds_nobody_back() {
     let (gates, journal) = (gates(false), Journal::default());

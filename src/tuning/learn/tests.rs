@@ -356,6 +356,52 @@ fn a_rule_without_which_answers_are_better_goes_off_by_itself_unless_it_is_pinne
     }
 }
 
+/// What an operator approved in its place meanwhile need not wait then.
+#[test]
+fn a_text_that_does_harm_gives_way_to_the_one_that_was_approved_since() {
+    const OTHER: &str = "You assist the customers of a furniture company.";
+    let directory = tempfile::tempdir().unwrap();
+    let mut school = School::new(directory.path(), Mode::Act);
+    school.approve();
+    school.student.tick(hours(0));
+    let replace = |book: &mut Book| {
+        let mut entry = book.find(&rule()).unwrap().clone();
+        entry.lesson.with = OTHER.into();
+        entry.span = Span::begin_after(book.version);
+        book.put(entry);
+    };
+    school.shelf.change(replace).unwrap();
+    school.student.tick(hours(0));
+    assert_eq!(school.versions.live().version, 1);
+    for n in 0..400_u64 {
+        let outcome = |is_held: bool| {
+            if !is_held && n.is_multiple_of(3) {
+                Outcome::Failed
+            } else {
+                answered(90 + n % 20)
+            }
+        };
+        school.ask(n, &body(LONG, &question(n)), outcome);
+    }
+    school.student.decide(hours(1));
+    let (live, book) = (school.versions.live(), school.shelf.read().unwrap());
+    let entry = book.find(&rule()).unwrap();
+    assert_eq!((live.version, live.lessons.len()), (2, 1));
+    assert_eq!(entry.lesson_in(2).unwrap().with.as_ref(), OTHER);
+    assert_eq!(entry.state, State::Approved);
+    assert!(entry.note.as_ref().unwrap().contains("more requests fail"));
+    assert!(
+        book.has_ended_since(1),
+        "conversations under way have it too"
+    );
+    let told = school.journal.entries();
+    let mut stopped = told
+        .iter()
+        .filter(|entry| entry.decision.action == Action::RolledBack);
+    let stopped = stopped.next().unwrap();
+    assert!(stopped.decision.after.contains("approved in its place"));
+}
+
 #[test]
 fn a_rule_that_does_no_harm_stays_and_its_gain_is_told() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,10 @@
+use http::{HeaderMap, HeaderValue};
+
 use super::*;
+use crate::config::TuningMode;
+use crate::edge::Edge;
+use crate::edge::headers::IDEMPOTENCY_KEY;
+use crate::stack;
 
 fn read(endpoint: Endpoint, body: &Value) -> Result<(Value, Form), ProxyError> {
     let bytes = Bytes::from(body.to_string());
@@ -125,4 +131,17 @@ fn mistakes_say_what_would_be_right() {
             "{body}"
         );
     }
+}
+
+/// With the same key the upstream would say the same again: an answer that is cut off could not be asked for once more.
+#[tokio::test]
+async fn whoever_sends_a_key_of_idempotency_has_the_limit_that_is_set() {
+    let mut config = Config::default();
+    config.tuning.mode = TuningMode::Act;
+    let stack = stack::build(&config).unwrap();
+    let edge = Edge::new(config, stack);
+    let mut headers = HeaderMap::new();
+    assert!(edge.limits(&headers).is_some());
+    headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_static("k"));
+    assert!(edge.limits(&headers).is_none());
 }

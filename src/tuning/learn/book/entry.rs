@@ -146,6 +146,9 @@ impl Entry {
     pub(in crate::tuning::learn) fn stop(&mut self, version: u32, why: String) {
         if let Some(before) = self.before.as_mut().filter(|_| !self.span.has(version)) {
             before.state = State::Stopped;
+            self.note = Some(format!(
+                "The shorter text before this one was stopped. {why}"
+            ));
             return;
         }
         self.state = State::Stopped;
@@ -171,9 +174,19 @@ impl Entry {
                 state: known.state,
                 span,
             });
-            return;
+        } else {
+            self.before.clone_from(&known.before);
         }
-        self.before.clone_from(&known.before);
+        if let Some(before) = &mut self.before {
+            // Whoever denies a text means all that stands for it, until they approve it after all.
+            match (known.state, self.state) {
+                (_, State::Denied | State::Stopped) => before.state = self.state,
+                (State::Denied, State::Approved) if !known.span.has(version) => {
+                    before.state = State::Approved;
+                }
+                _ => {}
+            }
+        }
         let back = self.before.as_ref().filter(|before| {
             is_approved && before.span.has(version) && before.with == self.lesson.with
         });

@@ -258,8 +258,15 @@ fn what_takes_the_place_of_another_can_be_taken_back_denied_and_judged() {
     denied.span.end_after(1);
     book.put(denied);
     assert_eq!(with(&book, 1).as_deref(), Some(one));
+    // After all not, and then for good.
+    let undecided = book.clone();
+    book.put(approved(two, 1));
+    assert!(book.advance(hours(1), false, true));
+    assert!(!book.has_ended_since(1), "conversations keep it");
+    let mut book = undecided;
     assert!(book.advance(hours(1), false, true));
     assert_eq!(with(&book, 2), None);
+    assert!(book.has_ended_since(1), "also in conversations under way");
 
     // Whoever denies what is in force, and then approves it or another one.
     let mut book = before.clone();
@@ -283,4 +290,6 @@ fn what_takes_the_place_of_another_can_be_taken_back_denied_and_judged() {
         (with(&book, 2).as_deref(), book.rules[0].state),
         (Some(two), State::Approved)
     );
+    let note = book.rules[0].note.as_deref().unwrap();
+    assert!(note.ends_with("stopped. it did harm"), "{note}");
 }
