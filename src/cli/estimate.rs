@@ -142,6 +142,12 @@ impl<'p> Page<'p> {
             "{} is the log itself: give the page another file",
             name(path)
         );
+        // A log may also come through a pipe, and what else is there is somebody's.
+        anyhow::ensure!(
+            is_page(path),
+            "{} is there and is no page: give the page another file, or remove that one",
+            name(path)
+        );
         Ok(page)
     }
 
@@ -169,6 +175,16 @@ impl Drop for Page<'_> {
             let _ = fs::remove_file(self.path);
         }
     }
+}
+
+/// Whether nothing is lost with a file: it is empty, one of our pages, or no file that keeps anything.
+fn is_page(path: &Path) -> bool {
+    if !fs::metadata(path).is_ok_and(|facts| facts.is_file() && facts.len() > 0) {
+        return true;
+    }
+    let mut start = [0; html::START.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *html::START.as_bytes()
 }
 
 fn print(report: &Report, args: &EstimateArgs) -> anyhow::Result<()> {

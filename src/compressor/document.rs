@@ -81,9 +81,15 @@ impl<'t> Document<'t> {
             }
         }
         // Between these tags white space counts.
-        let may_enclose = !["<pre", "<code", "<textarea", "<script", "<style"]
-            .iter()
-            .any(|tag| memchr::memmem::find(text.as_bytes(), tag.as_bytes()).is_some());
+        let may_enclose = !memchr::memchr_iter(b'<', text.as_bytes()).any(|at| {
+            let rest = &text.as_bytes()[at + 1..];
+            ["pre", "code", "textarea", "script", "style"]
+                .iter()
+                .any(|tag| {
+                    rest.get(..tag.len())
+                        .is_some_and(|name| name.eq_ignore_ascii_case(tag.as_bytes()))
+                })
+        });
         let kinds = lines.iter().zip(&inside).zip(&looks);
         let kinds = kinds.map(|((line, inside), look)| match inside {
             _ if references::is_reference(line.body(text)) => Kind::Reference,

@@ -18,6 +18,7 @@ use super::{
     kind::Kind,
     phases::sentences,
     rule::Rule,
+    spans,
     survey::{paragraphs, split},
 };
 
@@ -191,6 +192,7 @@ impl Lessons {
             for line in sentences(document) {
                 for at in split(text, line.clone()) {
                     if let Some((before, with)) = self.find(&text[at.clone()], role, Unit::Phrase)
+                        && !is_within_marks(text, &line, &at)
                         && let Some(at) = with_its_blanks(document, &line, at, with)
                     {
                         places.push((at, Unit::Phrase, before, with));
@@ -230,6 +232,26 @@ fn is_within_a_block(document: &Document<'_>, at: &Range<usize>) -> bool {
         // Between tags there may be sentences, but not where white space counts.
         Kind::Markup => own.contains(&Kind::Markup),
         _ => true,
+    })
+}
+
+/// Whether a sentence stands within a quotation, code or tags on its line.
+fn is_within_marks(text: &str, line: &Range<usize>, at: &Range<usize>) -> bool {
+    let own = at.start - line.start..at.end - line.start;
+    let is_around = |span: &Range<usize>| {
+        let touches = span.start < own.end && own.start < span.end;
+        touches && !(own.start <= span.start && span.end <= own.end)
+    };
+    let body = &text[line.clone()];
+    if spans::of(body).iter().any(|(span, _)| is_around(span)) {
+        return true;
+    }
+    let before = body[..own.start].to_ascii_lowercase();
+    let after = body[own.end..].to_ascii_lowercase();
+    let mut closed = after.split("</").skip(1);
+    closed.any(|rest| {
+        let name = rest.split('>').next().unwrap_or_default().trim_end();
+        !name.is_empty() && before.contains(&format!("<{name}"))
     })
 }
 

@@ -131,7 +131,7 @@ fn report(edge: &Edge) -> Report {
             cache_hits: hits,
             cache_misses: misses,
             estimated_tokens_saved: tokens_saved,
-            estimated_cost_saved: format!("${:.4}", usd(m.saved_nano_usd.get())),
+            estimated_cost_saved: format!("${:.4}", usd(saved(edge))),
         },
         status: if requests == 0 {
             "Waiting for requests"
@@ -168,6 +168,14 @@ fn refused_by_reason(metrics: &Metrics) -> Value {
     )
 }
 
+/// What was saved, in nano-dollars, less what was paid for answers that nobody had asked for yet.
+fn saved(edge: &Edge) -> u64 {
+    let stack = &edge.shared.stack;
+    let ahead = stack.prefetch.as_ref();
+    let ahead = ahead.map_or(0, |prefetch| prefetch.stats().figures().spent_nano_usd);
+    stack.metrics.saved_nano_usd.get().saturating_sub(ahead)
+}
+
 fn more(edge: &Edge) -> More {
     let (config, stack) = (&edge.shared.config, &edge.shared.stack);
     let m = &stack.metrics;
@@ -182,7 +190,7 @@ fn more(edge: &Edge) -> More {
         }),
         cost: json!({
             "spentUsd": usd(m.cost_nano_usd.get()),
-            "savedUsd": usd(m.saved_nano_usd.get()),
+            "savedUsd": usd(saved(edge)),
         }),
         unpriced_models: m.unpriced_models(),
         compression: json!({

@@ -125,7 +125,8 @@ where
 }
 
 /// As much of this room as can be filled in the time that is left, at the speed of the first answer and with some to
-/// spare; `None` where that is not worth a second call: with less than all that is `set`, it must be a good deal more.
+/// spare; `None` where that is not worth a second call. All that is `set`, where less was given, is never made less: it
+/// would have been asked for in the first place, and what does not fit into the time then did not then.
 fn fitting(room: u32, given: u32, set: u32, took: Duration, left: Duration) -> Option<u32> {
     let speed = f64::from(given) / took.as_secs_f64().max(0.001);
     let possible = speed * left.as_secs_f64() * SPARE;
@@ -135,9 +136,11 @@ fn fitting(room: u32, given: u32, set: u32, took: Duration, left: Duration) -> O
         reason = "a float is saturated"
     )]
     let possible = possible as u32;
+    if set > given {
+        return (possible > given).then_some(room.min(possible).max(set));
+    }
     let room = room.min(possible);
-    let is_more = f64::from(room) >= f64::from(given) * LEAST_ROOM;
-    (is_more || set > given && room >= set).then_some(room)
+    (f64::from(room) >= f64::from(given) * LEAST_ROOM).then_some(room)
 }
 
 fn is_good(worth: &Worth) -> bool {
@@ -381,9 +384,16 @@ pub(super) mod tests {
             let set = 2_000;
             assert_eq!(fitting(8_000, 2_000, set, secs(took), secs(left)), room);
         }
-        // Little more, but all that is set.
-        let fitting = |set| fitting(4_000, 3_000, set, secs(1), secs(29));
-        assert_eq!((fitting(4_000), fitting(5_000)), (Some(4_000), None));
+        // Of a limit that was lowered all that is set, however slow the model is, unless nothing can come of it.
+        for (took, left, room) in [
+            (1, 29, Some(2_000)),
+            (4, 26, Some(2_000)),
+            (14, 16, None),
+            (20, 10, None),
+        ] {
+            assert_eq!(fitting(2_000, 256, 2_000, secs(took), secs(left)), room);
+        }
+        assert_eq!(fitting(8_000, 1_000, 2_000, secs(5), secs(25)), Some(4_000));
     }
 
     #[tokio::test(start_paused = true)]

@@ -126,6 +126,8 @@ pub(super) fn run(desk: &Desk<'_>, args: &ApproveArgs) -> anyhow::Result<()> {
         // The same again changes nothing, also not the version that it began with.
         if known.is_none_or(|known| known.state != State::Approved || known.lesson != entry.lesson)
         {
+            // It was the other text that was to stay, whatever the hold-out says.
+            entry.is_pinned &= known.is_some_and(|known| known.lesson == entry.lesson);
             entry.state = State::Approved;
             entry.span = Span::begin_after(book.version);
             entry.note = (!comparison.differences.is_empty()).then(|| {

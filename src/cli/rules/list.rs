@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{Desk, say};
+use crate::compressor::Level;
 use crate::tokens::Vocabulary;
 use crate::tuning::learn::{Before, Book, Entry, Harm, Mode, Span, Trial, pair_of};
 
@@ -86,16 +87,23 @@ fn figures(trial: &Trial) -> Value {
 
 fn show(desk: &Desk<'_>, book: &Book) -> String {
     let mut out = match book.since.filter(|_| book.version > 0) {
-        Some(since) => format!("version {}, in force since {since:.0}\n", book.version),
+        Some(since) => format!(
+            "version {} of {}, in force since {since:.0}\n",
+            book.version,
+            desk.place()
+        ),
         None => format!("no version is in force yet in {}\n", desk.place()),
     };
-    let mode = desk.config.compression.learning.mode;
+    let compression = &desk.config.compression;
+    let mode = compression.learning.mode;
     if mode != Mode::Act && !book.rules.is_empty() {
         let mode = mode.as_str();
         let _ = writeln!(
             out,
             "nothing of it is applied while compression.learn is {mode}: set it to \"act\""
         );
+    } else if compression.level == Level::Off && !book.rules.is_empty() {
+        out += "nothing of it is applied where compression.level is off\n";
     }
     if let Some(trial) = trial(desk, book, None) {
         let _ = writeln!(out, "{}", trial.tell());

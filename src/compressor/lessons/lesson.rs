@@ -66,6 +66,13 @@ pub enum Refused {
     NoSuchUnit(Unit),
 }
 
+/// Whether nothing is seen of a character: a blank, a control character, or one of no width.
+fn is_invisible(c: char) -> bool {
+    let is_empty =
+        matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+    c.is_whitespace() || c.is_control() || is_empty
+}
+
 // === impl Lesson ===
 
 impl Lesson {
@@ -82,7 +89,7 @@ impl Lesson {
         if !is_unit {
             return Err(Refused::NoSuchUnit(self.unit));
         }
-        if self.unit != Unit::Phrase && self.with.trim().is_empty() {
+        if self.unit != Unit::Phrase && self.with.chars().all(is_invisible) {
             return Err(Refused::Empty(self.unit));
         }
         if self.unit == Unit::Phrase && !guard::keeps(&self.text, &self.with) {

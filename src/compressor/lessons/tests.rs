@@ -94,6 +94,7 @@ fn a_paragraph_is_replaced_between_blank_lines_and_where_a_person_says_it_themse
         ),
         ("{\n  \"rules\": [\"\n\n", "\n\n\"]\n}"),
         ("The template, as it is:\n\n<pre>\n\n", "\n\n</pre>\n"),
+        ("The template, as it is:\n\n<PRE>\n\n", "\n\n</PRE>\n"),
         (
             "As it is:\n\n\\begin{verbatim}\n\n",
             "\n\n\\end{verbatim}\n",
@@ -154,6 +155,12 @@ fn a_phrase_is_replaced_as_a_sentence_with_the_blanks_that_it_leaves() {
     for text in [
         format!("{rest}\n{PHRASE}\n{rest}"),
         format!("{rest} \"{PHRASE}\""),
+        format!("{rest} \"Hello there. {PHRASE} I thank you.\" {rest}"),
+        format!("{rest} “Hello there. {PHRASE} I thank you.” {rest}"),
+        format!("{rest} «Hello there. {PHRASE} I thank you.» {rest}"),
+        format!("{rest} `Come in. {PHRASE} Bye.` {rest}"),
+        format!("{rest} <q>Come in. {PHRASE} Bye.</q> {rest}"),
+        format!("{rest} <PRE class=\"x\">Come in. {PHRASE} Bye.</pre> {rest}"),
         format!("{rest}\n\n```\n{PHRASE} x\n```"),
         format!("{rest} {}", PHRASE.to_uppercase()),
     ] {
@@ -178,7 +185,7 @@ fn what_does_not_pay_or_binds_is_refused() {
         Refused::DoesNotPay { .. }
     ));
     for unit in [Unit::Text, Unit::Paragraph] {
-        for blank in ["", " ", "\n\t\n"] {
+        for blank in ["", " ", "\n\t\n", "\u{200b}", "\u{feff} \0\u{a0}"] {
             assert_eq!(refused(unit, LONG, blank), Refused::Empty(unit));
         }
     }

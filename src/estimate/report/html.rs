@@ -16,12 +16,15 @@ mod settings;
 
 const STYLE: &str = include_str!("html/page.css");
 
+/// How each page begins.
+pub const START: &str = "<!doctype html>";
+
 /// The page; `name` is that of the log.
 pub fn page(report: &Report, name: &str) -> String {
     let mut out = String::with_capacity(64 * 1024);
     let _ = write!(
         out,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
+        "{START}\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{}'; \
          base-uri 'none'; form-action 'none'\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\

@@ -49,6 +49,8 @@ pub struct Book {
     pub version: u32,
     /// Since when it is.
     pub since: Option<Timestamp>,
+    /// The last version that did without something that was denied or did harm, also if that was approved again since.
+    pub ended: Option<u32>,
     /// Shorter texts.
     pub rules: Vec<Entry>,
     /// Rules of the compressor that are not tried in lines of some kinds.
@@ -89,6 +91,7 @@ impl Book {
         let mut book = Self {
             version,
             since: file.since.map(|Word(since)| since),
+            ended: file.ended,
             ..Self::default()
         };
         for row in file.rules {
@@ -140,6 +143,7 @@ impl Book {
         let file = File {
             version: Some(Spanned::new(0..0, self.version)),
             since: self.since.map(Word),
+            ended: self.ended,
             rules: self
                 .rules
                 .iter()
@@ -181,6 +185,13 @@ impl Book {
         for entry in &mut self.rules {
             entry.before = entry.before.take().filter(|before| !is_over(before));
         }
+        let version = self.version;
+        let is_ended = |(state, span): (State, Span)| {
+            matches!(state, State::Denied | State::Stopped) && span.has(version) && !span.has(next)
+        };
+        if self.decided().any(is_ended) {
+            self.ended = Some(next);
+        }
         self.version = next;
         self.since = Some(now);
         true
@@ -188,6 +199,9 @@ impl Book {
 
     /// Whether a version since this one does without something that it had because that was denied or did harm.
     pub fn has_ended_since(&self, version: u32) -> bool {
+        if self.ended.is_some_and(|ended| ended > version) {
+            return true;
+        }
         let mut ended = self.decided().filter(|(state, span)| {
             matches!(state, State::Denied | State::Stopped) && span.has(version)
         });

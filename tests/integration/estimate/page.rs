@@ -115,7 +115,7 @@ async fn no_page_is_written_over_the_log_or_in_the_place_of_another_for_nothing(
         directory.path().join("known.html"),
         directory.path().join("new.html"),
     );
-    std::fs::write(&known, "a page that is much longer than nothing").unwrap();
+    std::fs::write(&known, "<!doctype html> much longer than nothing").unwrap();
     let empty = file("");
     for page in [&known, &new] {
         let output = estimate(&empty, "", &["--html", page.to_str().unwrap()]).await;
@@ -124,8 +124,14 @@ async fn no_page_is_written_over_the_log_or_in_the_place_of_another_for_nothing(
     assert!(std::fs::read_to_string(&known).unwrap().contains("longer"));
     assert!(!new.exists());
     // What is longer than the page leaves no end behind.
-    std::fs::write(&known, "x".repeat(1 << 20)).unwrap();
+    std::fs::write(&known, "<!doctype html>".repeat(1 << 16)).unwrap();
     let output = estimate(&log, "", &["--html", known.to_str().unwrap()]).await;
     assert!(output.status.success());
     tags(&std::fs::read_to_string(&known).unwrap());
+    // Nor over what is somebody else's.
+    std::fs::write(&known, "[cache]").unwrap();
+    let output = estimate(&log, "", &["--html", known.to_str().unwrap()]).await;
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("is there and is no page"), "{told}");
+    assert_eq!(std::fs::read_to_string(&known).unwrap(), "[cache]");
 }

@@ -16,6 +16,8 @@ pub(super) struct File {
     pub(super) version: Option<Spanned<u32>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<Word<Timestamp>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ended: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) rules: Vec<Spanned<RuleRow>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -57,6 +57,7 @@ fn what_is_written_is_read_again() {
     let book = Book {
         version: 3,
         since: Some(hours(5)),
+        ended: Some(2),
         rules: vec![entry(
             State::Approved,
             Span {
@@ -281,6 +282,19 @@ fn what_takes_the_place_of_another_can_be_taken_back_denied_and_judged() {
     assert_eq!(with(&book, 1).as_deref(), Some(one));
     assert!(book.advance(hours(1), false, true));
     assert_eq!(with(&book, 2).as_deref(), Some(two));
+
+    // Who follows sees only how it stands at last.
+    let mut book = replaced.clone();
+    let mut denied = book.rules[0].clone();
+    denied.state = State::Denied;
+    denied.span.end_after(1);
+    book.put(denied);
+    assert!(book.advance(hours(1), false, true));
+    book.put(approved(two, 2));
+    assert!(book.advance(hours(1), false, true));
+    let book = Book::parse(&book.write()).unwrap();
+    assert_eq!((book.version, with(&book, 3).as_deref()), (3, Some(two)));
+    assert!(book.has_ended_since(1) && !book.has_ended_since(2));
 
     let mut book = replaced;
     book.rules[0].stop(1, "it did harm".into());
