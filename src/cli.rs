@@ -3,7 +3,7 @@
 use std::{
     io::{self, Read as _, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -109,6 +109,12 @@ pub fn print_problems(problems: &Problems, out: &mut impl Write) -> ExitCode {
 pub fn print_failure(error: &anyhow::Error, out: &mut impl Write) -> ExitCode {
     let _ = writeln!(out, "pegasus-nest: {error:#}");
     ExitCode::FAILURE
+}
+
+/// A path for people, with nothing in it that could drive the terminal.
+fn shown(path: &Path) -> String {
+    let shown = path.display().to_string();
+    shown.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// A closed pipe is no failure: whoever closed it has read enough.

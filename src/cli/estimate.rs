@@ -215,13 +215,12 @@ fn open(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
     Ok((Box::new(file), length))
 }
 
-/// A file's name for people, with nothing in it that could drive the terminal.
+/// A file's name for people.
 fn name(path: &Path) -> String {
     if path.as_os_str() == "-" {
         return "standard input".to_owned();
     }
-    let shown = path.display().to_string();
-    shown.chars().filter(|c| !c.is_control()).collect()
+    super::shown(path)
 }
 
 /// The first interrupt ends the reading, and the report is about what there is; a second one ends the process. Where no

@@ -281,8 +281,7 @@ impl Desk<'_> {
     /// Where the rules are, and whether the file is there: a relative path is another one elsewhere.
     fn place(&self) -> String {
         let path = self.shelf.path();
-        let shown = path.display().to_string();
-        let shown: String = shown.chars().filter(|c| !c.is_control()).collect();
+        let shown = super::shown(path);
         if path.exists() {
             shown
         } else {

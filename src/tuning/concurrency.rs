@@ -155,6 +155,7 @@ impl Gates {
             let mut state = gate.state.lock();
             state.window = Window::new(self.shared.least, self.shared.most);
             (state.narrowed, state.held_until) = (None, None);
+            (state.first, state.open) = (Seen::default(), 0.0);
             gate.fit(&mut state);
         }
     }

@@ -224,6 +224,11 @@ mod tests {
         }
     }
 
+    /// How often each was made, the newest first.
+    fn times(journal: &Journal) -> Vec<u32> {
+        journal.entries().iter().map(|entry| entry.times).collect()
+    }
+
     #[test]
     fn an_advice_that_is_repeated_stands_there_once() {
         let journal = Journal::default();
@@ -231,12 +236,7 @@ mod tests {
         journal.note(decision("b", Action::Proposed, "2000"));
         assert_eq!(journal.note(decision("a", Action::Proposed, "2000")), first);
         assert_ne!(journal.note(decision("a", Action::Proposed, "3000")), first);
-        let times = journal
-            .entries()
-            .iter()
-            .map(|e| e.times)
-            .collect::<Vec<_>>();
-        assert_eq!(times, [1, 1, 2]);
+        assert_eq!(times(&journal), [1, 1, 2]);
         // What was done was done twice.
         journal.note(decision("c", Action::Applied, "2000"));
         journal.note(decision("c", Action::Applied, "2000"));
@@ -254,12 +254,7 @@ mod tests {
         journal.note(decision("a", Action::Applied, "2000"));
         let second = journal.note(decision("tuning", Action::Ordered, "as set"));
         assert_ne!(second, first);
-        let times = journal
-            .entries()
-            .iter()
-            .map(|e| e.times)
-            .collect::<Vec<_>>();
-        assert_eq!(times, [1, 1, 2]);
+        assert_eq!(times(&journal), [1, 1, 2]);
     }
 
     #[test]

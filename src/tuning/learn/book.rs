@@ -199,13 +199,7 @@ impl Book {
 
     /// Whether a version since this one does without something that it had because that was denied or did harm.
     pub fn has_ended_since(&self, version: u32) -> bool {
-        if self.ended.is_some_and(|ended| ended > version) {
-            return true;
-        }
-        let mut ended = self.decided().filter(|(state, span)| {
-            matches!(state, State::Denied | State::Stopped) && span.has(version)
-        });
-        ended.any(|(_, span)| !span.has(self.version))
+        self.ended.is_some_and(|ended| ended > version)
     }
 
     /// All that was decided, and when it has its effect.

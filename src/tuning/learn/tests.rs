@@ -303,6 +303,17 @@ fn who_observes_applies_nothing() {
     assert_eq!(school.shelf.read().unwrap().version, 0);
 }
 
+/// Every third answer fails where the text is shortened.
+fn harm(n: u64) -> impl Fn(bool) -> Outcome {
+    move |is_held| {
+        if !is_held && n.is_multiple_of(3) {
+            Outcome::Failed
+        } else {
+            answered(90 + n % 20)
+        }
+    }
+}
+
 #[test]
 fn a_rule_without_which_answers_are_better_goes_off_by_itself_unless_it_is_pinned() {
     for is_pinned in [false, true] {
@@ -314,15 +325,7 @@ fn a_rule_without_which_answers_are_better_goes_off_by_itself_unless_it_is_pinne
         school.student.tick(hours(0));
         let mut held = 0;
         for n in 0..400_u64 {
-            // Every third answer fails where the text is shortened.
-            let outcome = |is_held: bool| {
-                if !is_held && n.is_multiple_of(3) {
-                    Outcome::Failed
-                } else {
-                    answered(90 + n % 20)
-                }
-            };
-            held += u64::from(school.ask(n, &body(LONG, &question(n)), outcome));
+            held += u64::from(school.ask(n, &body(LONG, &question(n)), harm(n)));
         }
         assert!(held >= 50, "{held}");
         school.student.decide(hours(1));
@@ -374,14 +377,7 @@ fn a_text_that_does_harm_gives_way_to_the_one_that_was_approved_since() {
     school.student.tick(hours(0));
     assert_eq!(school.versions.live().version, 1);
     for n in 0..400_u64 {
-        let outcome = |is_held: bool| {
-            if !is_held && n.is_multiple_of(3) {
-                Outcome::Failed
-            } else {
-                answered(90 + n % 20)
-            }
-        };
-        school.ask(n, &body(LONG, &question(n)), outcome);
+        school.ask(n, &body(LONG, &question(n)), harm(n));
     }
     school.student.decide(hours(1));
     let (live, book) = (school.versions.live(), school.shelf.read().unwrap());
