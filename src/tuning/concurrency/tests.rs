@@ -241,6 +241,11 @@ async fn refusals_that_have_nothing_to_do_with_how_many_there_are_bring_no_lasti
         gates.look(&journal, Instant::now());
     }
     assert_eq!(journal.entries()[0].decision.action, Action::RolledBack);
+    assert!(gate(&gates).state.lock().open > 0.0);
+    gates.reset();
+    let all = gate(&gates);
+    let state = all.state.lock();
+    assert!(state.open <= 0.0 && state.first.calls == 0, "forgotten");
 }
 
 /// By the time that one looks, the limit has long made few of what were many.
